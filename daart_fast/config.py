@@ -1,0 +1,591 @@
+"""The three config files: every key, its default, its check, and how paths in it are read.
+
+``KEYS`` is the one table that describes a configuration. A new key is one more row; reading,
+checking, defaults, the search over lists, ``daart-fast keys`` and the comparison of experiments
+follow from it.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from daart_fast.errors import ConfigError, did_you_mean
+
+__all__ = ["KEYS", "Key", "check_name", "check_together", "load_config", "split_ids"]
+
+#: A ``data_dir`` or ``results_dir`` that begins so lies in ``demo/`` under the current folder.
+DEMO = "<demo>"
+
+#: How config files may spell "nothing" besides null.
+_NOTHING = {"none", "null", ""}
+
+
+# --------------------------------------------------------------------------------------------
+# values: each reader returns the value in its proper type, or raises ValueError (why not, or "")
+# --------------------------------------------------------------------------------------------
+def _boolean(value: Any) -> bool:
+    if isinstance(value, str) and value.lower() in ("true", "false"):
+        return value.lower() == "true"
+    if value not in (0, 1):  # True == 1
+        raise ValueError
+    return bool(value)
+
+
+def _number(value: Any) -> float:
+    """Read a number; YAML takes ``1e-4`` (no point) for text, so text that is a number will do."""
+    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+        raise ValueError
+    try:
+        number = float(value)
+    except ValueError:
+        raise ValueError from None
+    if not math.isfinite(number):
+        raise ValueError
+    return number
+
+
+def _integer(value: Any) -> int:
+    number = _number(value)
+    if number != int(number):
+        raise ValueError
+    return int(number)
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, (str, int, float)) and not isinstance(value, bool):
+        return str(value)
+    raise ValueError
+
+
+def _splits(value: Any) -> str:
+    parts = str(value).replace(" ", "").split(";")
+    if len(parts) != 4 or not all(part.isdigit() for part in parts) or int(parts[0]) == 0:
+        raise ValueError
+    return ";".join(parts)
+
+
+def _device(value: Any) -> str:
+    if not re.fullmatch(r"cpu|cuda(:\d+)?", str(value)):
+        raise ValueError
+    return str(value)
+
+
+def _gpus(value: Any) -> int | str:
+    if isinstance(value, bool) or not re.fullmatch(r"\d+(;\d+)*", str(value)):
+        raise ValueError
+    return value if isinstance(value, int) else str(value)
+
+
+def _experiment_name(value: Any) -> str:
+    return check_name(_text(value), "an experiment name", nested=True)
+
+
+def _session_ids(value: Any) -> list[str]:
+    ids = split_ids(value)
+    if not ids:
+        raise ValueError
+    for session in ids:
+        check_name(session, "a session id")
+    twice = sorted({session for session in ids if ids.count(session) > 1})
+    if twice:
+        raise ConfigError(f"{', '.join(twice)}: listed more than once")
+    return ids
+
+
+def split_ids(value: Any) -> list[str]:
+    """Session ids from a list, from daart's ``"id1;id2"``, or from nothing.
+
+    Parameters
+    ----------
+    value
+        a list or tuple of ids, one string with ids joined by ``;``, or None
+
+    Returns
+    -------
+    list of str
+
+    Raises
+    ------
+    ValueError
+        if it is something else
+    """
+    if value is None:
+        return []
+    if isinstance(value, str):
+        return [part.strip() for part in value.split(";") if part.strip()]
+    if isinstance(value, (list, tuple)):
+        return [_text(element).strip() for element in value]
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return [str(value)]
+    raise ValueError
+
+
+def check_name(name: str, what: str, nested: bool = False) -> str:
+    """Refuse a name that would lead out of the folder it is joined to.
+
+    Parameters
+    ----------
+    name
+        a session id or an experiment name
+    what
+        what it is, for the message
+    nested
+        whether subfolders (``a/b``) are allowed
+
+    Returns
+    -------
+    str
+        the name, unchanged
+
+    Raises
+    ------
+    ConfigError
+        if it is empty, absolute, goes up (``..``), or holds a control character or, unless
+        `nested`, a path separator
+    """
+    parts = re.split(r"[/\\]", name)
+    bad = (
+        not name.strip()
+        or any(ord(character) < 32 for character in name)
+        or any(part.strip() in ("", ".", "..") for part in parts)
+        or re.match(r"[A-Za-z]:", parts[0]) is not None
+        or (len(parts) > 1 and not nested)
+    )
+    if bad:
+        raise ConfigError(f"{name!r} cannot be {what}: it must name a file or folder of its own")
+    return name
+
+
+# --------------------------------------------------------------------------------------------
+# the table
+# --------------------------------------------------------------------------------------------
+@dataclass(frozen=True)
+class Kind:
+    """A type of value: how to read one, and what to ask for where one cannot be read."""
+
+    read: Callable[[Any], Any]
+    wants: str
+    #: whether to take a scalar as it is spelled (``2019_06_26`` is a name, not a number)
+    spelled: bool = False
+
+
+BOOL = Kind(_boolean, "true or false")
+INT = Kind(_integer, "a whole number")
+FLOAT = Kind(_number, "a number")
+TEXT = Kind(_text, "text", spelled=True)
+PATH = Kind(_text, "a folder", spelled=True)
+NAME = Kind(_experiment_name, "a name", spelled=True)
+IDS = Kind(_session_ids, "a list of session ids", spelled=True)
+SPLITS = Kind(
+    _splits,
+    "four whole numbers 'train;val;test;gap', the first above 0, such as '9;1;0;0'",
+    spelled=True,
+)
+DEVICE = Kind(_device, "cpu, cuda or cuda:N", spelled=True)
+GPUS = Kind(_gpus, "a GPU's number, or several as '0;1'")
+
+
+@dataclass(frozen=True)
+class Key:
+    """One key of the configuration."""
+
+    name: str
+    #: the file that the shipped configs keep it in: data, model or train (any file may hold it)
+    file: str
+    kind: Kind
+    default: Any
+    help: str
+    choices: tuple[str, ...] = ()
+    low: float | None = None
+    high: float | None = None
+    #: whether `low` itself is too low
+    above: bool = False
+    #: whether `high` itself is too high
+    below: bool = False
+    #: whether null is a value
+    null: bool = False
+    #: whether the file must give it
+    required: bool = False
+    #: whether two experiments that differ only here are the same experiment
+    neutral: bool = False
+
+    @property
+    def wants(self) -> str:
+        """What values are allowed, in words."""
+        text = self.kind.wants
+        if self.choices:
+            text = "one of " + ", ".join(self.choices)
+        limits = []
+        if self.low is not None:
+            limits.append(f"{'above' if self.above else 'at least'} {self.low:g}")
+        if self.high is not None:
+            limits.append(f"{'below' if self.below else 'at most'} {self.high:g}")
+        return text + (" " + ", ".join(limits) if limits else "") + (", or null" * self.null)
+
+    def check(self, value: Any) -> Any:
+        """Return `value` in its proper type.
+
+        Raises
+        ------
+        ValueError
+            saying what is wanted instead, where `wants` does not say it all
+        """
+        nothing = value is None or value == [] or str(value).lower() in _NOTHING
+        if self.null and nothing:
+            return None
+        value = self.kind.read(value)
+        if self.choices:
+            folded = {choice.lower(): choice for choice in self.choices}
+            if value.lower() not in folded:
+                raise ValueError(f"{self.wants}{did_you_mean(value.lower(), self.choices)}")
+            return folded[value.lower()]
+        if self._out_of_range(value):
+            raise ValueError
+        return value
+
+    def _out_of_range(self, value: Any) -> bool:
+        if self.low is not None and (value < self.low or (self.above and value == self.low)):
+            return True
+        return self.high is not None and (value > self.high or (self.below and value == self.high))
+
+
+def _table(*keys: Key) -> dict[str, Key]:
+    return {key.name: key for key in keys}
+
+
+# fmt: off
+#: Every key, by name, in the order in which they are printed.
+KEYS: dict[str, Key] = _table(
+    # ---- data
+    Key("input_type", "data", TEXT, "markers",
+        "the folder of data_dir that holds the inputs: markers, features, or any other"),
+    Key("expt_ids", "data", IDS, None, "the sessions to train on", required=True),
+    Key("expt_ids_to_keep", "data", IDS, None,
+        "the sessions whose hand labels are used; null: all of them", null=True),
+    Key("expt_ids_val", "data", IDS, None,
+        "whole sessions held out for validation, instead of parts of each session", null=True),
+    Key("expt_ids_test", "data", IDS, None,
+        "whole sessions held out for testing: never trained on, predicted at the end", null=True),
+    Key("ignore_class", "data", INT, 0,
+        "the class that means 'not scored' (0, the background); -100 when every frame is scored"),
+    Key("weight_classes", "data", BOOL, True,
+        "weigh each class by the largest class's count over its own count"),
+    Key("likelihood_threshold", "data", FLOAT, 0.0,
+        "tracked points less certain than this count as missing", low=0, high=1),
+    Key("normalization", "data", TEXT, "session",
+        "mean and spread of each channel come from its own session, or from all that train",
+        choices=("session", "train")),
+    Key("fps", "data", FLOAT, None, "frames a second, where a time is asked for in seconds",
+        low=0, above=True, null=True),
+    Key("data_dir", "data", PATH, None, "the folder that holds the inputs and labels",
+        required=True, neutral=True),
+    Key("results_dir", "data", PATH, None, "the folder that models are written to",
+        required=True, neutral=True),
+    # ---- model
+    Key("model_class", "model", TEXT, "segmenter", "the kind of model", choices=("segmenter",)),
+    Key("backbone", "model", TEXT, "dtcn", "the network that reads the sequence",
+        choices=("temporal-mlp", "lstm", "gru", "dtcn")),
+    Key("n_hid_layers", "model", INT, 2, "hidden layers (dtcn: blocks)", low=0),
+    Key("n_hid_units", "model", INT, 32, "units of each hidden layer", low=1),
+    Key("n_lags", "model", INT, 4,
+        "half-width of the convolutions: each is 2 * n_lags + 1 frames wide", low=0),
+    Key("activation", "model", TEXT, "lrelu", "activation between layers",
+        choices=("linear", "relu", "lrelu", "sigmoid", "tanh")),
+    Key("causal", "model", BOOL, False,
+        "read only frames of the past, so that the model can run as frames come in"),
+    Key("bidirectional", "model", BOOL, True, "lstm and gru: read the sequence both ways"),
+    Key("dropout", "model", FLOAT, 0.1, "dtcn: chance to drop a whole channel in training",
+        low=0, high=1, below=True),
+    Key("classifier_type", "model", TEXT, "multiclass",
+        "one behaviour a frame (multiclass), one or none (binary), several at once (multibinary)",
+        choices=("multiclass", "binary", "multibinary")),
+    Key("lambda_strong", "model", FLOAT, 1.0, "weight of the loss on hand labels", low=0),
+    Key("lambda_weak", "model", FLOAT, 0.0,
+        "weight of the loss on heuristic or pseudo labels", low=0),
+    Key("lambda_pred", "model", FLOAT, 0.0,
+        "weight of the loss that predicts the next frame's inputs", low=0),
+    Key("lambda_recon", "model", FLOAT, 0.0,
+        "weight of the loss that reconstructs the inputs", low=0),
+    Key("lambda_task", "model", FLOAT, 0.0,
+        "weight of the loss that predicts the values in tasks/", low=0),
+    Key("tt_experiment_name", "model", NAME, "test",
+        "the folder that groups models which belong together"),
+    Key("rng_seed_model", "model", INT, 0, "seed of the initial weights", low=0),
+    Key("variational", "model", BOOL, False, "encode each frame as a distribution"),
+    Key("semi_supervised_algo", "model", TEXT, None, "learn from frames without hand labels",
+        choices=("pseudo_labels", "ups"), null=True),
+    Key("prob_threshold", "model", FLOAT, 0.9,
+        "pseudo_labels, ups: label frames that are at least this probable", low=0, high=1),
+    Key("variance_threshold", "model", FLOAT, 0.05,
+        "ups: and whose probability varies less than this under dropout", low=0),
+    Key("anneal_start", "model", INT, 25,
+        "pseudo_labels, ups: the epoch at which the weak loss begins", low=0),
+    Key("anneal_end", "model", INT, 50,
+        "pseudo_labels, ups: the epoch at which it has its full weight", low=0),
+    # ---- train
+    Key("learning_rate", "train", FLOAT, 1e-4, "step size of Adam", low=0, above=True),
+    Key("sequence_length", "train", INT, 500, "frames of a training sequence", low=1),
+    Key("batch_size", "train", INT, 2, "sequences of a batch", low=1),
+    Key("l2_reg", "train", FLOAT, 0.0, "weight decay", low=0),
+    Key("min_epochs", "train", INT, 10, "train at least so long", low=0),
+    Key("max_epochs", "train", INT, 500, "train at most so long", low=1),
+    Key("val_check_interval", "train", FLOAT, 1.0,
+        "epochs from one validation to the next; may be a fraction", low=0, above=True),
+    Key("enable_early_stop", "train", BOOL, True,
+        "stop when the validation loss no longer falls"),
+    Key("early_stop_history", "train", INT, 5,
+        "how many validations without a better loss to wait for", low=1),
+    Key("save_last_model", "train", BOOL, False, "save the last weights beside the best"),
+    Key("train_frac", "train", FLOAT, 1.0,
+        "up to 1: this fraction of the training sequences; above 1: so many of them",
+        low=0, above=True),
+    Key("trial_splits", "train", SPLITS, "9;1;0;0",
+        "sequences for training;validation;testing, and left out after each, in every block"),
+    Key("rng_seed_train", "train", INT, 0, "seed of the splits and of the batches' order",
+        low=0),
+    Key("plot_train_curves", "train", BOOL, True, "draw the loss curves", neutral=True),
+    Key("resume", "train", BOOL, True,
+        "go on with an interrupted training of the same parameters", neutral=True),
+    Key("device", "train", DEVICE, "cpu", "where to train", neutral=True),
+    Key("gpus_vis", "train", GPUS, 0, "cuda: which GPUs, as 0 or '0;1'", neutral=True),
+    Key("tt_n_cpu_trials", "train", INT, None,
+        "try at most so many combinations of a search; null: all", low=1, null=True, neutral=True),
+    Key("tt_n_cpu_workers", "train", INT, 1, "how many trials to run at once", low=1,
+        neutral=True),
+)
+# fmt: on
+
+#: What a run derives and stores in hparams.yaml; such keys pass unread, so that a model's
+#: hparams.yaml is itself a config file.
+# fmt: off
+DERIVED = frozenset({
+    "best_val_epoch", "class_weights", "data_config", "expt_dir", "hpc_exp_number", "input_names",
+    "input_size", "kl_weight", "label_names", "model_config", "model_dir", "output_size",
+    "sequence_pad", "task_names", "task_size", "train_config", "training_completed",
+    "tt_expt_dir", "tt_version_dir", "version",
+})
+# fmt: on
+
+#: Old names, for the message.
+RENAMED = {"model_type": "backbone"}
+
+
+# --------------------------------------------------------------------------------------------
+# files
+# --------------------------------------------------------------------------------------------
+def load_config(*paths: str | os.PathLike[str], overrides: Iterable[str] = ()) -> dict[str, Any]:
+    """Read config files into one flat dict: checked, completed with defaults, paths resolved.
+
+    Parameters
+    ----------
+    paths
+        YAML files; each key may stand in any of them, but only once
+    overrides
+        ``"key=value"`` settings, the value as it would stand in a file; they replace the files'
+
+    Returns
+    -------
+    dict
+        every key of ``KEYS``; a list, for any key that is no list of ids, is to be searched over
+
+    Raises
+    ------
+    ConfigError
+        at the first file that cannot be read, unknown key, wrong type or impossible value
+    """
+    entries: dict[str, _Entry] = {}
+    for path in paths:
+        for name, entry in _read_yaml(Path(path)).items():
+            if name in entries:
+                raise ConfigError(
+                    f"{entry.where}: {name!r} is given in {entries[name].where} already"
+                )
+            entries[name] = entry
+    for override in overrides:
+        name, equals, text = override.partition("=")
+        if not equals:
+            raise ConfigError(f"--set {override}: expected key=value")
+        entries.update(_parse(f"{name.strip()}: {text}", f"--set {override}"))
+
+    hparams = {name: _check(name, entry) for name, entry in entries.items()}
+    for name, key in KEYS.items():
+        if name not in hparams:
+            if key.required and paths:
+                raise ConfigError(f"{_file_for(key, paths)}: {name!r} is missing: {key.help}")
+            hparams[name] = key.default
+    for name in ("data_dir", "results_dir"):
+        base = entries[name].folder if name in entries else Path.cwd()
+        value = hparams[name]
+        many = isinstance(value, list)
+        resolved = [resolve_path(one, base) for one in (value if many else [value])]
+        hparams[name] = resolved if many else resolved[0]
+    return hparams
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """One ``key: value`` of a file: the value, the value as it is spelled, and where it stands."""
+
+    value: Any
+    text: Any
+    where: str
+    folder: Path
+
+
+def _read_yaml(path: Path) -> dict[str, _Entry]:
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        near = [other.name for other in path.parent.glob("*.y*ml")] if path.parent.is_dir() else []
+        raise ConfigError(f"{path}: no such file{did_you_mean(path.name, near)}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read as text ({error})") from None
+    return _parse(text, str(path), path.resolve().parent)
+
+
+def _parse(text: str, source: str, folder: Path | None = None) -> dict[str, _Entry]:
+    """Read ``key: value`` lines; YAML alone would drop a repeated key's first value in silence."""
+    loader = yaml.SafeLoader(text)
+    entries: dict[str, _Entry] = {}
+    try:
+        root = loader.get_single_node()
+        if root is None:
+            return {}
+        if not isinstance(root, yaml.MappingNode):
+            raise ConfigError(f"{source}: expected lines of 'key: value'")
+        for key_node, value_node in root.value:
+            name = str(key_node.value)
+            where = f"{source}, line {key_node.start_mark.line + 1}" if folder else source
+            if name in entries:
+                raise ConfigError(f"{where}: {name!r} is given a second time")
+            value = loader.construct_object(value_node, deep=True)
+            entries[name] = _Entry(value, _spelled(value_node), where, folder or Path.cwd())
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        where = f"line {mark.line + 1}, column {mark.column + 1}" if mark else "somewhere"
+        raise ConfigError(f"{source}, {where}: not valid YAML: {error.problem}") from None
+    except (yaml.YAMLError, ValueError) as error:
+        if isinstance(error, ConfigError):
+            raise
+        raise ConfigError(f"{source}: not valid YAML: {error}") from None
+    finally:
+        loader.dispose()
+    return entries
+
+
+def _spelled(node: yaml.Node) -> Any:
+    """Return a scalar (or a list of them) as it is written, null as None."""
+    if isinstance(node, yaml.SequenceNode):
+        return [_spelled(element) for element in node.value]
+    if isinstance(node, yaml.ScalarNode):
+        return None if node.tag == "tag:yaml.org,2002:null" else node.value
+    return {}
+
+
+def _check(name: str, entry: _Entry) -> Any:
+    """Return one entry's value in its proper type; a list is checked element by element."""
+    if name in DERIVED:
+        return entry.value
+    key = KEYS.get(name)
+    if key is None:
+        hint = f" (it is called {RENAMED[name]!r} now)" if name in RENAMED else ""
+        hint = hint or did_you_mean(name, KEYS)
+        raise ConfigError(f"{entry.where}: there is no key {name!r}{hint}")
+    value = entry.text if key.kind.spelled else entry.value
+    if key.kind is IDS or not isinstance(value, list):
+        return _check_one(key, value, entry.where)
+    if not value:
+        raise ConfigError(f"{entry.where}: {name!r} is an empty list: expected {key.wants}")
+    values = [_check_one(key, element, entry.where) for element in value]
+    distinct = list(dict.fromkeys(values))
+    return distinct if len(distinct) > 1 else distinct[0]
+
+
+def _check_one(key: Key, value: Any, where: str) -> Any:
+    try:
+        return key.check(value)
+    except ValueError as error:
+        if isinstance(error, ConfigError):
+            raise ConfigError(f"{where}: {key.name!r}: {error}") from None
+        wanted = str(error) or key.wants
+        raise ConfigError(f"{where}: {key.name!r} is {value!r}: expected {wanted}") from None
+
+
+def _file_for(key: Key, paths: tuple[str | os.PathLike[str], ...]) -> str:
+    """Name the file in which a missing key would be looked for."""
+    named = [str(path) for path in paths if key.file in Path(path).name]
+    return named[0] if named else ", ".join(str(path) for path in paths)
+
+
+def resolve_path(value: str | None, folder: Path) -> str | None:
+    """Make a path of a config file absolute.
+
+    ``<demo>`` is ``demo/`` under the current folder. Any other relative path is taken from the
+    config file's folder; where nothing lies there but something does under the current folder,
+    it is that, as daart would have it.
+    """
+    if value is None:
+        return None
+    if value.startswith(DEMO):
+        return str(Path.cwd() / "demo" / value[len(DEMO) :].lstrip("/\\"))
+    path = Path(value).expanduser()
+    if path.is_absolute():
+        return str(path)
+    here, there = Path.cwd() / path, folder / path
+    return os.path.normpath(here if here.exists() and not there.exists() else there)
+
+
+# --------------------------------------------------------------------------------------------
+# keys that must fit each other
+# --------------------------------------------------------------------------------------------
+def check_together(hparams: Mapping[str, Any]) -> None:
+    """Refuse combinations of single values (no lists to search over) that cannot be meant.
+
+    Parameters
+    ----------
+    hparams
+        the keys of ``KEYS``; those missing are not looked at
+
+    Raises
+    ------
+    ConfigError
+        naming the keys, and the file of the first where ``hparams`` tells it
+    """
+
+    def fail(name: str, message: str) -> None:
+        file = hparams.get(f"{KEYS[name].file}_config")
+        raise ConfigError(f"{file}: {message}" if file else message)
+
+    get = {name: key.default for name, key in KEYS.items()} | dict(hparams)
+    if get["n_hid_layers"] == 0 and get["backbone"] != "temporal-mlp":
+        fail("n_hid_layers", f"'n_hid_layers' is 0: backbone {get['backbone']!r} needs 1 or more")
+    lambdas = [name for name in KEYS if name.startswith("lambda_")]
+    if not any(get[name] for name in lambdas):
+        fail("lambda_strong", f"nothing to learn: {', '.join(lambdas)} are all 0")
+    if get["semi_supervised_algo"] and get["anneal_start"] > get["anneal_end"]:
+        start, end = get["anneal_start"], get["anneal_end"]
+        fail("anneal_start", f"'anneal_start' ({start}) comes after 'anneal_end' ({end})")
+    _check_ids(get, fail)
+
+
+def _check_ids(get: Mapping[str, Any], fail: Callable[[str, str], None]) -> None:
+    ids = {name: split_ids(get[name]) for name, key in KEYS.items() if key.kind is IDS}
+    held_out = ids["expt_ids_val"] + ids["expt_ids_test"]
+    known = ids["expt_ids"] + held_out
+    for session in ids["expt_ids_to_keep"]:
+        if session not in known:
+            hint = did_you_mean(session, known)
+            fail("expt_ids_to_keep", f"'expt_ids_to_keep': {session!r} is not in expt_ids{hint}")
+    both = sorted(set(ids["expt_ids_val"]) & set(ids["expt_ids_test"]))
+    if both:
+        fail("expt_ids_val", f"{', '.join(both)}: both in 'expt_ids_val' and in 'expt_ids_test'")
+    if ids["expt_ids"] and set(ids["expt_ids"]) <= set(held_out):
+        fail("expt_ids", "every session of 'expt_ids' is held out: none is left to train on")
