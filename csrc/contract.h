@@ -1,0 +1,104 @@
+// What the rooms of the native code promise each other: read this first.
+//
+// Tensors are (batch, frames, channels), channels last, each frame's channels contiguous.
+// Weights keep PyTorch's Conv1d shape (channels_out, channels_in, width), contiguous; a backend
+// packs or transforms them inside the call. Nothing here knows Python, torch or an instruction set.
+#pragma once
+
+#include <cstdint>
+
+namespace daart_fast {
+
+// Each is a function of its output alone as far as the derivative goes, so a backward pass needs
+// only what the forward pass returned. lrelu has slope 0.05 below zero.
+enum class Activation : int { linear = 0, relu = 1, lrelu = 2, sigmoid = 3, tanh = 4 };
+
+enum class Pass : int { forward = 0, input_grad = 1, weight_grad = 2 };
+
+// One dilated convolution of stride 1, described by its forward pass in all three passes:
+//   y[b, t, o] = sum over k, c of weight[o, c, k] * x[b, t + k * dilation - pad_left, c]
+// with x taken as zero outside 0 <= frame < frames_in. frames_out carries the right-hand padding:
+// frames_out = frames_in + pad_left + pad_right - dilation * (width - 1), at least 1.
+// batch may be 0. pads may exceed frames_in, and so may dilation.
+struct ConvShape {
+    int64_t batch, frames_in, frames_out;
+    int64_t channels_in, channels_out;
+    int64_t width, dilation, pad_left;
+    // Elements from one sequence's first frame to the next one's, in x (or its gradient) and in y
+    // (or its gradient): a slice in time needs no copy.
+    int64_t x_stride, y_stride;
+};
+
+// What happens to a value v of the result before it is stored, in this order; a null pointer or a
+// linear activation leaves its step out:
+//   v = activation(v + bias[c])              forward passes
+//   v = v * scale[b, c]                      channel dropout: 0 or 1 / (1 - p)
+//   v = v * derivative(gate[b, t, c])        backward passes, see below
+//   inner[b, t, c] = v
+//   v = outer(v + residual[b, t, c])
+// The derivative is that of gate_activation as a function of its output, which is gate[b, t, c],
+// or gate[b, t, c] / scale[b, c] where gate_scaled says that gate was stored after the dropout.
+// c runs over the channels of the result (channels_out forward, channels_in for the input
+// gradient); gate, inner and residual are contiguous (batch, frames of the result, channels).
+template <typename T>
+struct Epilogue {
+    const T* bias = nullptr;
+    Activation activation = Activation::linear;
+    const T* scale = nullptr;
+    const T* gate = nullptr;
+    Activation gate_activation = Activation::linear;
+    bool gate_scaled = false;
+    T* inner = nullptr;
+    const T* residual = nullptr;
+    Activation outer = Activation::linear;
+};
+
+// The three passes. threads is the number of OpenMP threads to use (1: no parallel region is
+// opened). Results do not depend on it. Outputs are overwritten, never added to.
+//   forward:      x -> y
+//   input_grad:   g, the gradient with respect to the convolution's own result (before any
+//                 activation), (batch, frames_out, channels_out) at y_stride -> dx at x_stride
+//   weight_grad:  x and g -> dweight in the shape of the weights, and, if dbias is not null,
+//                 dbias (channels_out). Summed in blocks of frames for accuracy.
+template <typename T>
+struct ConvKernels {
+    void (*forward)(const ConvShape&, const T* x, const T* weight, const Epilogue<T>&, T* y,
+                    int threads) = nullptr;
+    void (*input_grad)(const ConvShape&, const T* g, const T* weight, const Epilogue<T>&, T* dx,
+                       int threads) = nullptr;
+    void (*weight_grad)(const ConvShape&, const T* x, const T* g, T* dweight, T* dbias,
+                        int threads) = nullptr;
+};
+
+// Everything that one instruction set (or, later, CUDA) provides. Each source file under cpu/ is
+// compiled once for each instruction set and fills its part of that set's table.
+struct Kernels {
+    const char* isa = nullptr;  // "avx512", "avx2", "generic"
+    int vector_bytes = 0;
+
+    // Direct: one multiplication for each tap and pair of channels. Always there.
+    ConvKernels<float> direct32;
+    ConvKernels<double> direct64;
+
+    // Minimal filtering, float32 only: fewer multiplications. filtered_pays is the cost model: may
+    // this shape be filtered at all, and is it the faster choice? filtered_can answers only the
+    // first question.
+    ConvKernels<float> filtered32;
+    bool (*filtered_can)(const ConvShape&, Pass) = nullptr;
+    bool (*filtered_pays)(const ConvShape&, Pass, int threads) = nullptr;
+
+    // Multiply-adds per second that this set sustains out of registers, float32, all threads.
+    double (*fma_rate)(int threads, double seconds) = nullptr;
+};
+
+// Memory that outlives a call: kernels borrow it instead of allocating. Each thread has its own
+// set of slots; a slot's contents are lost when the same slot is asked for again. 64-byte aligned.
+// Throws std::bad_alloc. Slots: 0 to 3 direct, 4 to 11 filtered, 12 to 19 block.
+void* scratch(int slot, int64_t bytes);
+
+template <typename T>
+T* scratch_of(int slot, int64_t count) {
+    return static_cast<T*>(scratch(slot, count * static_cast<int64_t>(sizeof(T))));
+}
+
+}  // namespace daart_fast
