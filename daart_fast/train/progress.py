@@ -1,0 +1,100 @@
+"""Progress: a bar on a terminal, a line now and then elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import TextIO
+
+from tqdm import tqdm
+
+__all__ = ["Progress"]
+
+
+class Progress:
+    """Shows the epoch, the losses and the time left.
+
+    Parameters
+    ----------
+    n_epochs
+        The last epoch; with epoch 0 there is one more.
+    n_batches
+        Batches of an epoch.
+    done
+        Batches done before, in a training that was resumed.
+    stream
+        Where to show it; stderr if None.
+    every
+        Seconds between two lines where the stream is no terminal.
+    """
+
+    def __init__(
+        self,
+        n_epochs: int,
+        n_batches: int,
+        done: int = 0,
+        stream: TextIO | None = None,
+        every: float = 10.0,
+    ) -> None:
+        self.n_epochs, self.n_batches = n_epochs, n_batches
+        self.done = self._first = done
+        self.total = (n_epochs + 1) * n_batches
+        self._stream = stream if stream is not None else sys.stderr
+        self._every = every
+        self._losses: dict[str, float] = {}
+        self._start = time.monotonic()
+        self._next = self._start  # the first report is shown at once
+        self._shown = -1
+        self._bar: tqdm | None = None
+        if self._stream.isatty():
+            self._bar = tqdm(
+                total=self.total,
+                initial=done,
+                file=self._stream,
+                unit="batch",
+                desc=self._epoch,
+                dynamic_ncols=True,
+            )
+
+    def step(self) -> None:
+        """One more batch is done."""
+        self.done += 1
+        if self._bar is not None:
+            self._bar.update()
+        elif time.monotonic() >= self._next and self._losses:
+            self._line()
+
+    def report(self, **losses: float) -> None:
+        """Show these from now on, beside what was reported before."""
+        self._losses.update(losses)
+        if self._bar is not None:
+            self._bar.set_description(self._epoch, refresh=False)
+            self._bar.set_postfix(
+                {name: f"{loss:.4g}" for name, loss in self._losses.items()}, refresh=False
+            )
+
+    def close(self) -> None:
+        """Show how far it came."""
+        if self._bar is not None:
+            self._bar.close()
+        elif self._shown != self.done:
+            self._line()
+
+    @property
+    def _epoch(self) -> str:
+        # the batch that was done last belongs to this epoch
+        epoch = max(self.done - 1, 0) // max(self.n_batches, 1)
+        return f"epoch {epoch}/{self.n_epochs}"
+
+    def _line(self) -> None:
+        now = time.monotonic()
+        left = (now - self._start) / max(self.done - self._first, 1) * (self.total - self.done)
+        losses = "".join(f"  {name} {loss:.4g}" for name, loss in self._losses.items())
+        print(
+            f"{self._epoch}{losses}  [{tqdm.format_interval(now - self._start)}, "
+            f"at most {tqdm.format_interval(left)} left]",
+            file=self._stream,
+            flush=True,
+        )
+        self._shown = self.done
+        self._next = now + self._every

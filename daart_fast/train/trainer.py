@@ -1,0 +1,464 @@
+"""The loop that fits a model."""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from daart_fast.train.checkpoint import (
+    Checkpoint,
+    get_rng_states,
+    save_durably,
+    seed_everything,
+    set_rng_states,
+)
+from daart_fast.train.logger import Logger
+from daart_fast.train.progress import Progress
+from daart_fast.train.validation import ALL, evaluate
+
+__all__ = ["DivergedError", "Trainer", "make_optimizer"]
+
+BEST, LAST, STATE, METRICS = "best_val_model.pt", "last_model.pt", "checkpoint.pt", "metrics.csv"
+PREFIXES = {"train": "tr", "val": "val", "test": "test"}
+
+
+class DivergedError(RuntimeError):
+    """The training loss stopped being a number before any weights proved themselves."""
+
+
+def make_optimizer(
+    parameters: Iterable[torch.nn.Parameter], learning_rate: float, l2_reg: float
+) -> torch.optim.Optimizer:
+    """Return Adam with amsgrad, as daart has it; `l2_reg` is its weight decay.
+
+    torch's fused step does the same arithmetic in one pass over each tensor.
+    """
+    return torch.optim.Adam(
+        parameters, lr=learning_rate, weight_decay=l2_reg, amsgrad=True, fused=True
+    )
+
+
+class Trainer:
+    """Fits a model on the training split, and keeps the weights that validate best.
+
+    Epoch 0 only evaluates the untrained model; epochs 1 to `max_epochs` train. The validation
+    split is evaluated every `val_check_interval` epochs and at the end. A validation loss that is
+    NaN (no sequence with anything to score) is never the best.
+
+    Every 10 s at most, and at the end, the whole state of the training is written to
+    ``checkpoint.pt``; a training that was cut short goes on from there and ends bit for bit where
+    it would have ended (on the CPU, with the same number of threads).
+
+    Parameters
+    ----------
+    learning_rate
+        Of Adam.
+    l2_reg
+        Weight decay.
+    min_epochs
+        Train longer than this before stopping early.
+    max_epochs
+        Train at most so long.
+    val_check_interval
+        Epochs from one validation to the next; may be a fraction.
+    rng_seed_train
+        Seeds the global random generators, which draw dropout and latents.
+    save_last_model
+        Whether to write the last weights too, as ``last_model.pt``.
+    callbacks
+        See `daart_fast.callbacks`.
+    resume
+        Whether to go on from a checkpoint in `save_path`, if there is one.
+    plot_train_curves
+        Whether to draw ``train_curves.png`` and ``val_curves.png`` at the end.
+    checkpoint_interval
+        Seconds from one checkpoint to the next, at least; 0 writes one after every batch.
+    **kwargs
+        Ignored, so that all hparams can be passed.
+
+    Attributes
+    ----------
+    curr_epoch : int
+        The epoch now running.
+    curr_batch : int
+        Batches trained on so far, in all epochs.
+    should_halt : bool
+        A callback sets it to end the training after the batch now running.
+    best_val_epoch : int or None
+        The epoch of the best validation so far; None before the first.
+    best_val_loss : float
+        Its loss; infinite before the first.
+    """
+
+    def __init__(
+        self,
+        learning_rate: float = 1e-4,
+        l2_reg: float = 0.0,
+        min_epochs: int = 10,
+        max_epochs: int = 200,
+        val_check_interval: float = 1.0,
+        rng_seed_train: int = 0,
+        save_last_model: bool = False,
+        callbacks: Sequence[Any] = (),
+        resume: bool = True,
+        plot_train_curves: bool = False,
+        checkpoint_interval: float = 10.0,
+        **kwargs: Any,
+    ) -> None:
+        self.learning_rate = learning_rate
+        self.l2_reg = l2_reg
+        self.min_epochs = min_epochs
+        self.max_epochs = max_epochs
+        self.val_check_interval = val_check_interval
+        self.rng_seed_train = rng_seed_train
+        self.save_last_model = save_last_model
+        self.callbacks = list(callbacks or ())
+        self.resume = resume
+        self.plot_train_curves = plot_train_curves
+        self.checkpoint_interval = checkpoint_interval
+
+    # ---------------------------------------------------------------------------- the whole
+
+    def fit(
+        self, model: Any, data_generator: Any, save_path: str | os.PathLike[str] | None = None
+    ) -> None:
+        """Train the model; it ends with the weights that validated best.
+
+        Its ``hparams`` gain ``best_val_epoch`` and ``training_completed``.
+
+        Parameters
+        ----------
+        model
+            A `Segmenter`, on the device that the batches come on.
+        data_generator
+            A `DataGenerator`.
+        save_path
+            The folder for ``best_val_model.pt``, ``metrics.csv``, ``checkpoint.pt`` and the
+            pictures; None writes nothing.
+
+        Raises
+        ------
+        DivergedError
+            The training loss became infinite or NaN before the first validation. Later than that,
+            training ends with the best weights, and the log says why.
+        """
+        self._set_up(model, data_generator, Path(save_path) if save_path is not None else None)
+        if self._take_up():
+            return
+        self._call("on_fit_start")
+        try:
+            done = self.curr_epoch * self._n_batches + self.epoch_batch
+            with closing(Progress(self.max_epochs, self._n_batches, done)) as self._progress:
+                while self.curr_epoch <= self.max_epochs and not self.should_halt:
+                    self._run_epoch()
+            self._finish()
+        finally:
+            if self._logger is not None:
+                self._logger.close()
+
+    def _set_up(self, model: Any, data_generator: Any, folder: Path | None) -> None:
+        """Bring everything to where an untrained model stands."""
+        self.model, self.data_generator, self.folder = model, data_generator, folder
+        self.optimizer = make_optimizer(model.get_parameters(), self.learning_rate, self.l2_reg)
+        self.curr_epoch = self.curr_batch = self.epoch_batch = 0
+        self.should_halt = False
+        self.diverged: str | None = None
+        self.best_val_loss, self.best_val_epoch = math.inf, None  # type: float, int | None
+        self._best_weights: dict[str, Tensor] | None = None
+        self._best_written = True
+        self._n_batches = int(data_generator.n_tot_batches["train"])
+        self._terms: list[str] = []
+        self._sums: Tensor | None = None
+        self._logger: Logger | None = None
+        self._checkpoint = Checkpoint(folder and folder / STATE, self.checkpoint_interval)
+        seed_everything(self.rng_seed_train)
+
+    # ---------------------------------------------------------------------------- one epoch
+
+    def _run_epoch(self) -> None:
+        """Run the epoch's batches, or, in a training that was resumed, those that are left."""
+        if self.epoch_batch == 0:
+            self.data_generator.reset_iterators("train")
+            self.model.on_epoch_start(self.curr_epoch)
+            self._call("on_epoch_start")
+            self._sums = None
+        trains = self.curr_epoch > 0
+        self.model.train(trains)
+        while self.epoch_batch < self._n_batches and not self.should_halt:
+            batch, _ = self.data_generator.next_batch("train")
+            self._add(self._train(batch) if trains else self._look_at(batch))
+            self.epoch_batch += 1
+            if trains:
+                self.curr_batch += 1
+                if self._validation_due():
+                    self._validate()
+            self._progress.step()
+            if self._checkpoint.due:
+                self._write_checkpoint()
+        self._log_training()
+        self._call("on_epoch_end")
+        self.curr_epoch += 1
+        self.epoch_batch = 0
+
+    def _train(self, batch: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """Take one step of the optimiser."""
+        terms: Mapping[str, Tensor] = self.model.losses(batch)
+        terms["loss"].backward()
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        return terms
+
+    def _look_at(self, batch: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        with torch.no_grad():
+            return self.model.losses(batch)
+
+    def _add(self, terms: Mapping[str, Tensor]) -> None:
+        """Add a batch's terms to the epoch's sums, without waiting for their values."""
+        with torch.no_grad():
+            values = torch.stack(list(terms.values()))
+        if self._sums is None:
+            self._terms = list(terms)
+            self._sums = torch.zeros_like(values, dtype=torch.float64)
+        self._sums += values
+
+    def _training_means(self) -> dict[str, float]:
+        """Average each term over the batches of the epoch so far: the one host copy.
+
+        Ends the training if the loss is no longer a number.
+        """
+        if self._sums is None:
+            return {}
+        means = dict(zip(self._terms, (self._sums / self.epoch_batch).tolist(), strict=True))
+        if not math.isfinite(means["loss"]) and self.diverged is None:
+            bad = [name for name, mean in means.items() if not math.isfinite(mean)]
+            self.diverged = (
+                f"the training loss became {means['loss']} in epoch {self.curr_epoch} "
+                f"({', '.join(bad)}); a lower learning_rate (now {self.learning_rate:g}) may help"
+            )
+            self.should_halt = True
+        return means
+
+    def _log_training(self) -> None:
+        means = self._training_means()
+        self._progress.report(loss=means.get("loss", math.nan))
+        self._log("train", ALL, means, self.curr_epoch)
+
+    # ---------------------------------------------------------------------------- validation
+
+    def _validation_due(self) -> bool:
+        """Whether the batch just trained on completes a validation interval, or the training."""
+        if not self.data_generator.n_tot_batches["val"]:
+            return False
+        if self.curr_batch == self.max_epochs * self._n_batches:
+            return True
+        interval = max(self.val_check_interval * self._n_batches, 1.0)
+        # a small addend, as 0.1 * 30 batches should be 3
+        passed = math.floor(self.curr_batch / interval + 1e-9)
+        return passed > math.floor((self.curr_batch - 1) / interval + 1e-9)
+
+    def _validate(self) -> None:
+        """Evaluate the validation split; keep the weights if they are the best so far."""
+        self._training_means()
+        scores = evaluate(self.model, self.data_generator, "val")
+        loss = scores[ALL]["loss"]
+        if loss < self.best_val_loss and self.diverged is None:
+            self.best_val_loss, self.best_val_epoch = loss, self.curr_epoch
+            self._best_weights = _copy(self.model.state_dict())
+            self._best_written = False
+        self._progress.report(val_loss=loss, best=self.best_val_loss)
+        for session, terms in scores.items():
+            self._log("val", session, terms, self.curr_epoch)
+        self._call("on_val_check", loss=loss)
+
+    # ---------------------------------------------------------------------------- the end
+
+    def _finish(self) -> None:
+        """Put the best weights in place, evaluate the test split, and write what is wanted."""
+        if self.diverged is not None and self._best_weights is None:
+            raise DivergedError(self.diverged)
+        if self.diverged is not None:
+            logging.warning(
+                f"training ends here: {self.diverged}. "
+                f"The weights of epoch {self.best_val_epoch} are kept"
+            )
+        elif self.save_last_model and self.folder is not None:
+            self.model.save(self.folder / LAST)
+        if self._best_weights is None:
+            logging.warning(
+                "no validation gave a loss (has the validation split any scored frame?): "
+                "the last weights are kept"
+            )
+            self._best_weights = _copy(self.model.state_dict())
+            self._best_written = False
+        self.model.load_state_dict(self._best_weights)
+        self.model.eval()
+        self._write_best()
+        if self.data_generator.n_tot_batches.get("test", 0):
+            epoch = self.curr_epoch - 1 if self.best_val_epoch is None else self.best_val_epoch
+            for session, terms in evaluate(self.model, self.data_generator, "test").items():
+                self._log("test", session, terms, epoch)
+        if self.plot_train_curves:
+            self._plot()
+        if self._logger is not None:
+            self._logger.sync()
+        self._checkpoint.write({"completed": True, "best_val_epoch": self.best_val_epoch})
+        self._tell_hparams()
+        logging.info(
+            f"trained for {self.curr_epoch - 1} epochs; best validation loss "
+            f"{self.best_val_loss:.6g} in epoch {self.best_val_epoch}"
+        )
+
+    def _tell_hparams(self) -> None:
+        self.model.hparams["best_val_epoch"] = self.best_val_epoch
+        self.model.hparams["training_completed"] = True
+
+    def _plot(self) -> None:
+        if self.folder is None:
+            return
+        from daart_fast.eval import plot_training_curves
+
+        for dtype in ("train", "val"):
+            plot_training_curves(
+                str(self.folder / METRICS),
+                dtype=dtype,
+                expt_ids=list(self.data_generator.ids),
+                save_file=str(self.folder / f"{dtype}_curves"),
+                format="png",
+            )
+
+    # ---------------------------------------------------------------------------- helpers
+
+    def _call(self, hook: str, **kwargs: Any) -> None:
+        for callback in self.callbacks:
+            getattr(callback, hook)(
+                trainer=self, model=self.model, data_generator=self.data_generator, **kwargs
+            )
+
+    def _log(self, dtype: str, session: int, terms: Mapping[str, float], epoch: int) -> None:
+        """Append a row to metrics.csv: these weights of this epoch, on this split and session."""
+        if self._logger is None:
+            self._logger = self._open_logger(keep=0)
+        row: dict[str, float | None] = {
+            "epoch": epoch,
+            "batch": max(self.epoch_batch - 1, 0),
+            "trial": -1,
+            "dataset": session,
+            "best_val_epoch": None if dtype == "train" else self.best_val_epoch,
+        }
+        row |= {f"{PREFIXES[dtype]}_{name}": value for name, value in terms.items()}
+        self._logger.write(row)
+
+    def _open_logger(self, keep: int) -> Logger:
+        splits = [name for name in PREFIXES if self.data_generator.n_tot_batches.get(name, 0)]
+        columns = ["epoch", "batch", "trial", "dataset", "best_val_epoch"]
+        columns += [f"{PREFIXES[split]}_{term}" for split in splits for term in self._terms]
+        return Logger(self.folder and self.folder / METRICS, columns, keep)
+
+    def _write_best(self) -> None:
+        if self.folder is None or self._best_written or self._best_weights is None:
+            return
+        save_durably(self._best_weights, self.folder / BEST)
+        self._best_written = True
+
+    # ---------------------------------------------------------------------------- checkpoints
+
+    def _write_checkpoint(self) -> None:
+        self._write_best()
+        if self._logger is not None:
+            self._logger.sync()
+        self._checkpoint.write(
+            {
+                "fingerprint": self._fingerprint(),
+                "progress": {name: getattr(self, name) for name in _PROGRESS},
+                "sums": self._sums,
+                "terms": self._terms,
+                "model": self.model.state_dict(),
+                "loss_weights": dict(self.model.loss_weights),
+                "best_weights": self._best_weights,
+                "optimizer": self.optimizer.state_dict(),
+                "data_generator": self.data_generator.state_dict(),
+                "callbacks": [callback.state_dict() for callback in self.callbacks],
+                "metrics_size": self._logger.size if self._logger is not None else 0,
+                "rng": get_rng_states(),
+            }
+        )
+
+    def _take_up(self) -> bool:
+        """Go on from the checkpoint, if there is one that fits; return whether nothing is left."""
+        state = self._checkpoint.read() if self.resume else None
+        if state is None:
+            return False
+        if state.get("completed"):
+            return self._take_up_completed(state)
+        if state["fingerprint"] != self._fingerprint():
+            logging.warning(
+                f"{self._checkpoint.file}: belongs to a training with other data or settings, "
+                "so training starts anew"
+            )
+            return False
+        for name, value in state["progress"].items():
+            setattr(self, name, value)
+        device = next(self.model.parameters()).device
+        self._terms = state["terms"]
+        self._sums = state["sums"] if state["sums"] is None else state["sums"].to(device)
+        self._best_weights = state["best_weights"]
+        self._best_written = False
+        self.model.load_state_dict(state["model"])
+        self.model.on_epoch_start(self.curr_epoch)
+        self.model.loss_weights.update(state["loss_weights"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.data_generator.load_state_dict(state["data_generator"])
+        for callback, own in zip(self.callbacks, state["callbacks"], strict=True):
+            callback.load_state_dict(own)
+        if state["metrics_size"]:
+            self._logger = self._open_logger(keep=state["metrics_size"])
+        set_rng_states(state["rng"])
+        logging.info(f"going on in epoch {self.curr_epoch}, after batch {self.curr_batch}")
+        return False
+
+    def _take_up_completed(self, state: Mapping[str, Any]) -> bool:
+        """Load the weights of a training that had ended; only what followed it was cut short."""
+        file = Path(self._checkpoint.file or "").with_name(BEST)
+        if not file.is_file():
+            return False
+        self.model.load_parameters_from_file(file)
+        self.model.eval()
+        self.best_val_epoch = state["best_val_epoch"]
+        self._tell_hparams()
+        logging.info(f"training had ended already; the best weights are those of {file}")
+        return True
+
+    def _fingerprint(self) -> dict[str, Any]:
+        """Return what must be the same for a checkpoint to be of use."""
+        return {
+            "weights": {name: list(w.shape) for name, w in self.model.state_dict().items()},
+            "batches": dict(self.data_generator.n_tot_batches),
+            "learning_rate": self.learning_rate,
+            "l2_reg": self.l2_reg,
+            "seed": self.rng_seed_train,
+            "callbacks": [type(callback).__name__ for callback in self.callbacks],
+        }
+
+
+#: The trainer's own attributes that a checkpoint keeps.
+_PROGRESS = (
+    "curr_epoch",
+    "curr_batch",
+    "epoch_batch",
+    "should_halt",
+    "diverged",
+    "best_val_loss",
+    "best_val_epoch",
+)
+
+
+def _copy(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: tensor.detach().clone() for name, tensor in weights.items()}
