@@ -56,7 +56,7 @@ def load_metrics_csv_as_df(
     -------
     pandas.DataFrame
         Columns ``dataset`` (a session, or ``all``), ``dtype`` (train, val, test), ``epoch``,
-        ``loss`` (the metric's name), ``val`` (its value).
+        ``batch`` (of the epoch), ``loss`` (the metric's name), ``val`` (its value).
     """
     import pandas as pd
 
@@ -74,12 +74,13 @@ def load_metrics_csv_as_df(
                 "dataset": [names.get(number, number) for number in rows["dataset"]],
                 "dtype": dtype,
                 "epoch": rows["epoch"].to_numpy(),
+                "batch": rows["batch"].to_numpy(),
                 "loss": metric,
                 "val": rows[column].to_numpy(),
             }
             parts.append(pd.DataFrame(part))
     if not parts:
-        return pd.DataFrame(columns=["dataset", "dtype", "epoch", "loss", "val"])
+        return pd.DataFrame(columns=["dataset", "dtype", "epoch", "batch", "loss", "val"])
     return pd.concat(parts, ignore_index=True)
 
 
@@ -110,6 +111,8 @@ def plot_training_curves(
     from matplotlib.figure import Figure
 
     data = load_metrics_csv_as_df(metrics_file, list(METRICS), expt_ids, test=dtype == "test")
+    # several validations in one epoch stand side by side; an epoch's last one on its number
+    data = data.assign(when=data["epoch"] - 1 + (data["batch"] + 1) / (data["batch"].max() + 1))
     data = data[data["dtype"] == dtype]
     metrics = [metric for metric in METRICS if (data["loss"] == metric).any()] or ["loss"]
     n_columns = min(len(metrics), 2)
@@ -137,8 +140,8 @@ def _draw(panel: Any, data: pd.DataFrame) -> None:
     for session, colour in zip(sessions, COLOURS, strict=False):
         if 1 < len(sessions) <= MOST_SESSIONS:
             rows = data[data["dataset"] == session]
-            panel.plot(rows["epoch"], rows["val"], color=colour, linewidth=1, label=str(session))
+            panel.plot(rows["when"], rows["val"], color=colour, linewidth=1, label=str(session))
     rows = data[data["dataset"] == "all"]
     marker = "o" if len(rows) < 3 else None  # a line needs two points to be seen
-    panel.plot(rows["epoch"], rows["val"], color="black", linewidth=2, marker=marker, label="all")
+    panel.plot(rows["when"], rows["val"], color="black", linewidth=2, marker=marker, label="all")
     panel.spines[["top", "right"]].set_visible(False)

@@ -87,7 +87,8 @@ def save_durably(state: Any, file: Path) -> None:
 
 def get_rng_states() -> dict[str, Any]:
     """Return the states of torch's, NumPy's and Python's global random generators."""
-    name, keys, *rest = np.random.get_state(legacy=True)
+    numpy_state: Any = np.random.get_state()
+    name, keys, *rest = numpy_state
     return {
         "torch": torch.get_rng_state(),
         "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],

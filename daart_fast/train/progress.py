@@ -28,6 +28,8 @@ class Progress:
         Seconds between two lines where the stream is no terminal.
     """
 
+    ORDER = ("loss", "val_loss", "best")
+
     def __init__(
         self,
         n_epochs: int,
@@ -65,8 +67,9 @@ class Progress:
             self._line()
 
     def report(self, **losses: float) -> None:
-        """Show these from now on, beside what was reported before."""
-        self._losses.update(losses)
+        """Show these (of `ORDER`) from now on, beside what was reported before."""
+        shown = self._losses | losses
+        self._losses = {name: shown[name] for name in sorted(shown, key=self.ORDER.index)}
         if self._bar is not None:
             self._bar.set_description(self._epoch, refresh=False)
             self._bar.set_postfix(

@@ -154,6 +154,8 @@ class Trainer:
         if self._take_up():
             return
         self._call("on_fit_start")
+        if self._rng_states is not None:
+            set_rng_states(self._rng_states)
         try:
             done = self.curr_epoch * self._n_batches + self.epoch_batch
             with closing(Progress(self.max_epochs, self._n_batches, done)) as self._progress:
@@ -179,6 +181,7 @@ class Trainer:
         self._sums: Tensor | None = None
         self._logger: Logger | None = None
         self._checkpoint = Checkpoint(folder and folder / STATE, self.checkpoint_interval)
+        self._rng_states: dict[str, Any] | None = None
         seed_everything(self.rng_seed_train)
 
     # ---------------------------------------------------------------------------- one epoch
@@ -348,7 +351,7 @@ class Trainer:
             self._logger = self._open_logger(keep=0)
         row: dict[str, float | None] = {
             "epoch": epoch,
-            "batch": max(self.epoch_batch - 1, 0),
+            "batch": (self.epoch_batch or self._n_batches) - 1,
             "trial": -1,
             "dataset": session,
             "best_val_epoch": None if dtype == "train" else self.best_val_epoch,
@@ -420,7 +423,7 @@ class Trainer:
             callback.load_state_dict(own)
         if state["metrics_size"]:
             self._logger = self._open_logger(keep=state["metrics_size"])
-        set_rng_states(state["rng"])
+        self._rng_states = state["rng"]  # set last, after all that might draw
         logging.info(f"going on in epoch {self.curr_epoch}, after batch {self.curr_batch}")
         return False
 
