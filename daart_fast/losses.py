@@ -1,0 +1,179 @@
+"""Losses over the frames that have something to score.
+
+Every loss takes predictions and targets over (B, W) frames and a ``reduce``:
+
+- ``"batch"``: a scalar, the mean over the frames of the batch that can be scored; exactly 0, with
+  zero gradient, where there are none;
+- ``"sequence"``: (B,), each sequence's own mean; NaN where a sequence has no such frame.
+
+None copies anything to the host, so none makes a GPU wait.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+__all__ = [
+    "IGNORED",
+    "accuracy",
+    "binary_accuracy",
+    "binary_cross_entropy",
+    "cross_entropy",
+    "kl_div_to_std_normal",
+    "masked_mean",
+    "mean_squared_error",
+    "r2_score",
+]
+
+IGNORED = -100  # the class label of a frame that is not scored
+
+
+def masked_mean(values: Tensor, weights: Tensor, reduce: str = "batch") -> Tensor:
+    """Average ``values`` (B, ...) with ``weights`` of the same shape, as ``reduce`` says.
+
+    A value whose weight is zero may be anything finite.
+    """
+    if reduce == "batch":
+        total, weight = (values * weights).sum(), weights.sum()
+        return total / torch.where(weight > 0, weight, 1.0)
+    if reduce == "sequence":
+        total, weight = (values * weights).flatten(1).sum(1), weights.flatten(1).sum(1)
+        return torch.where(weight > 0, total / torch.where(weight > 0, weight, 1.0), torch.nan)
+    raise ValueError(f"reduce must be 'batch' or 'sequence', not '{reduce}'")
+
+
+def cross_entropy(
+    logits: Tensor, labels: Tensor, class_weights: Tensor | None = None, reduce: str = "batch"
+) -> Tensor:
+    """Cross-entropy of one class a frame, each frame weighted by its class.
+
+    Parameters
+    ----------
+    logits
+        (B, W, C) floats.
+    labels
+        (B, W) int64 in [0, C), or `IGNORED`.
+    class_weights
+        (C,) floats; None weighs all classes alike.
+    reduce
+        See the top of this module.
+    """
+    frame_weights = (labels != IGNORED).to(logits.dtype)
+    if class_weights is not None:
+        frame_weights = frame_weights * class_weights[labels.clamp(min=0)]
+    losses = F.cross_entropy(
+        logits.flatten(0, 1), labels.flatten(), ignore_index=IGNORED, reduction="none"
+    )
+    return masked_mean(losses.view_as(labels), frame_weights, reduce)
+
+
+def binary_cross_entropy(
+    logits: Tensor, labels: Tensor, class_weights: Tensor | None = None, reduce: str = "batch"
+) -> Tensor:
+    """Binary cross-entropy of several behaviours at once, each its own sigmoid.
+
+    Parameters
+    ----------
+    logits
+        (B, W, C) floats.
+    labels
+        (B, W, C) floats in [0, 1], NaN where a behaviour was not labelled.
+    class_weights
+        (C,) floats, one for each behaviour; None weighs all alike.
+    reduce
+        See the top of this module.
+    """
+    known = ~labels.isnan()
+    weights = known.to(logits.dtype)
+    if class_weights is not None:
+        weights = weights * class_weights
+    losses = F.binary_cross_entropy_with_logits(
+        logits, torch.where(known, labels, 0.0), reduction="none"
+    )
+    return masked_mean(losses, weights, reduce)
+
+
+def mean_squared_error(
+    predictions: Tensor, targets: Tensor, frame_mask: Tensor, reduce: str = "batch"
+) -> Tensor:
+    """Squared error, averaged over the frames in the mask and their channels.
+
+    Parameters
+    ----------
+    predictions, targets
+        (B, W, N) floats; a NaN target is not scored.
+    frame_mask
+        (B, W) bool, True where the frame is to be scored.
+    reduce
+        See the top of this module.
+    """
+    known = frame_mask[..., None] & ~targets.isnan()
+    errors = predictions - torch.where(known, targets, 0.0)
+    return masked_mean(errors.square(), known.to(errors.dtype), reduce)
+
+
+def kl_div_to_std_normal(
+    mu: Tensor, logvar: Tensor, frame_mask: Tensor | None = None, reduce: str = "batch"
+) -> Tensor:
+    """Kullback-Leibler divergence of diagonal Gaussians from the standard normal.
+
+    Parameters
+    ----------
+    mu, logvar
+        (..., D) means and log-variances.
+    frame_mask
+        (...), True where the frame is to be scored; None scores all.
+    reduce
+        See the top of this module.
+
+    Returns
+    -------
+    The divergence in nats, summed over the D dimensions and averaged over the rest.
+    """
+    divergence = 0.5 * (mu.square() + logvar.exp() - 1.0 - logvar).sum(-1)
+    if frame_mask is None:
+        frame_mask = torch.ones_like(divergence, dtype=torch.bool)
+    return masked_mean(divergence, frame_mask.to(divergence.dtype), reduce)
+
+
+@torch.no_grad()
+def accuracy(logits: Tensor, labels: Tensor, reduce: str = "batch") -> Tensor:
+    """Fraction of the labelled frames whose likeliest class is their label.
+
+    ``logits`` is (B, W, C); ``labels`` (B, W) int64, `IGNORED` where there is none.
+    """
+    hits = (logits.argmax(-1) == labels).to(logits.dtype)
+    return masked_mean(hits, (labels != IGNORED).to(logits.dtype), reduce)
+
+
+@torch.no_grad()
+def binary_accuracy(logits: Tensor, labels: Tensor, reduce: str = "batch") -> Tensor:
+    """Fraction of the labelled behaviours that are told rightly, at a probability of 0.5.
+
+    ``logits`` and ``labels`` are (B, W, C) floats; a label is NaN where there is none.
+    """
+    hits = ((logits > 0) == (labels > 0.5)).to(logits.dtype)
+    return masked_mean(hits, (~labels.isnan()).to(logits.dtype), reduce)
+
+
+@torch.no_grad()
+def r2_score(
+    predictions: Tensor, targets: Tensor, frame_mask: Tensor, reduce: str = "batch"
+) -> Tensor:
+    """Coefficient of determination, averaged over the tasks that vary at all.
+
+    Arguments as for `mean_squared_error`. Each task's variance is taken about its mean over the
+    scored frames of the batch, or of the sequence.
+    """
+    known = (frame_mask[..., None] & ~targets.isnan()).to(predictions.dtype)
+    targets = torch.where(targets.isnan(), 0.0, targets)
+    over = (0, 1) if reduce == "batch" else (1,)
+    mean = (targets * known).sum(over, keepdim=True) / known.sum(over, keepdim=True).clamp(min=1.0)
+    residual = ((targets - predictions).square() * known).sum(over)
+    spread = ((targets - mean).square() * known).sum(over)
+    # a constant task differs from its mean by rounding alone
+    varies = spread > 1e-12 * (targets.square() * known).sum(over)
+    scores = 1.0 - residual / torch.where(varies, spread, 1.0)
+    return masked_mean(scores, varies.to(scores.dtype), reduce)

@@ -1,0 +1,141 @@
+"""What every network here shares: activations, sampling, saving and loading."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from daart_fast.errors import ConfigError, DataError, did_you_mean
+from daart_fast.files import replacing
+
+if TYPE_CHECKING:  # see __getattr__
+    from daart_fast.models.ensemble import Ensembler
+    from daart_fast.models.segmenter import Segmenter
+
+__all__ = [
+    "BaseModel",
+    "Ensembler",
+    "Segmenter",
+    "get_activation_func_from_str",
+    "reparameterize_gaussian",
+]
+
+ACTIVATIONS: dict[str, Callable[[], nn.Module] | None] = {
+    "linear": None,
+    "relu": nn.ReLU,
+    "lrelu": lambda: nn.LeakyReLU(0.05),
+    "sigmoid": nn.Sigmoid,
+    "tanh": nn.Tanh,
+}
+
+
+def get_activation_func_from_str(activation_str: str) -> nn.Module | None:
+    """Return the activation of this name as a module; None for ``"linear"``.
+
+    Raises
+    ------
+    ConfigError
+        The name is none of linear, relu, lrelu (slope 0.05), sigmoid and tanh.
+    """
+    if activation_str not in ACTIVATIONS:
+        raise ConfigError(
+            f"activation must be one of {', '.join(ACTIVATIONS)}, not '{activation_str}'"
+            + did_you_mean(activation_str, ACTIVATIONS)
+        )
+    factory = ACTIVATIONS[activation_str]
+    return factory() if factory is not None else None
+
+
+def reparameterize_gaussian(mu: Tensor, logvar: Tensor) -> Tensor:
+    """Draw one sample of each diagonal Gaussian, differentiable in both arguments.
+
+    The standard deviation is ``exp(logvar / 2)``; ``mu`` and ``logvar`` have one shape, which is
+    also the sample's (Kingma and Welling 2014, section 2.4).
+    """
+    return torch.addcmul(mu, torch.exp(0.5 * logvar), torch.randn_like(logvar))
+
+
+def backbone_sizes(
+    hparams: Mapping[str, Any],
+    type: str,
+    in_size: int | None,
+    hid_size: int | None,
+    out_size: int | None,
+) -> tuple[int, int, int]:
+    """Return a backbone's widths (in, hidden, out): those given, and hparams' for the others."""
+    if type not in ("encoder", "decoder"):
+        raise ConfigError(f"a backbone's type must be 'encoder' or 'decoder', not '{type}'")
+    first, last = "input_size", "n_hid_units"
+    if type == "decoder":
+        first, last = last, first
+    return (
+        hparams[first] if in_size is None else in_size,
+        hparams["n_hid_units"] if hid_size is None else hid_size,
+        hparams[last] if out_size is None else out_size,
+    )
+
+
+class BaseModel(nn.Module):
+    """A module that can be saved to, and loaded from, a file of weights."""
+
+    hparams: dict[str, Any]
+    next_layer: int  # of a backbone: the number that daart's names give to the layer after it
+
+    def save(self, filepath: str | os.PathLike[str]) -> None:
+        """Write the state dict; the folder is made if missing, the file replaced whole."""
+        with replacing(filepath) as temporary:
+            torch.save(self.state_dict(), temporary)
+
+    def load_parameters_from_file(self, filepath: str | os.PathLike[str]) -> None:
+        """Read a state dict (tensors alone: nothing in the file is executed), on the CPU first.
+
+        Raises
+        ------
+        DataError
+            The file is missing, is no state dict, or belongs to a model of other settings.
+        """
+        self.load_parameters(read_state_dict(filepath), source=str(filepath))
+
+    def load_parameters(self, state: Mapping[str, Tensor], source: str = "these weights") -> None:
+        """Like ``load_state_dict``, with an error that says which settings to look at."""
+        try:
+            self.load_state_dict(state)
+        except RuntimeError as error:
+            raise DataError(
+                f"{source}: the weights are those of a model with other settings: {error}"
+            ) from None
+
+    def get_parameters(self) -> Iterator[nn.Parameter]:
+        """Iterate over the parameters that are trained."""
+        return (parameter for parameter in self.parameters() if parameter.requires_grad)
+
+
+def read_state_dict(filepath: str | os.PathLike[str]) -> dict[str, Tensor]:
+    """Read a file of weights to the CPU with ``weights_only=True``."""
+    if not Path(filepath).is_file():
+        raise DataError(f"{filepath}: there is no such file of model weights")
+    try:
+        state = torch.load(filepath, map_location="cpu", weights_only=True)
+    except Exception as error:  # a zip error, an unpickling error, an end of file: all mean this
+        raise DataError(f"{filepath}: expected a torch state dict; {error}") from error
+    if not (isinstance(state, dict) and all(torch.is_tensor(v) for v in state.values())):
+        raise DataError(f"{filepath}: expected a torch state dict, got a {type(state).__name__}")
+    return state
+
+
+def __getattr__(name: str) -> Any:
+    # daart keeps Segmenter and Ensembler in this module too; both import it, so they come late
+    if name == "Segmenter":
+        from daart_fast.models.segmenter import Segmenter
+
+        return Segmenter
+    if name == "Ensembler":
+        from daart_fast.models.ensemble import Ensembler
+
+        return Ensembler
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

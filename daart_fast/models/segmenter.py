@@ -1,0 +1,381 @@
+"""The segmenter: an encoder, and a head for each thing it is trained to tell."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from daart_fast import losses
+from daart_fast.errors import ConfigError, did_you_mean
+from daart_fast.models.base import BaseModel, reparameterize_gaussian
+from daart_fast.models.rnn import RNN
+from daart_fast.models.tcn import DilatedTCN
+from daart_fast.models.temporalmlp import TemporalMLP
+
+__all__ = ["Segmenter"]
+
+BACKBONES: dict[str, type[DilatedTCN] | type[RNN] | type[TemporalMLP]] = {
+    "dtcn": DilatedTCN,
+    "temporal-mlp": TemporalMLP,
+    "lstm": RNN,
+    "gru": RNN,
+}
+CLASSIFIER_TYPES = ("multiclass", "binary", "multibinary")
+LOSSES = ("strong", "weak", "pred", "recon", "task")  # each weighted by its lambda_ key
+KL_EPOCHS = 100  # the epochs over which the weight of the KL divergence grows to 1
+
+
+class _ClassWeights(nn.Module):
+    """Holds ``class_loss.weight``, (C,), a name of daart's state dicts; None weighs all alike."""
+
+    weight: Tensor | None
+
+    def __init__(self, class_weights: Any) -> None:
+        super().__init__()
+        weight = None
+        if class_weights is not None:
+            weight = torch.as_tensor(np.asarray(class_weights, dtype=np.float32))
+        self.register_buffer("weight", weight)
+
+
+class Segmenter(BaseModel):
+    """Tells the behaviour in each frame of a sequence of inputs.
+
+    ``model`` holds the modules: ``encoder``; ``latent_mean`` and ``latent_logvar`` where
+    ``variational``; and the heads that the configuration asks for, each with its loss:
+
+    ==================  ================  ========================================================
+    head                exists if         learns
+    ==================  ================  ========================================================
+    ``classifier``      lambda_strong     the hand labels
+    ``classifier_weak`` lambda_weak       heuristic or pseudo labels, where no hand label exists
+    ``predictor``       lambda_pred       the inputs one frame later
+    ``decoder``         lambda_recon      the inputs
+    ``task_predictor``  lambda_task       the regression tasks
+    ==================  ================  ========================================================
+
+    A head exists if its key is above 0; ``classifier_weak`` also with any semi_supervised_algo,
+    which may anneal its weight from 0.
+
+    Parameters
+    ----------
+    hparams
+        The flat dict described in docs/architecture.md; kept, and never written to. Needed:
+        backbone, input_size, output_size (the number of classes), n_hid_layers, n_hid_units,
+        n_lags, activation, and task_size where lambda_task is above 0.
+
+    Attributes
+    ----------
+    loss_weights : dict
+        Weight of each term in the loss: ``strong``, ``weak``, ``pred``, ``recon``, ``task``.
+        Starts from the lambda_* keys; annealing changes it.
+    kl_weight : float
+        Weight of the KL divergence. 1, until `on_epoch_start` says how far training is.
+    """
+
+    def __init__(self, hparams: dict[str, Any]) -> None:
+        super().__init__()
+        self.hparams = hparams
+        self.classifier_type = hparams.get("classifier_type", "multiclass")
+        if self.classifier_type not in CLASSIFIER_TYPES:
+            raise ConfigError(
+                f"classifier_type must be one of {', '.join(CLASSIFIER_TYPES)}, "
+                f"not '{self.classifier_type}'"
+                + did_you_mean(self.classifier_type, CLASSIFIER_TYPES)
+            )
+        # 'binary' is softmax over two classes of which the first, its background, is scored too
+        ignore = hparams.get("ignore_class", 0)
+        self.ignore_class = losses.IGNORED if self.classifier_type == "binary" else ignore
+        self.loss_weights = {name: float(hparams.get(f"lambda_{name}", 0)) for name in LOSSES}
+        self.kl_weight = 1.0
+        self.model = nn.ModuleDict()
+        self.build_model()
+        self.class_loss = _ClassWeights(hparams.get("class_weights"))
+
+    # ---------------------------------------------------------------------------- construction
+
+    def build_model(self) -> None:
+        """Make the modules, initialised from rng_seed_model (0); torch's own generator is kept."""
+        backbone = str(self.hparams["backbone"]).lower()
+        if backbone not in BACKBONES:
+            raise ConfigError(
+                f"backbone must be one of {', '.join(BACKBONES)}, not '{backbone}'"
+                + did_you_mean(backbone, BACKBONES)
+            )
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(int(self.hparams.get("rng_seed_model") or 0))
+            self._build(BACKBONES[backbone])
+
+    def _build(self, backbone: type[DilatedTCN] | type[RNN] | type[TemporalMLP]) -> None:
+        hparams, hidden = self.hparams, self.hparams["n_hid_units"]
+        self.model["encoder"] = encoder = backbone(hparams, type="encoder")
+        if self.variational:
+            for name in ("latent_mean", "latent_logvar"):
+                self.model[name] = _dense(name, encoder.next_layer, hidden, hidden)
+        if self._has("recon"):
+            self.model["decoder"] = backbone(hparams, type="decoder")
+        if self._has("pred"):
+            self.model["predictor"] = backbone(hparams, type="decoder")
+        if self._has("strong"):
+            self.model["classifier"] = _dense("classification", 0, hidden, hparams["output_size"])
+        if self._has("weak") or hparams.get("semi_supervised_algo") not in (None, "none"):
+            self.model["classifier_weak"] = _dense(
+                "classification", 0, hidden, hparams["output_size"]
+            )
+        if self._has("task"):
+            self.model["task_predictor"] = _dense("regression", 0, hidden, hparams["task_size"])
+
+    def _has(self, loss: str) -> bool:
+        return self.loss_weights[loss] > 0
+
+    @property
+    def variational(self) -> bool:
+        """Whether the embedding is a distribution, sampled in training."""
+        return bool(self.hparams.get("variational", False))
+
+    def __str__(self) -> str:
+        lines = [f"{self.hparams['backbone'].upper()} architecture", "-" * 24]
+        for name, module in self.model.items():
+            n_parameters = sum(p.numel() for p in module.parameters())
+            lines.append(f"{name.replace('_', ' ').capitalize()} ({n_parameters:,} parameters):")
+            layers = module.model if isinstance(module, BaseModel) else module
+            lines += [
+                f"    {layer}: {_describe(child)}" for layer, child in layers.named_children()
+            ]
+        return "\n".join(lines) + "\n"
+
+    # ---------------------------------------------------------------------------- running
+
+    def embed(self, x: Tensor) -> tuple[Tensor, Tensor | None, Tensor]:
+        """Map inputs (B, W, N) to the embedding's mean, log-variance (or None) and sample.
+
+        Each is (B, W, n_hid_units). The sample is drawn in training mode alone; else it is the
+        mean, so that predictions repeat.
+        """
+        hidden = self.model["encoder"](x)
+        if not self.variational:
+            return hidden, None, hidden
+        mean, logvar = self.model["latent_mean"](hidden), self.model["latent_logvar"](hidden)
+        return mean, logvar, reparameterize_gaussian(mean, logvar) if self.training else mean
+
+    def _head(self, name: str, z: Tensor) -> Tensor | None:
+        return self.model[name](z) if name in self.model else None
+
+    def forward(self, x: Tensor) -> dict[str, Tensor | None]:
+        """Run the encoder and every head.
+
+        Parameters
+        ----------
+        x
+            (n_sequences, sequence_length, n_markers), normalised, padding included.
+
+        Returns
+        -------
+        dict
+            ``labels``, ``labels_weak`` (B, W, C) logits; ``reconstruction``, ``prediction``
+            (B, W, N); ``task_prediction`` (B, W, n_tasks); ``embedding`` (the mean),
+            ``latent_mean``, ``latent_logvar``, ``sample`` (B, W, n_hid_units). None for what is
+            not configured.
+        """
+        mean, logvar, z = self.embed(x)
+        return {
+            "labels": self._head("classifier", z),
+            "labels_weak": self._head("classifier_weak", z),
+            "reconstruction": self._head("decoder", z),
+            "prediction": self._head("predictor", z),
+            "task_prediction": self._head("task_predictor", z),
+            "embedding": mean,
+            "latent_mean": mean,
+            "latent_logvar": logvar,
+            "sample": z,
+        }
+
+    def classify(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Run only what a prediction needs.
+
+        Returns
+        -------
+        tuple
+            Logits (B, W, C), of the hand-label head or, where there is none, of the weak one;
+            the embedding (B, W, n_hid_units); the task predictions (B, W, n_tasks) or None.
+        """
+        mean, _, z = self.embed(x)
+        scores = self._head("classifier" if "classifier" in self.model else "classifier_weak", z)
+        if scores is None:
+            raise ConfigError(
+                "this model has no classifier to predict labels with: "
+                "lambda_strong and lambda_weak are both 0"
+            )
+        return scores, mean, self._head("task_predictor", z)
+
+    def probabilities(self, scores: Tensor) -> Tensor:
+        """Turn logits (..., C) into probabilities: a softmax, or multibinary's sigmoids."""
+        if self.classifier_type == "multibinary":
+            return torch.sigmoid(scores)
+        return torch.softmax(scores, dim=-1)
+
+    def predict_labels(
+        self,
+        data_generator: Any,
+        return_scores: bool = False,
+        remove_pad: bool = True,
+        mode: str = "eval",
+    ) -> dict[str, list[list[np.ndarray]]]:
+        """Predict every sequence of every session; see `predict.predict_labels`."""
+        from daart_fast.models.predict import predict_labels
+
+        return predict_labels(self, data_generator, return_scores, remove_pad, mode)
+
+    # ---------------------------------------------------------------------------- losses
+
+    def on_epoch_start(self, epoch: int) -> None:
+        """Set the weight of the KL divergence: 0 in epochs 0 and 1, then 0.01 more each epoch."""
+        self.kl_weight = min(max(epoch - 1, 0) / KL_EPOCHS, 1.0)
+
+    def losses(self, batch: Mapping[str, Tensor], reduce: str = "batch") -> dict[str, Tensor]:
+        """Compute the loss and its terms over the frames of a batch, padding cut off.
+
+        Parameters
+        ----------
+        batch
+            See docs/architecture.md. Without ``frame_mask`` every frame counts as real.
+        reduce
+            ``"batch"`` for scalars; ``"sequence"`` for (B,), each sequence's own mean, NaN where
+            it has nothing to score.
+
+        Returns
+        -------
+        dict
+            ``loss``, to call backward on, and the terms that are configured, unweighted, by their
+            names in metrics.csv. Nothing is copied to the host.
+        """
+        outputs = self.forward(batch["markers"])
+        out = {k: self._inside(v) for k, v in outputs.items() if v is not None}
+        seen = {k: self._inside(v) for k, v in batch.items() if v.ndim > 1}
+        inputs = seen["markers"]
+        mask = seen.get("frame_mask")
+        if mask is None:
+            mask = torch.ones(inputs.shape[:2], dtype=torch.bool, device=inputs.device)
+        strong = self._targets(seen.get("labels_strong"), mask)
+
+        terms: dict[str, Tensor] = {}
+        if "labels_weak" in out:
+            weak = self._targets(seen.get("labels_weak"), mask)
+            terms["loss_weak"] = self._class_loss(
+                out["labels_weak"], self._only_where_missing(weak, strong), reduce
+            )
+            if "labels" in out:
+                terms["fc"] = self._agreement(out["labels"], weak, reduce)
+        if "labels" in out:
+            terms["loss_strong"] = self._class_loss(out["labels"], strong, reduce)
+        if "prediction" in out:
+            terms["loss_pred"] = losses.mean_squared_error(
+                out["prediction"][:, :-1], inputs[:, 1:], mask[:, 1:] & mask[:, :-1], reduce
+            )
+        if "reconstruction" in out:
+            terms["loss_recon"] = losses.mean_squared_error(
+                out["reconstruction"], inputs, mask, reduce
+            )
+        if "task_prediction" in out:
+            tasks = seen.get("tasks")
+            if tasks is None:
+                tasks = torch.full_like(out["task_prediction"], torch.nan)
+            predictions = out["task_prediction"]
+            terms["loss_task"] = losses.mean_squared_error(predictions, tasks, mask, reduce)
+            terms["task_r2"] = losses.r2_score(predictions, tasks, mask, reduce)
+        if self.variational:
+            # twice, as the squared errors beside it are twice a Gaussian's negative log-likelihood
+            terms["loss_kl"] = 2.0 * losses.kl_div_to_std_normal(
+                out["latent_mean"], out["latent_logvar"], mask, reduce
+            )
+            terms["kl_weight"] = torch.full_like(terms["loss_kl"].detach(), self.kl_weight)
+        return {"loss": self.total_loss(terms, skip_nan=reduce == "sequence"), **terms}
+
+    def total_loss(self, terms: Mapping[str, Tensor], skip_nan: bool = False) -> Tensor:
+        """Sum the loss terms among ``terms``, weighted as they are now.
+
+        With ``skip_nan``, as NaN stands for nothing to score, a term that is NaN adds nothing, and
+        the total is NaN only where every term is.
+        """
+        weights = {f"loss_{name}": weight for name, weight in self.loss_weights.items()}
+        weights["loss_kl"] = self.kl_weight
+        weighed = [(weights[name], term) for name, term in terms.items() if name in weights]
+        if not weighed:
+            raise ConfigError("nothing to train on: every lambda_ key is 0")
+        total = torch.stack([weight * term for weight, term in weighed])
+        if not skip_nan:
+            return total.sum(0)
+        return torch.where(total.isnan().all(0), torch.nan, total.nansum(0))
+
+    def training_step(
+        self, batch: Mapping[str, Tensor], accumulate_grad: bool = True, **kwargs: Any
+    ) -> dict[str, float]:
+        """Compute the losses of a batch as floats; add to the gradients if ``accumulate_grad``."""
+        with torch.set_grad_enabled(accumulate_grad):
+            terms = self.losses(batch)
+        if accumulate_grad:
+            terms["loss"].backward()
+        values = torch.stack([term.detach().double() for term in terms.values()]).tolist()
+        return dict(zip(terms, values, strict=True))
+
+    def _inside(self, x: Tensor) -> Tensor:
+        """Cut the padding off (B, W, ...)."""
+        pad = self.hparams.get("sequence_pad", 0)
+        before, after = (2 * pad, 0) if self.hparams.get("causal", False) else (pad, pad)
+        return x[:, before : x.shape[1] - after]
+
+    def _targets(self, labels: Tensor | None, mask: Tensor) -> Tensor | None:
+        """Mark the frames that are not scored: (B, W) as IGNORED, multibinary (B, W, C) as NaN."""
+        if labels is None:
+            return None
+        if self.classifier_type == "multibinary":
+            scored = mask[..., None]
+            if 0 <= self.ignore_class < labels.shape[-1]:
+                column = self.ignore_class
+                scored = scored & (labels[..., column : column + 1] != 1)
+            return torch.where(scored, labels, torch.nan)
+        scored = mask & (labels != self.ignore_class) & (labels >= 0)
+        return torch.where(scored, labels, losses.IGNORED)
+
+    def _only_where_missing(self, weak: Tensor | None, strong: Tensor | None) -> Tensor | None:
+        """Drop the weak targets of the frames that have a strong one."""
+        if weak is None or strong is None:
+            return weak
+        if self.classifier_type == "multibinary":
+            return torch.where(strong.isnan(), weak, torch.nan)
+        return torch.where(strong == losses.IGNORED, weak, losses.IGNORED)
+
+    def _class_loss(self, logits: Tensor, targets: Tensor | None, reduce: str) -> Tensor:
+        weights = self.class_loss.weight
+        if self.classifier_type == "multibinary":
+            if targets is None:
+                targets = torch.full_like(logits, torch.nan)
+            return losses.binary_cross_entropy(logits, targets, weights, reduce)
+        if targets is None:
+            targets = logits.new_full(logits.shape[:2], losses.IGNORED, dtype=torch.long)
+        return losses.cross_entropy(logits, targets, weights, reduce)
+
+    def _agreement(self, logits: Tensor, weak: Tensor | None, reduce: str) -> Tensor:
+        """``fc``: the fraction of weak labels that the hand-label head agrees with."""
+        if self.classifier_type == "multibinary":
+            if weak is None:
+                weak = torch.full_like(logits, torch.nan)
+            return losses.binary_accuracy(logits, weak, reduce)
+        if weak is None:
+            weak = logits.new_full(logits.shape[:2], losses.IGNORED, dtype=torch.long)
+        return losses.accuracy(logits, weak, reduce)
+
+
+def _dense(name: str, number: int, in_size: int, out_size: int) -> nn.Sequential:
+    """One linear layer, named as in daart's state dicts."""
+    layer = nn.Sequential()
+    layer.add_module(f"dense({name})_layer_{number:02d}", nn.Linear(in_size, out_size))
+    return layer
+
+
+def _describe(module: nn.Module) -> str:
+    return str(module).replace("\n", "\n    ")

@@ -1,0 +1,174 @@
+"""The dilated temporal convolution network (Lea et al. 2017; Bai, Kolter and Koltun 2018)."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping
+from typing import Any
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from daart_fast import ops
+from daart_fast.errors import ConfigError
+from daart_fast.models.base import BaseModel, backbone_sizes, get_activation_func_from_str
+from daart_fast.models.layers import Conv1d, WeightNormConv1d, dropout_mask, total_context
+
+__all__ = ["DilatedTCN", "DilationBlock"]
+
+
+class DilationBlock(nn.Module):
+    """Two dilated convolutions with a residual around them, then the activation once more.
+
+    Each convolution is weight-normalised and followed by the activation and the dropout of whole
+    channels. Where the widths of input and output differ, a 1x1 convolution carries the residual.
+
+    Parameters
+    ----------
+    in_channels, hidden_channels, out_channels
+        Widths before, between and after the two convolutions.
+    kernel_size
+        Taps of each, odd.
+    dilation
+        Frames between taps.
+    activation
+        See `get_activation_func_from_str`.
+    dropout
+        Probability with which a channel is zeroed, in training only.
+    causal
+        No output depends on a later frame.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        hidden_channels: int,
+        out_channels: int,
+        kernel_size: int,
+        dilation: int,
+        activation: str,
+        dropout: float = 0.0,
+        causal: bool = False,
+    ) -> None:
+        super().__init__()
+        get_activation_func_from_str(activation)  # an unknown name is an error here, not later
+        self.activation = activation
+        self.dropout = dropout
+        self.conv0 = WeightNormConv1d(
+            in_channels, hidden_channels, kernel_size, dilation=dilation, causal=causal
+        )
+        self.conv1 = WeightNormConv1d(
+            hidden_channels, out_channels, kernel_size, dilation=dilation, causal=causal
+        )
+        # daart's state dicts hold both convolutions a second time, under these names
+        self.block = nn.ModuleDict({"conv1d_layer_0": self.conv0, "conv1d_layer_1": self.conv1})
+        self.downsample: Conv1d | None = None
+        if in_channels != out_channels:
+            self.downsample = Conv1d(in_channels, out_channels, 1)
+            nn.init.normal_(self.downsample.weight, 0.0, 0.01)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, T, in_channels) to (B, T, out_channels)."""
+        p = self.dropout if self.training else 0.0
+        return _residual_block(
+            x,
+            self.conv0.kernel(),
+            self.conv0.bias,
+            self.conv1.kernel(),
+            self.conv1.bias,
+            self.downsample.weight if self.downsample is not None else None,
+            self.downsample.bias if self.downsample is not None else None,
+            self.conv0.dilation[0],
+            self.conv0.side,
+            self.activation,
+            dropout_mask(x, self.conv0.out_channels, p),
+            dropout_mask(x, self.conv1.out_channels, p),
+        )
+
+
+def _residual_block(
+    x: Tensor,
+    weight0: Tensor,
+    bias0: Tensor | None,
+    weight1: Tensor,
+    bias1: Tensor | None,
+    weight_residual: Tensor | None,
+    bias_residual: Tensor | None,
+    dilation: int,
+    padding: str,
+    activation: str,
+    mask0: Tensor | None,
+    mask1: Tensor | None,
+) -> Tensor:
+    hidden = ops.dilated_conv1d(x, weight0, bias0, dilation, padding, activation)
+    if mask0 is not None:
+        hidden = hidden * mask0[:, None, :]
+    out = ops.dilated_conv1d(hidden, weight1, bias1, dilation, padding, activation)
+    if mask1 is not None:
+        out = out * mask1[:, None, :]
+    residual = (
+        x if weight_residual is None else F.linear(x, weight_residual[:, :, 0], bias_residual)
+    )
+    out = out + residual
+    final = get_activation_func_from_str(activation)
+    return final(out) if final is not None else out
+
+
+class DilatedTCN(BaseModel):
+    """A stack of `DilationBlock`, block i of dilation 2**i.
+
+    Parameters
+    ----------
+    hparams
+        Keys n_hid_layers, n_lags, activation, and optionally dropout (0), causal (False); and,
+        where the sizes below are not given, input_size and n_hid_units.
+    type
+        ``"encoder"`` maps inputs to n_hid_units channels. ``"decoder"`` maps n_hid_units channels
+        to inputs, dilations in the reverse order and a 1x1 convolution at the end.
+    in_size, hid_size, out_size
+        Widths other than those.
+    """
+
+    def __init__(
+        self,
+        hparams: Mapping[str, Any],
+        type: str = "encoder",
+        in_size: int | None = None,
+        hid_size: int | None = None,
+        out_size: int | None = None,
+    ) -> None:
+        super().__init__()
+        self.hparams = dict(hparams)
+        in_size, hid_size, out_size = backbone_sizes(hparams, type, in_size, hid_size, out_size)
+        n_layers = hparams["n_hid_layers"]
+        if n_layers < 1:
+            raise ConfigError(f"n_hid_layers must be at least 1 for a dtcn, not {n_layers}")
+        dilations = [2**i for i in range(n_layers)]
+        if type == "decoder":
+            dilations.reverse()
+        widths = [in_size] + [hid_size] * (n_layers - 1) + [out_size]
+        layers: OrderedDict[str, nn.Module] = OrderedDict()
+        for i, dilation in enumerate(dilations):
+            layers[f"tcn_block_{i:02d}"] = DilationBlock(
+                widths[i],
+                hid_size,
+                widths[i + 1],
+                2 * hparams["n_lags"] + 1,
+                dilation,
+                hparams["activation"],
+                hparams.get("dropout", 0.0),
+                bool(hparams.get("causal", False)),
+            )
+        if type == "decoder":
+            layers[f"final_dense_{n_layers:02d}"] = Conv1d(out_size, out_size, 1)
+        self.model = nn.Sequential(layers)
+        self.next_layer = len(layers)
+
+    @property
+    def context(self) -> tuple[int, int]:
+        """How many frames before and after its own an output frame depends on."""
+        return total_context(self)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, T, in_size) to (B, T, out_size)."""
+        return self.model(x)
