@@ -1,0 +1,142 @@
+// The Python face of the native module: every argument is checked here once, the GIL released, the
+// table called. Tensors come as addresses, so that one build serves every torch version; the
+// callers in daart_fast/ops hold the tensors and see to dtype, shape and contiguity.
+#include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
+
+#include <stdexcept>
+#include <string>
+
+#include "contract.h"
+#include "dispatch.h"
+
+#ifdef _OPENMP
+#include <omp.h>
+#endif
+
+namespace py = pybind11;
+
+namespace daart_fast {
+namespace {
+
+constexpr int kMaxThreads = 1024;
+
+void require(bool condition, const char* sentence) {
+    if (!condition) throw std::invalid_argument(sentence);
+}
+
+void check(const ConvShape& s, int threads) {
+    require(s.batch >= 0, "batch must not be negative");
+    require(s.frames_in >= 1 && s.frames_out >= 1, "there must be at least one frame");
+    require(s.channels_in >= 1 && s.channels_out >= 1, "there must be at least one channel");
+    require(s.width >= 1, "width must be at least 1");
+    require(s.dilation >= 1, "dilation must be at least 1");
+    require(s.x_stride >= 0 && s.y_stride >= 0, "strides must not be negative");
+    require(threads >= 1 && threads <= kMaxThreads, "threads must lie between 1 and 1024");
+}
+
+Activation activation_of(int number) {
+    require(number >= 0 && number <= 4, "activation must lie between 0 and 4");
+    return static_cast<Activation>(number);
+}
+
+template <typename T>
+T* pointer(uintptr_t address) {
+    return reinterpret_cast<T*>(address);
+}
+
+template <typename T>
+void forward(const ConvShape& s, uintptr_t x, uintptr_t weight, uintptr_t bias, uintptr_t y,
+             Activation activation, int threads) {
+    Epilogue<T> epilogue;
+    epilogue.bias = pointer<T>(bias);
+    epilogue.activation = activation;
+    kernels_for<T>(s, Pass::forward, threads)
+        .forward(s, pointer<T>(x), pointer<T>(weight), epilogue, pointer<T>(y), threads);
+}
+
+template <typename T>
+void backward(const ConvShape& s, uintptr_t g, uintptr_t x, uintptr_t weight, uintptr_t dx,
+              uintptr_t dweight, uintptr_t dbias, int threads) {
+    if (dx) {
+        kernels_for<T>(s, Pass::input_grad, threads)
+            .input_grad(s, pointer<T>(g), pointer<T>(weight), {}, pointer<T>(dx), threads);
+    }
+    if (dweight) {
+        kernels_for<T>(s, Pass::weight_grad, threads)
+            .weight_grad(s, pointer<T>(x), pointer<T>(g), pointer<T>(dweight), pointer<T>(dbias),
+                         threads);
+    }
+}
+
+void conv_forward(bool is_double, uintptr_t x, uintptr_t weight, uintptr_t bias, uintptr_t y,
+                  int64_t batch, int64_t frames_in, int64_t frames_out, int64_t channels_in,
+                  int64_t channels_out, int64_t width, int64_t dilation, int64_t pad_left,
+                  int64_t x_stride, int64_t y_stride, int activation, int threads) {
+    const ConvShape s{batch, frames_in, frames_out, channels_in, channels_out,
+                      width, dilation,  pad_left,   x_stride,    y_stride};
+    check(s, threads);
+    if (batch == 0) return;
+    require(x && weight && y, "x, weight and y must not be null");
+    (is_double ? forward<double> : forward<float>)(s, x, weight, bias, y, activation_of(activation),
+                                                   threads);
+}
+
+void conv_backward(bool is_double, uintptr_t g, uintptr_t x, uintptr_t weight, uintptr_t dx,
+                   uintptr_t dweight, uintptr_t dbias, int64_t batch, int64_t frames_in,
+                   int64_t frames_out, int64_t channels_in, int64_t channels_out, int64_t width,
+                   int64_t dilation, int64_t pad_left, int64_t x_stride, int64_t y_stride,
+                   int threads) {
+    const ConvShape s{batch, frames_in, frames_out, channels_in, channels_out,
+                      width, dilation,  pad_left,   x_stride,    y_stride};
+    check(s, threads);
+    require(!dbias || dweight, "the bias gradient comes with the weight gradient");
+    require(batch == 0 || g, "g must not be null");
+    require(batch == 0 || !dx || weight, "the input gradient needs weight");
+    require(batch == 0 || !dweight || x, "the weight gradient needs x");
+    (is_double ? backward<double> : backward<float>)(s, g, x, weight, dx, dweight, dbias, threads);
+}
+
+}  // namespace
+
+PYBIND11_MODULE(_native, m) {
+    m.doc() = "Native kernels of daart_fast. Use daart_fast.ops.";
+    const auto release = py::call_guard<py::gil_scoped_release>();
+    m.def("conv_forward", &conv_forward, release);
+    m.def("conv_backward", &conv_backward, release);
+    m.def("fma_rate", [](int threads, double seconds) { return kernels().fma_rate(threads, seconds); },
+          release, "Multiply-adds per second out of registers, float32.");
+    m.def("isas", &available_isas, "Instruction sets this processor can run, best first.");
+    m.def("isa", [] { return std::string(kernels().isa); });
+    m.def("set_isa", &use_isa, "Use one of isas(); '' is the best.");
+    m.def("set_method", [](int number) {
+        require(number >= 0 && number <= 2, "method must be 0 (auto), 1 (direct) or 2 (filtered)");
+        use_method(static_cast<Method>(number));
+    });
+    m.def("method", [] { return static_cast<int>(method()); });
+    m.def("runs_filtered",
+          [](int pass, int64_t batch, int64_t frames_in, int64_t frames_out, int64_t channels_in,
+             int64_t channels_out, int64_t width, int64_t dilation, int64_t pad_left, int threads) {
+              require(pass >= 0 && pass <= 2, "pass must lie between 0 and 2");
+              const ConvShape s{batch,       frames_in,
+                                frames_out,  channels_in,
+                                channels_out, width,
+                                dilation,    pad_left,
+                                frames_in * channels_in, frames_out * channels_out};
+              check(s, threads);
+              return runs_filtered(s, static_cast<Pass>(pass), threads);
+          },
+          "Whether this pass (0 forward, 1 input gradient, 2 weight gradient) goes filtered.");
+#ifdef _OPENMP
+    m.attr("openmp") = true;
+#else
+    m.attr("openmp") = false;
+#endif
+#ifdef __VERSION__
+    m.attr("compiler") = __VERSION__;
+#else
+    m.attr("compiler") = "unknown";
+#endif
+}
+
+}  // namespace daart_fast

@@ -1,0 +1,29 @@
+// Which instruction set runs, and whether a convolution goes direct or filtered.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "contract.h"
+
+namespace daart_fast {
+
+enum class Method : int { automatic = 0, direct = 1, filtered = 2 };
+
+// The sets this build has and this processor can run, best first.
+std::vector<std::string> available_isas();
+// Takes one of them ("" for the best); throws std::invalid_argument with a sentence otherwise.
+void use_isa(const std::string& name);
+const Kernels& kernels();
+
+void use_method(Method method);
+Method method();
+
+// Does this pass of this shape run filtered, as things are set now?
+bool runs_filtered(const ConvShape& shape, Pass pass, int threads);
+
+// The kernels that run it.
+template <typename T>
+const ConvKernels<T>& kernels_for(const ConvShape& shape, Pass pass, int threads);
+
+}  // namespace daart_fast
