@@ -44,7 +44,7 @@ class RNN(BaseModel):
         bidirectional = bool(hparams.get("bidirectional", False))
         if bidirectional and hparams.get("causal", False):
             raise ConfigError(
-                f"causal: true needs bidirectional: false, as the other way reads later frames"
+                "causal: true needs bidirectional: false, as the other way reads later frames"
             )
         self.model = nn.ModuleDict()
         self.model[f"{backbone.upper()}_layer_00"] = CELLS[backbone](

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -25,7 +25,14 @@ BACKBONES: dict[str, type[DilatedTCN] | type[RNN] | type[TemporalMLP]] = {
     "gru": RNN,
 }
 CLASSIFIER_TYPES = ("multiclass", "binary", "multibinary")
-LOSSES = ("strong", "weak", "pred", "recon", "task")  # each weighted by its lambda_ key
+# each loss, weighted by its lambda_ key, and the head that it trains
+HEADS = {
+    "strong": "classifier",
+    "weak": "classifier_weak",
+    "pred": "predictor",
+    "recon": "decoder",
+    "task": "task_predictor",
+}
 KL_EPOCHS = 100  # the epochs over which the weight of the KL divergence grows to 1
 
 
@@ -67,6 +74,8 @@ class Segmenter(BaseModel):
         The flat dict described in docs/architecture.md; kept, and never written to. Needed:
         backbone, input_size, output_size (the number of classes), n_hid_layers, n_hid_units,
         n_lags, activation, and task_size where lambda_task is above 0.
+    heads
+        The heads to make, whatever hparams say: those that a file of weights holds.
 
     Attributes
     ----------
@@ -77,7 +86,7 @@ class Segmenter(BaseModel):
         Weight of the KL divergence. 1, until `on_epoch_start` says how far training is.
     """
 
-    def __init__(self, hparams: dict[str, Any]) -> None:
+    def __init__(self, hparams: dict[str, Any], heads: Collection[str] | None = None) -> None:
         super().__init__()
         self.hparams = hparams
         self.classifier_type = hparams.get("classifier_type", "multiclass")
@@ -90,7 +99,8 @@ class Segmenter(BaseModel):
         # 'binary' is softmax over two classes of which the first, its background, is scored too
         ignore = hparams.get("ignore_class", 0)
         self.ignore_class = losses.IGNORED if self.classifier_type == "binary" else ignore
-        self.loss_weights = {name: float(hparams.get(f"lambda_{name}", 0)) for name in LOSSES}
+        self.loss_weights = {name: float(hparams.get(f"lambda_{name}") or 0) for name in HEADS}
+        self._heads = self._configured_heads() if heads is None else set(heads)
         self.kl_weight = 1.0
         self.model = nn.ModuleDict()
         self.build_model()
@@ -116,21 +126,20 @@ class Segmenter(BaseModel):
         if self.variational:
             for name in ("latent_mean", "latent_logvar"):
                 self.model[name] = _dense(name, encoder.next_layer, hidden, hidden)
-        if self._has("recon"):
-            self.model["decoder"] = backbone(hparams, type="decoder")
-        if self._has("pred"):
-            self.model["predictor"] = backbone(hparams, type="decoder")
-        if self._has("strong"):
-            self.model["classifier"] = _dense("classification", 0, hidden, hparams["output_size"])
-        if self._has("weak") or hparams.get("semi_supervised_algo") not in (None, "none"):
-            self.model["classifier_weak"] = _dense(
-                "classification", 0, hidden, hparams["output_size"]
-            )
-        if self._has("task"):
+        for name in ("decoder", "predictor"):
+            if name in self._heads:
+                self.model[name] = backbone(hparams, type="decoder")
+        for name in ("classifier", "classifier_weak"):
+            if name in self._heads:
+                self.model[name] = _dense("classification", 0, hidden, hparams["output_size"])
+        if "task_predictor" in self._heads:
             self.model["task_predictor"] = _dense("regression", 0, hidden, hparams["task_size"])
 
-    def _has(self, loss: str) -> bool:
-        return self.loss_weights[loss] > 0
+    def _configured_heads(self) -> set[str]:
+        heads = {head for loss, head in HEADS.items() if self.loss_weights[loss] > 0}
+        if self.hparams.get("semi_supervised_algo") not in (None, "none"):
+            heads.add("classifier_weak")
+        return heads
 
     @property
     def variational(self) -> bool:
