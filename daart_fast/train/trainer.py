@@ -295,10 +295,11 @@ class Trainer:
         elif self.save_last_model and self.folder is not None:
             self.model.save(self.folder / LAST)
         if self._best_weights is None:
-            logging.warning(
-                "no validation gave a loss (has the validation split any scored frame?): "
-                "the last weights are kept"
-            )
+            if self.curr_batch:
+                logging.warning(
+                    "no validation gave a loss (has the validation split any scored frame?): "
+                    "the last weights are kept"
+                )
             self._best_weights = _copy(self.model.state_dict())
             self._best_written = False
         self.model.load_state_dict(self._best_weights)

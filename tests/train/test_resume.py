@@ -1,0 +1,191 @@
+"""A training that is cut short, at whatever moment, ends where it would have ended."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from daart_fast.callbacks import BaseCallback
+
+SEMI = {
+    "semi_supervised_algo": "ups",
+    "lambda_weak": 0.5,
+    "lambda_pred": 0.5,
+    "variational": True,
+    "prob_threshold": 0.4,
+    "anneal_start": 1,
+    "anneal_end": 3,
+    "enable_early_stop": True,
+    "early_stop_history": 2,
+    "val_check_interval": 0.5,
+}
+
+
+class Interrupted(BaseException):
+    """What Ctrl-C is to Python."""
+
+
+def interrupt(training, after):
+    """Make the generator fail at its so-many-th batch, of whatever split."""
+    next_batch = training.generator.next_batch
+    left = [after]
+
+    def failing(dtype):
+        left[0] -= 1
+        if left[0] == 0:
+            raise Interrupted
+        return next_batch(dtype)
+
+    training.generator.next_batch = failing
+    return training
+
+
+# There are 8 training, 2 validation and 2 test batches. The moments lie in epoch 0, at its end, amid
+# an epoch, amid its first and second validation, in the last epoch and in the test split.
+MOMENTS = [1, 4, 8, 9, 11, 13, 14, 17, 18, 20, 22, 38]
+
+
+@pytest.mark.parametrize(
+    ("settings", "after"),
+    [({}, after) for after in (*MOMENTS, 39)] + [(SEMI, after) for after in (*MOMENTS, 43, 45)],
+)
+def test_failure_14_an_interrupted_training_ends_bit_for_bit_where_the_unbroken_one_does(
+    project, training, same_weights, settings, after
+):
+    hparams = project((slice(None), None), **settings)
+    unbroken = training(hparams, name="unbroken").fit()
+    with pytest.raises(Interrupted):
+        interrupt(training(hparams, name="broken", checkpoint_interval=0), after).fit()
+    resumed = training(hparams, name="broken").fit()
+    assert same_weights(resumed.weights, unbroken.weights)
+    assert resumed.metrics == unbroken.metrics
+    assert resumed.hparams["best_val_epoch"] == unbroken.hparams["best_val_epoch"]
+
+
+def test_a_training_may_be_interrupted_again_and_again(project, training, same_weights):
+    hparams = project()
+    unbroken = training(hparams, name="unbroken").fit()
+    for after in (5, 8, 3, 9):
+        with pytest.raises(Interrupted):
+            interrupt(training(hparams, name="broken", checkpoint_interval=0), after).fit()
+    resumed = training(hparams, name="broken").fit()
+    assert same_weights(resumed.weights, unbroken.weights)
+    assert resumed.metrics == unbroken.metrics
+
+
+KILLED = """
+import json, sys
+sys.path.insert(0, sys.argv[3])
+from pathlib import Path
+from conftest import Training
+Training(json.loads(sys.argv[1]), Path(sys.argv[2]), checkpoint_interval=0).fit()
+"""
+
+
+def test_failure_14_a_killed_process_leaves_a_folder_that_resumes(
+    project, training, same_weights, tmp_path
+):
+    hparams = project(max_epochs=300)
+    folder = tmp_path / "killed"
+    arguments = [json.dumps(hparams), str(folder), str(Path(__file__).parent)]
+    root = str(Path(__file__).parents[2])
+    process = subprocess.Popen(
+        [sys.executable, "-c", KILLED, *arguments],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([root, os.environ.get("PYTHONPATH", "")])},
+        stderr=subprocess.PIPE,
+    )
+    deadline = time.monotonic() + 60
+    while not (folder / "best_val_model.pt").exists() and time.monotonic() < deadline:
+        assert process.poll() is None, process.stderr.read().decode()
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)  # it writes after every batch, so perhaps amid a write
+    process.wait()
+    process.stderr.close()
+    # the many epochs were only there to give time to kill it
+    state = torch.load(folder / "checkpoint.pt", weights_only=True)
+    short = {**hparams, "max_epochs": state["progress"]["curr_epoch"] + 1}
+    resumed = training(short, name="killed").fit()
+    unbroken = training(short, name="unbroken").fit()
+    assert same_weights(resumed.weights, unbroken.weights)
+    assert resumed.metrics == unbroken.metrics
+    assert not list(folder.glob(".checkpoint*"))
+
+
+class _Count(BaseCallback):
+    """Counts the epochs that start."""
+
+    def __init__(self):
+        self.epochs = []
+
+    def on_epoch_start(self, *, trainer, **kwargs):
+        self.epochs.append(trainer.curr_epoch)
+
+
+def test_with_nothing_to_resume_from_training_starts_afresh(project, training):
+    count = _Count()
+    training(project(max_epochs=1), count).fit()
+    assert count.epochs == [0, 1]
+
+
+def test_without_resume_training_starts_over(project, training):
+    hparams = project(max_epochs=2)
+    with pytest.raises(Interrupted):
+        interrupt(training(hparams, _Count(), checkpoint_interval=0), 20).fit()
+    count = _Count()
+    fitted = training(hparams, count, resume=False).fit()
+    assert count.epochs == [0, 1, 2]
+    assert fitted.metrics.count("epoch,batch") == 1
+    assert fitted.metrics.splitlines()[1].startswith("0,")
+
+
+def test_a_finished_training_is_not_repeated(project, training, same_weights):
+    hparams = project(max_epochs=2)
+    first = training(hparams, _Count()).fit()
+    count = _Count()
+    again = training(hparams, count).fit()
+    assert count.epochs == []
+    assert same_weights(first.weights, again.weights)
+    assert again.hparams["training_completed"] is True
+    assert again.hparams["best_val_epoch"] == first.hparams["best_val_epoch"]
+    assert again.metrics == first.metrics
+
+
+def test_the_checkpoint_of_a_finished_training_is_small(project, training):
+    fitted = training(project(max_epochs=1)).fit()
+    assert (fitted.folder / "checkpoint.pt").stat().st_size < 4000
+
+
+def test_a_damaged_checkpoint_is_told_of_and_training_starts_afresh(project, training, caplog):
+    hparams = project(max_epochs=1)
+    with pytest.raises(Interrupted):
+        interrupt(training(hparams, _Count(), checkpoint_interval=0), 11).fit()
+    file = training(hparams).folder / "checkpoint.pt"
+    file.write_bytes(file.read_bytes()[:1000])
+    count = _Count()
+    training(hparams, count).fit()
+    assert count.epochs == [0, 1]
+    assert "checkpoint.pt: cannot be read, so training starts anew" in caplog.text
+
+
+@pytest.mark.parametrize("change", [{"n_hid_units": 4}, {"batch_size": 3}, {"learning_rate": 0.5}])
+def test_a_checkpoint_of_other_settings_is_told_of_and_not_used(project, training, caplog, change):
+    hparams = project(max_epochs=1)
+    with pytest.raises(Interrupted):
+        interrupt(training(hparams, _Count(), checkpoint_interval=0), 11).fit()
+    count = _Count()
+    training({**hparams, **change}, count).fit()
+    assert count.epochs == [0, 1]
+    assert "belongs to a training with other data or settings" in caplog.text
+
+
+def test_checkpoints_are_written_no_more_often_than_asked_for(project, training):
+    hparams = project(max_epochs=1)
+    with pytest.raises(Interrupted):
+        interrupt(training(hparams, checkpoint_interval=3600), 15).fit()
+    assert not (training(hparams).folder / "checkpoint.pt").exists()
