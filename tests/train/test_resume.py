@@ -46,7 +46,7 @@ def interrupt(training, after):
     return training
 
 
-# There are 8 training, 2 validation and 2 test batches. The moments lie in epoch 0, at its end, amid
+# Of 8 training, 2 validation and 2 test batches, the moments lie in epoch 0, at its end, amid
 # an epoch, amid its first and second validation, in the last epoch and in the test split.
 MOMENTS = [1, 4, 8, 9, 11, 13, 14, 17, 18, 20, 22, 38]
 
