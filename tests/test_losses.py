@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
+
 from daart_fast import losses
 from daart_fast.losses import IGNORED
 

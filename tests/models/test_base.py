@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import nn
+
 from daart_fast.errors import ConfigError, DataError
 from daart_fast.models.base import (
     BaseModel,
@@ -12,7 +14,6 @@ from daart_fast.models.base import (
     get_activation_func_from_str,
     reparameterize_gaussian,
 )
-from torch import nn
 
 
 class Line(BaseModel):
