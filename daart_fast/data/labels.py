@@ -1,0 +1,161 @@
+"""Files of labels and tasks -> arrays with class names."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from daart_fast.data.readers import PathLike, _check_names, load_feature_csv
+from daart_fast.data.tables import read_table
+from daart_fast.data.unpickle import loads_plain
+from daart_fast.errors import DataError
+
+__all__ = ["Labels", "load_label_csv", "load_label_pkl", "read_labels", "read_tasks"]
+
+#: The value of a frame without a label, in integer labels.
+UNLABELLED = -100
+
+
+class Labels(NamedTuple):
+    """Labels of a session: (T,) int64 classes, or multibinary (T, C) float32; C class names."""
+
+    values: np.ndarray
+    names: list[str]
+
+
+def load_label_csv(path: PathLike) -> tuple[np.ndarray, list[str]]:
+    """Read a one-hot csv: the first column the frame number, a header row of class names.
+
+    Returns
+    -------
+    labels : np.ndarray
+        (T, C) int64 of 0 and 1
+    names : list of str
+        the C class names; class 0 is the background
+
+    Raises
+    ------
+    DataError
+        if a cell is anything but 0 or 1 (0.0 and 1.0 will do)
+    """
+    table = read_table(Path(path))
+    names = table.header[0][1:]
+    _check_names(names, path)
+    values = table.values[:, 1:]
+    odd = np.argwhere((values != 0) & (values != 1))
+    if len(odd):
+        row, column = odd[0]
+        found = values[row, column]
+        raise DataError(
+            f"{table.where(row, column + 1)}: expected 0 or 1, "
+            f"found {'nothing' if np.isnan(found) else found}"
+        )
+    return values.astype(np.int64), names
+
+
+def load_label_pkl(path: PathLike) -> tuple[np.ndarray, list[str]]:
+    """Read a pickled dict with ``states`` and ``state_mapping`` or ``state_labels``.
+
+    Only plain data is read; a pickle that names code is refused, and none of it is run.
+
+    Returns
+    -------
+    labels : np.ndarray
+        (T,) int64
+    names : list of str
+        the class names, in the order of their numbers
+
+    Raises
+    ------
+    DataError
+        if the file is anything else
+    """
+    content = loads_plain(Path(path).read_bytes(), str(path))
+    if not isinstance(content, dict) or "states" not in content:
+        raise DataError(f"{path}: expected a dict with 'states', found {_summary(content)}")
+    mapping = content.get("state_mapping", content.get("state_labels"))
+    if mapping is None:
+        raise DataError(f"{path}: expected 'state_mapping' or 'state_labels' beside 'states'")
+    states = np.asarray(content["states"])
+    if isinstance(mapping, dict):
+        if all(isinstance(value, (int, np.integer)) for value in mapping.values()):
+            mapping = {int(number): name for name, number in mapping.items()}
+        if sorted(mapping) != list(range(len(mapping))):
+            raise DataError(f"{path}: expected classes numbered 0 to {len(mapping) - 1}")
+        mapping = [mapping[number] for number in range(len(mapping))]
+    names = [str(name) for name in mapping]
+    if states.ndim != 1 or states.dtype.kind not in "iub":
+        raise DataError(
+            f"{path}: expected 'states' to be whole numbers, one a frame, "
+            f"found {states.dtype} of shape {states.shape}"
+        )
+    wrong = np.flatnonzero((states < 0) | (states >= len(names)))
+    if len(wrong):
+        raise DataError(
+            f"{path}, frame {wrong[0]}: expected a class from 0 to {len(names) - 1}, "
+            f"found {states[wrong[0]]}"
+        )
+    return states.astype(np.int64), names
+
+
+def _summary(content: object) -> str:
+    return f"keys {', '.join(map(str, content))}" if isinstance(content, dict) else repr(content)[:40]
+
+
+def read_labels(path: PathLike, classifier_type: str = "multiclass") -> Labels:
+    """Read hand or heuristic labels.
+
+    Parameters
+    ----------
+    path
+        csv, csv.gz or pkl
+    classifier_type
+        ``"multiclass"``: exactly one 1 a row. ``"binary"``: the same with two columns, background
+        and behaviour, or one column for the behaviour. ``"multibinary"``: any number of 1s a row.
+
+    Returns
+    -------
+    Labels
+        (T,) int64 class numbers; multibinary (T, C) float32
+
+    Raises
+    ------
+    DataError
+        naming file, line, what was expected and what came
+    """
+    path = Path(path)
+    if path.suffix == ".pkl":
+        states, names = load_label_pkl(path)
+        if classifier_type == "multibinary":
+            return Labels(np.eye(len(names), dtype=np.float32)[states], names)
+        return Labels(states, names)
+    one_hot, names = load_label_csv(path)
+    if classifier_type == "multibinary":
+        return Labels(one_hot.astype(np.float32), names)
+    if classifier_type == "binary" and len(names) == 1:
+        return Labels(one_hot[:, 0], ["background", *names])
+    if classifier_type == "binary" and len(names) != 2:
+        raise DataError(
+            f"{path}: classifier_type binary expects two classes (background and the behaviour) "
+            f"or one, found {', '.join(names)}"
+        )
+    ones = one_hot.sum(1)
+    wrong = np.flatnonzero(ones != 1)
+    if len(wrong):
+        row = wrong[0]
+        found = [name for name, one in zip(names, one_hot[row], strict=True) if one]
+        raise DataError(
+            f"{path}, line {row + 2}: expected exactly one 1 in the row, found {ones[row]}"
+            + (f" ({', '.join(found)})" if found else "")
+            + (f"; {len(wrong)} rows are so" if len(wrong) > 1 else "")
+            + ". Several behaviours at once need classifier_type: multibinary"
+        )
+    return Labels(one_hot.argmax(1), names)
+
+
+def read_tasks(path: PathLike) -> tuple[np.ndarray, list[str]]:
+    """Read a csv of task values to regress on: (T, n_tasks) float32, NaN where empty; names."""
+    values, names = load_feature_csv(path)
+    return values.astype(np.float32), names

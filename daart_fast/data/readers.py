@@ -1,0 +1,429 @@
+"""Files of tracked points and features -> arrays with named channels.
+
+Every reader is strict: what it cannot read with certainty is a `DataError` that names the file, the
+row or column, what was expected and what came.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from daart_fast.data.tables import Table, read_table
+from daart_fast.data.unpickle import loads_plain
+from daart_fast.errors import DataError
+
+__all__ = [
+    "Inputs",
+    "Markers",
+    "fill_gaps",
+    "load_feature_csv",
+    "load_marker_csv",
+    "load_marker_h5",
+    "read_inputs",
+    "read_markers",
+]
+
+PathLike = str | os.PathLike[str]
+
+#: endings of files that hold inputs, in the order in which they are looked for
+INPUT_SUFFIXES = (".csv", ".csv.gz", ".h5", ".analysis.h5", ".npy", ".slp")
+HEADER_ROWS = ("scorer", "individuals", "bodyparts", "coords")
+
+
+class Markers(NamedTuple):
+    """Tracked points: x, y (pixels) and likelihood (0 to 1), each (T, K); K keypoint names."""
+
+    xs: np.ndarray
+    ys: np.ndarray
+    likelihoods: np.ndarray
+    names: list[str]
+
+
+class Inputs(NamedTuple):
+    """A session's channels: values (T, N) float32 without gaps, and their N names."""
+
+    values: np.ndarray
+    names: list[str]
+
+
+def suffix_of(path: PathLike) -> str:
+    """Return the ending of a file name, ``.csv.gz`` as one."""
+    name = Path(path).name.lower()
+    long = [suffix for suffix in INPUT_SUFFIXES if name.endswith(suffix)]
+    return max(long, key=len) if long else Path(name).suffix
+
+
+# ------------------------------------------------------------------------------------- markers
+
+
+def load_marker_csv(path: PathLike) -> Markers:
+    """Read a DeepLabCut or Lightning Pose csv of one animal or several.
+
+    Parameters
+    ----------
+    path
+        csv or csv.gz with the header rows scorer, bodyparts, coords, or, of several animals,
+        scorer, individuals, bodyparts, coords; the first column is the frame number
+
+    Returns
+    -------
+    Markers
+        xs, ys, likelihoods (T, K) float64, NaN where a point was not detected; K names, those of
+        several animals as ``animal-part``. Without likelihoods in the file they are 1.
+
+    Raises
+    ------
+    DataError
+        if the file is anything else
+    """
+    table = read_table(Path(path), HEADER_ROWS)
+    found = [cells[0] for cells in table.header]
+    if found not in (["scorer", "bodyparts", "coords"], list(HEADER_ROWS)):
+        raise DataError(
+            f"{path}: expected the header rows 'scorer', 'bodyparts', 'coords' (or, of several "
+            f"animals, 'scorer', 'individuals', 'bodyparts', 'coords') as DeepLabCut and "
+            f"Lightning Pose write them, found {found if found else 'none of them'}"
+        )
+    rows = table.header[1:]
+    columns = [tuple(cells[i] for cells in rows) for i in range(1, len(rows[0]))]
+    return _markers(table.values[:, 1:], columns, str(path))
+
+
+def load_marker_h5(path: PathLike) -> Markers:
+    """Read tracked points from h5: DeepLabCut's, Lightning Pose's, or a SLEAP analysis file.
+
+    Nothing in the file is unpickled but plain lists of names. Returns and raises as
+    `load_marker_csv`.
+    """
+    import h5py
+
+    try:
+        file = h5py.File(path, "r")
+    except OSError as error:
+        raise DataError(f"{path}: expected an h5 file: {error}") from None
+    with file:
+        if "tracks" in file and "node_names" in file:
+            return _sleap_analysis(file, str(path))
+        for group in [file, *(item for item in file.values() if isinstance(item, h5py.Group))]:
+            if "table" in group:
+                return _pandas_table(group["table"], str(path))
+            if "axis0_level0" in group:
+                return _pandas_fixed(group, str(path))
+        raise DataError(
+            f"{path}: expected a table of DeepLabCut, Lightning Pose or SLEAP (analysis), "
+            f"found {', '.join(file) or 'nothing'}"
+        )
+
+
+def _pandas_table(table: Any, path: str) -> Markers:
+    """Read a pandas DataFrame stored in PyTables' table format."""
+    blocks = sorted(name for name in table.dtype.names if name.startswith("values_block_"))
+    rows = table[:]
+    values, columns = [], []
+    for block in blocks:
+        names = table.attrs.get(f"{block}_kind")
+        if names is None:
+            raise DataError(f"{path}: the table does not name the columns of {block}")
+        data = names if isinstance(names, bytes) else bytes(np.asarray(names).tobytes())
+        columns += list(loads_plain(data, f"{path}: the names of its columns"))
+        values.append(np.asarray(rows[block], dtype=np.float64).reshape(len(rows), -1))
+    if not blocks or any(not isinstance(column, tuple) for column in columns):
+        raise DataError(f"{path}: expected columns named (scorer, bodypart, coordinate)")
+    return _markers(np.concatenate(values, 1), [column[1:] for column in columns], path)
+
+
+def _pandas_fixed(group: Any, path: str) -> Markers:
+    """Read a pandas DataFrame stored in PyTables' fixed format."""
+
+    def named(axis: str) -> list[tuple[str, ...]]:
+        levels = []
+        while f"{axis}_level{len(levels)}" in group:
+            level = [_text(name) for name in group[f"{axis}_level{len(levels)}"][:]]
+            levels.append([level[code] for code in group[f"{axis}_label{len(levels)}"][:]])
+        return [tuple(str(part) for part in column) for column in zip(*levels, strict=True)]
+
+    values, columns = [], []
+    while f"block{len(values)}_values" in group:
+        block = f"block{len(values)}"
+        columns += [column[1:] for column in named(f"{block}_items")]
+        values.append(np.asarray(group[f"{block}_values"][:], dtype=np.float64))
+    if not values:
+        raise DataError(f"{path}: the table holds no numbers")
+    return _markers(np.concatenate(values, 1), columns, path)
+
+
+def _sleap_analysis(file: Any, path: str) -> Markers:
+    """Read SLEAP's analysis h5: tracks (animals, 2, nodes, T), scores (animals, nodes, T)."""
+    tracks = np.asarray(file["tracks"][:], dtype=np.float64)
+    parts = [_text(name) for name in file["node_names"][:]]
+    animals = [_text(name) for name in file["track_names"][:]] if "track_names" in file else []
+    if tracks.ndim != 4 or tracks.shape[1] != 2 or tracks.shape[2] != len(parts):
+        raise DataError(
+            f"{path}: expected 'tracks' of shape (animals, 2, {len(parts)}, frames), "
+            f"found {tracks.shape}"
+        )
+    scores = np.asarray(file["point_scores"][:]) if "point_scores" in file else None
+    likelihoods = np.ones_like(tracks[:, 0]) if scores is None else scores
+    return _by_animal(
+        tracks[:, 0].transpose(2, 0, 1),
+        tracks[:, 1].transpose(2, 0, 1),
+        likelihoods.transpose(2, 0, 1),
+        animals,
+        parts,
+    )
+
+
+def load_marker_slp(path: PathLike) -> Markers:
+    """Read a SLEAP project (.slp) through sleap-io. Returns and raises as `load_marker_csv`."""
+    try:
+        import sleap_io
+    except ImportError:
+        raise DataError(
+            f"{path}: reading .slp needs sleap-io: pip install 'daart_fast[sleap]'"
+        ) from None
+    try:
+        labels = sleap_io.load_slp(str(path), open_videos=False)
+        points = np.asarray(labels.numpy(return_confidence=True), dtype=np.float64)
+    except Exception as error:  # whatever sleap-io raises for a file that is none
+        raise DataError(f"{path}: expected a SLEAP project: {error}") from None
+    animals = [track.name for track in labels.tracks]
+    parts = [node.name for node in labels.skeletons[0].nodes]
+    return _by_animal(points[..., 0], points[..., 1], points[..., 2], animals, parts)
+
+
+def _by_animal(
+    xs: np.ndarray, ys: np.ndarray, likelihoods: np.ndarray, animals: list[str], parts: list[str]
+) -> Markers:
+    """Flatten (T, animals, parts)."""
+    n_animals = xs.shape[1]
+    if n_animals == 1:
+        names = parts
+    else:
+        animals = animals or [f"animal{i + 1}" for i in range(n_animals)]
+        names = [f"{animal}-{part}" for animal in animals for part in parts]
+    flat = [values.reshape(len(values), -1) for values in (xs, ys, likelihoods)]
+    return Markers(*flat, names)
+
+
+def _text(name: Any) -> str:
+    return name.decode() if isinstance(name, bytes) else str(name)
+
+
+def _markers(values: np.ndarray, columns: Sequence[tuple[str, ...]], path: str) -> Markers:
+    """Sort columns named ([animal,] part, coordinate) into x, y and likelihood."""
+    if len(values) == 0:
+        raise DataError(f"{path}: no rows of numbers below the header")
+    places: dict[str, dict[str, int]] = {}
+    for place, (*owner, coordinate) in enumerate(columns):
+        own = places.setdefault("-".join(owner), {})
+        if coordinate in own:
+            raise DataError(f"{path}: '{'-'.join(owner)}' has two columns '{coordinate}'")
+        own[coordinate] = place
+    names = [name for name, own in places.items() if {"x", "y"} & own.keys()]
+    for name in names:
+        for coordinate in ("x", "y"):
+            if coordinate not in places[name]:
+                found = ", ".join(places[name])
+                raise DataError(f"{path}: '{name}' has no column '{coordinate}', only {found}")
+    if not names:
+        raise DataError(f"{path}: expected columns x and y for each body part, found none")
+    ones = np.ones(len(values))
+    likelihoods = [
+        values[:, places[name]["likelihood"]] if "likelihood" in places[name] else ones
+        for name in names
+    ]
+    return Markers(
+        values[:, [places[name]["x"] for name in names]],
+        values[:, [places[name]["y"] for name in names]],
+        np.stack(likelihoods, 1),
+        names,
+    )
+
+
+def read_markers(path: PathLike) -> Markers:
+    """Read tracked points from whatever format the file's name and content say."""
+    suffix = suffix_of(path)
+    if suffix in (".h5", ".analysis.h5"):
+        return load_marker_h5(path)
+    if suffix == ".slp":
+        return load_marker_slp(path)
+    if suffix in (".csv", ".csv.gz"):
+        return load_marker_csv(path)
+    raise DataError(
+        f"{path}: expected a file of tracked points ({', '.join(INPUT_SUFFIXES)}), found '{suffix}'"
+    )
+
+
+# ------------------------------------------------------------------------------------- features
+
+
+def load_feature_csv(path: PathLike) -> tuple[np.ndarray, list[str]]:
+    """Read a csv of features: one header row, the first column the frame number.
+
+    Returns
+    -------
+    values : np.ndarray
+        (T, N) float64, NaN where a cell is empty
+    names : list of str
+        the N names in the header
+
+    Raises
+    ------
+    DataError
+        if the file is anything else
+    """
+    table = read_table(Path(path))
+    (names,) = table.header
+    _check_frame_column(table)
+    _check_names(names[1:], path)
+    return table.values[:, 1:], names[1:]
+
+
+def _check_frame_column(table: Table) -> None:
+    """The first column must be the frame number: without a name, or counting up by one."""
+    name = table.header[0][0]
+    if all(_is_number(cell) for cell in table.header[0] if cell):
+        raise DataError(
+            f"{table.path}: expected a header row of names above the numbers, "
+            f"found {', '.join(table.header[0][:4])}"
+        )
+    if name and not np.all(np.diff(table.values[:, 0]) == 1):
+        raise DataError(
+            f"{table.path}: expected the first column to be the frame number "
+            f"(without a name, or counting up by one), found '{name}'"
+        )
+
+
+def _check_names(names: Sequence[str], path: PathLike) -> None:
+    if not names:
+        raise DataError(f"{path}: expected columns after the frame number, found none")
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise DataError(f"{path}: columns named twice: {', '.join(twice)}")
+    if "" in names:
+        raise DataError(f"{path}: column {list(names).index('') + 2} has no name")
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True
+
+
+def _load_npy(path: PathLike) -> tuple[np.ndarray, list[str]]:
+    try:
+        values = np.load(path, allow_pickle=False)
+    except (ValueError, OSError, EOFError) as error:
+        raise DataError(f"{path}: expected a .npy file of numbers: {error}") from None
+    if values.ndim != 2 or 0 in values.shape or values.dtype.kind not in "fiub":
+        raise DataError(
+            f"{path}: expected numbers of shape (frames, channels), "
+            f"found {values.dtype} of shape {values.shape}"
+        )
+    infinite = np.argwhere(np.isinf(values))
+    if len(infinite):
+        row, column = infinite[0]
+        raise DataError(f"{path}, row {row}, column {column}: expected a finite number, found inf")
+    return values.astype(np.float64, copy=False), [f"channel_{i}" for i in range(values.shape[1])]
+
+
+# ------------------------------------------------------------------------------------- inputs
+
+
+def read_inputs(path: PathLike, likelihood_threshold: float = 0.0) -> Inputs:
+    """Read any file of inputs: tracked points (all x, then all y) or features; gaps are filled.
+
+    Parameters
+    ----------
+    path
+        csv, csv.gz, h5, npy or slp
+    likelihood_threshold
+        tracked points below it count as missing
+
+    Returns
+    -------
+    Inputs
+        (T, N) float32 and N names; those of tracked points are ``part_x`` and ``part_y``
+
+    Raises
+    ------
+    DataError
+        if the file can't be read, or a channel has no value at all
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise DataError(f"{path}: no such file")
+    suffix = suffix_of(path)
+    if suffix == ".npy":
+        values, names = _load_npy(path)
+    elif suffix in (".csv", ".csv.gz") and not _has_marker_header(path):
+        values, names = load_feature_csv(path)
+    else:
+        values, names = _flatten(read_markers(path), likelihood_threshold)
+    return Inputs(fill_gaps(values, names, path), names)
+
+
+def _has_marker_header(path: Path) -> bool:
+    import csv
+
+    from daart_fast.data.tables import _open
+
+    try:
+        with _open(path) as lines:  # type: ignore[attr-defined]
+            first = next(csv.reader(lines), [])
+    except (UnicodeDecodeError, csv.Error, OSError, EOFError) as error:
+        raise DataError(f"{path}: expected a csv file: {error}") from None
+    return bool(first) and first[0].strip() in HEADER_ROWS
+
+
+def _flatten(markers: Markers, threshold: float) -> tuple[np.ndarray, list[str]]:
+    """Put all x before all y, unsure points missing."""
+    unsure = markers.likelihoods < threshold
+    values = [np.where(unsure, np.nan, values) for values in (markers.xs, markers.ys)]
+    names = [f"{name}_{axis}" for axis in "xy" for name in markers.names]
+    return np.concatenate(values, 1), names
+
+
+def fill_gaps(values: np.ndarray, names: Sequence[str], source: PathLike) -> np.ndarray:
+    """Fill missing values by linear interpolation along time, held at the ends.
+
+    Parameters
+    ----------
+    values
+        (T, N), NaN where missing
+    names
+        N channel names, for the error
+    source
+        where the values come from, for the error
+
+    Returns
+    -------
+    np.ndarray
+        (T, N) float32, C-contiguous
+
+    Raises
+    ------
+    DataError
+        if a channel has no value at all, or one that float32 cannot hold
+    """
+    filled = np.array(values, dtype=np.float64, order="C")
+    frames = np.arange(len(filled))
+    for channel in np.flatnonzero(np.isnan(filled).any(0)):
+        known = np.flatnonzero(~np.isnan(filled[:, channel]))
+        if len(known) == 0:
+            raise DataError(f"{source}: channel '{names[channel]}' has no value at all")
+        filled[:, channel] = np.interp(frames, known, filled[known, channel])
+    if len(filled) and np.abs(filled).max() > np.finfo(np.float32).max:
+        row, channel = np.argwhere(np.abs(filled) > np.finfo(np.float32).max)[0]
+        raise DataError(
+            f"{source}, frame {row}, channel '{names[channel]}': {filled[row, channel]:g} is too "
+            "large a number"
+        )
+    return filled.astype(np.float32)

@@ -1,0 +1,96 @@
+"""Version folders: each claimed by one run, and taken up again if that run was cut short."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import IO
+
+__all__ = ["Experiment", "claim_version"]
+
+
+class Experiment:
+    """One run's hold on its version folder.
+
+    The hold is a lock on a small file inside, which the system lets go of when the process ends
+    in whatever way. So a folder without training's end and without a lock is an interrupted run,
+    and one with a lock is at work.
+
+    Attributes
+    ----------
+    folder : Path
+        ``.../<experiment name>/version_<N>``
+    version : int
+        N
+    name : str
+        the experiment's name
+    """
+
+    def __init__(self, folder: Path, lock: IO[bytes] | None) -> None:
+        self.folder = folder
+        self.version = int(folder.name.removeprefix("version_"))
+        self.name = folder.parent.name
+        self._lock = lock
+
+    @classmethod
+    def take_up(cls, folder: Path) -> Experiment | None:
+        """Hold a folder that is there already, or None where another run (perhaps) holds it."""
+        lock = _lock(folder)
+        return lock and cls(folder, lock)
+
+    def close(self) -> None:
+        """Let go of the folder."""
+        if self._lock is not None:
+            (self.folder / LOCK).unlink(missing_ok=True)
+            self._lock.close()
+            self._lock = None
+
+    def __del__(self) -> None:
+        self.close()
+
+
+LOCK = ".running"
+
+
+def claim_version(parent: Path) -> Experiment:
+    """Make and hold the first free ``version_<N>`` in `parent`; no two runs get the same one."""
+    parent.mkdir(parents=True, exist_ok=True)
+    version = 0
+    while True:
+        folder = parent / f"version_{version}"
+        try:
+            os.mkdir(folder)  # succeeds for one process only
+        except FileExistsError:
+            version += 1
+        else:
+            return Experiment(folder, _lock(folder))
+
+
+def _lock(folder: Path) -> IO[bytes] | None:
+    """Lock `folder` for this process; None where it is locked, or cannot be (some file systems)."""
+    path = folder / LOCK
+    try:
+        file = open(path, "ab")  # noqa: SIM115 (stays open as long as the lock is held)
+    except OSError:
+        return None
+    try:
+        _lock_file(file)
+        # a run that ends removes the file: a lock on a removed file holds nothing
+        if os.path.samestat(os.fstat(file.fileno()), os.stat(path)):
+            return file
+    except OSError:
+        pass
+    file.close()
+    return None
+
+
+def _lock_file(file: IO[bytes]) -> None:
+    """Take an exclusive lock that ends with the process, or raise OSError at once."""
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        import msvcrt
+
+        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined]
+    else:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
