@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from daart_fast.config import KEYS
 from daart_fast.train.checkpoint import (
     Checkpoint,
     get_rng_states,
@@ -313,7 +314,13 @@ class Trainer:
             self._plot()
         if self._logger is not None:
             self._logger.sync()
-        self._checkpoint.write({"completed": True, "best_val_epoch": self.best_val_epoch})
+        self._checkpoint.write(
+            {
+                "completed": True,
+                "best_val_epoch": self.best_val_epoch,
+                "fingerprint": self._fingerprint(completed=True),
+            }
+        )
         self._tell_hparams()
         logging.info(
             f"trained for {self.curr_epoch - 1} epochs; best validation loss "
@@ -400,14 +407,16 @@ class Trainer:
         state = self._checkpoint.read() if self.resume else None
         if state is None:
             return False
-        if state.get("completed"):
-            return self._take_up_completed(state)
-        if state["fingerprint"] != self._fingerprint():
+        completed = bool(state.get("completed"))
+        now, then = self._fingerprint(completed), state.get("fingerprint", {})
+        if changed := sorted(name for name in now | then if now.get(name) != then.get(name)):
             logging.warning(
-                f"{self._checkpoint.file}: belongs to a training with other data or settings, "
-                "so training starts anew"
+                f"{self._checkpoint.file}: belongs to a training with another "
+                f"{', '.join(changed)}, so training starts anew"
             )
             return False
+        if completed:
+            return self._take_up_completed(state)
         for name, value in state["progress"].items():
             setattr(self, name, value)
         device = next(self.model.parameters()).device
@@ -440,17 +449,24 @@ class Trainer:
         logging.info(f"training had ended already; the best weights are those of {file}")
         return True
 
-    def _fingerprint(self) -> dict[str, Any]:
-        """Return what must be the same for a checkpoint to be of use."""
-        return {
-            "weights": {name: list(w.shape) for name, w in self.model.state_dict().items()},
-            "batches": dict(self.data_generator.n_tot_batches),
-            "learning_rate": self.learning_rate,
-            "l2_reg": self.l2_reg,
-            "seed": self.rng_seed_train,
-            "callbacks": [type(callback).__name__ for callback in self.callbacks],
-        }
+    def _fingerprint(self, completed: bool = False) -> dict[str, str]:
+        """Spell out what must be the same for a checkpoint to be of use.
 
+        A training that goes on may be made longer or shorter; one that is completed may not.
+        """
+        keys = {name for name, key in KEYS.items() if not key.neutral}
+        values = {name: self.model.hparams[name] for name in keys & self.model.hparams.keys()}
+        values |= {name: getattr(self, name) for name in keys & vars(self).keys()}
+        if not completed:
+            values = {name: value for name, value in values.items() if name not in _LENGTH}
+        values["callbacks"] = [type(callback).__name__ for callback in self.callbacks]
+        values["number of batches"] = dict(self.data_generator.n_tot_batches)
+        values["shape of weights"] = [list(w.shape) for w in self.model.state_dict().values()]
+        return {name: str(value) for name, value in values.items()}
+
+
+#: Keys that say when training ends.
+_LENGTH = ("early_stop_history", "max_epochs", "min_epochs", "save_last_model")
 
 #: The trainer's own attributes that a checkpoint keeps.
 _PROGRESS = (

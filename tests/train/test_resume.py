@@ -181,7 +181,27 @@ def test_a_checkpoint_of_other_settings_is_told_of_and_not_used(project, trainin
     count = _Count()
     training({**hparams, **change}, count).fit()
     assert count.epochs == [0, 1]
-    assert "belongs to a training with other data or settings" in caplog.text
+    assert "belongs to a training with another" in caplog.text
+    assert next(iter(change)) in caplog.text
+
+
+@pytest.mark.parametrize("change", [{"max_epochs": 2}, {"lambda_strong": 0.5}])
+def test_a_training_of_other_settings_in_the_same_folder_is_not_taken_for_finished(
+    project, training, change
+):
+    hparams = project(max_epochs=1)
+    training(hparams).fit()
+    count = _Count()
+    training({**hparams, **change}, count).fit()
+    assert count.epochs[:2] == [0, 1]
+
+
+def test_a_training_that_goes_on_may_be_made_longer(project, training, same_weights):
+    with pytest.raises(Interrupted):
+        interrupt(training(project(max_epochs=2), checkpoint_interval=0), 20).fit()
+    longer = project(max_epochs=4)
+    resumed = training(longer).fit()
+    assert same_weights(resumed.weights, training(longer, name="unbroken").fit().weights)
 
 
 def test_checkpoints_are_written_no_more_often_than_asked_for(project, training):
