@@ -57,7 +57,9 @@ def test_metrics_become_one_row_for_each_number(tmp_path):
 
 def test_the_test_splits_numbers_come_alone(tmp_path):
     path = tmp_path / "metrics.csv"
-    path.write_text("epoch,batch,trial,dataset,tr_loss,test_loss\n1,0,-1,-1,0.5,\n1,0,-1,-1,,0.25\n")
+    path.write_text(
+        "epoch,batch,trial,dataset,tr_loss,test_loss\n1,0,-1,-1,0.5,\n1,0,-1,-1,,0.25\n"
+    )
     table = load_metrics_csv_as_df(path, ["loss"], test=True)
     assert table["val"].tolist() == [0.25]
     assert table["dtype"].tolist() == ["test"]
