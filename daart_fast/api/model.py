@@ -1,0 +1,222 @@
+"""A finished model as one object: load a model directory, predict new sessions."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import yaml
+from torch import Tensor
+
+from daart_fast.errors import DataError, did_you_mean
+from daart_fast.files import replacing
+from daart_fast.models.base import read_state_dict
+from daart_fast.models.predict import predict_inputs
+from daart_fast.models.segmenter import HEADS, Segmenter
+
+__all__ = ["Model"]
+
+WEIGHTS = "best_val_model.pt"
+NEEDED = ("backbone", "input_size", "output_size", "n_hid_layers", "n_hid_units", "activation")
+
+
+class Model:
+    """A segmenter with its configuration.
+
+    Parameters
+    ----------
+    model
+        The segmenter.
+    config
+        Its hparams.
+    model_dir
+        Where it was loaded from.
+    """
+
+    def __init__(
+        self,
+        model: Segmenter,
+        config: dict[str, Any],
+        model_dir: str | os.PathLike[str] | None = None,
+    ) -> None:
+        self.model = model
+        self.config = config
+        self.model_dir = Path(model_dir) if model_dir is not None else None
+
+    @classmethod
+    def from_dir(cls, model_dir: str | os.PathLike[str]) -> Model:
+        """Load a model directory that daart_fast or daart has written.
+
+        ``hparams.yaml`` is read as plain values and ``best_val_model.pt`` as plain tensors: no
+        code in either is run. The paths in hparams need not exist. The model comes on the
+        ``device`` of its hparams, or on the CPU where this machine has no such device.
+
+        Raises
+        ------
+        DataError
+            The folder or one of the two files is missing or cannot be read, or they do not
+            belong together.
+        """
+        folder = Path(model_dir)
+        config = _read_hparams(folder / "hparams.yaml")
+        state = read_state_dict(_find_weights(folder))
+        # what the weights themselves say stands above hparams, in which daart's annealing may have
+        # left a zero for a head that exists
+        config["class_weights"] = _plain(state.get("class_loss.weight"))
+        heads = {head for head in HEADS.values() if _holds(state, head)}
+        model = Segmenter(config, heads=heads)
+        model.load_parameters(state, source=str(folder))
+        model.to(_device(config))
+        model.eval()
+        return cls(model, config, folder)
+
+    @classmethod
+    def from_config(cls, config_path: str | os.PathLike[str] | dict[str, Any]) -> Model:
+        """Make an untrained model from hparams, given as a dict or as a YAML file."""
+        if isinstance(config_path, dict):
+            config = config_path
+            _check_needed(config, "config")
+        else:
+            config = _read_hparams(Path(config_path))
+        return cls(Segmenter(config), config)
+
+    def predict(
+        self,
+        expt_file: str | os.PathLike[str],
+        output_file: str | os.PathLike[str] | None = None,
+        sess_id: str | None = None,
+    ) -> np.ndarray:
+        """Predict every frame of a new session.
+
+        Parameters
+        ----------
+        expt_file
+            The session's inputs, in any format that training reads, from 1 frame up. Channels are
+            put into the order of training by their names, and those that the model does not know
+            are left out. A model that has no record of names (daart's have none), and a file that
+            has none (npy), take the channels as they come.
+        output_file
+            Where to write the probabilities: .npy, float32, (frames, classes). The suffix is
+            added if missing, as ``np.save`` does.
+        sess_id
+            What to call the session in error messages; the file's name if None.
+
+        Returns
+        -------
+        np.ndarray
+            The probabilities.
+
+        Raises
+        ------
+        DataError
+            The file cannot be read, or lacks channels that the model needs.
+        """
+        from daart_fast.data.readers import read_inputs
+        from daart_fast.data.sessions import normalise
+
+        threshold = float(self.config.get("likelihood_threshold") or 0.0)
+        values, names = read_inputs(expt_file, threshold)
+        source = str(expt_file) if sess_id is None else f"session {sess_id}, {expt_file}"
+        values = self._select(values, names, source)
+        probabilities = predict_inputs(self.model, normalise(values))["labels"]
+        if output_file is not None:
+            path = Path(output_file)
+            path = path if path.suffix == ".npy" else path.with_name(path.name + ".npy")
+            with replacing(path) as temporary:
+                np.save(temporary, probabilities)
+        return probabilities
+
+    def _select(self, values: np.ndarray, names: Sequence[str], source: str) -> np.ndarray:
+        """Return the channels (T, N) that the model was trained on, in their order."""
+        wanted = self.config.get("input_names")
+        if wanted and not source.endswith(".npy"):
+            column = {name: i for i, name in enumerate(names)}
+            missing = [name for name in wanted if name not in column]
+            if missing:
+                raise DataError(
+                    f"{source}: {len(missing)} of the {len(wanted)} channels that the model was "
+                    f"trained on are missing: {_list(missing)}; the file has {_list(names)}"
+                    + did_you_mean(missing[0], names)
+                )
+            return values[:, [column[name] for name in wanted]]
+        if values.shape[1] != self.config["input_size"]:
+            raise DataError(
+                f"{source}: the model was trained on {self.config['input_size']} channels, "
+                f"the file has {values.shape[1]}: {_list(names)}"
+            )
+        return values
+
+
+def _list(names: Sequence[str], most: int = 12) -> str:
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
+
+
+def _holds(state: dict[str, Tensor], module: str) -> bool:
+    return any(name.startswith(f"model.{module}.") for name in state)
+
+
+def _plain(values: Tensor | None) -> list[float] | None:
+    return None if values is None else values.tolist()
+
+
+def _device(config: dict[str, Any]) -> torch.device:
+    wanted = str(config.get("device") or "cpu")
+    return torch.device(wanted if wanted == "cpu" or torch.cuda.is_available() else "cpu")
+
+
+def _find_weights(folder: Path) -> Path:
+    """Return the best weights of a model directory; daart finds them by this pattern too."""
+    found = [folder / WEIGHTS, *sorted(folder.glob("*best*.pt"))]
+    for path in found:
+        if path.is_file():
+            return path
+    raise DataError(f"{folder}: there is no {WEIGHTS} in this folder")
+
+
+# -------------------------------------------------------------------------------- hparams.yaml
+
+
+class _PlainLoader(yaml.SafeLoader):
+    """Reads what daart's dumps mark as Python objects without making any: see `_plain_object`."""
+
+
+def _plain_object(loader: _PlainLoader, tag: str, node: yaml.Node) -> Any:
+    """Read a tuple as a list, a numpy number as a number, and any other object as None."""
+    if isinstance(node, yaml.SequenceNode) and tag == "tuple":
+        return loader.construct_sequence(node, deep=True)
+    if isinstance(node, yaml.MappingNode) and tag == "object/apply:numpy.dtype":
+        return loader.construct_mapping(node, deep=True)["args"][0]
+    if isinstance(node, yaml.SequenceNode) and tag.endswith(".multiarray.scalar"):
+        kind, number = loader.construct_sequence(node, deep=True)
+        return np.frombuffer(number, dtype=np.dtype(kind)).item()
+    return None
+
+
+_PlainLoader.add_multi_constructor("tag:yaml.org,2002:python/", _plain_object)
+
+
+def _read_hparams(path: Path) -> dict[str, Any]:
+    """Read hparams; daart's old name of ``backbone``, model_type, is understood."""
+    if not path.is_file():
+        raise DataError(f"{path}: there is no such file")
+    try:
+        hparams = yaml.load(path.read_text(encoding="utf-8"), Loader=_PlainLoader)
+    except (yaml.YAMLError, ValueError, TypeError, KeyError) as error:
+        raise DataError(f"{path}: expected a YAML file of keys and values; {error}") from error
+    if not isinstance(hparams, dict):
+        raise DataError(f"{path}: expected keys and values, got a {type(hparams).__name__}")
+    if "backbone" not in hparams and "model_type" in hparams:
+        hparams["backbone"] = hparams["model_type"]
+    _check_needed(hparams, str(path))
+    return hparams
+
+
+def _check_needed(config: dict[str, Any], source: str) -> None:
+    missing = [name for name in NEEDED if config.get(name) is None]
+    if missing:
+        raise DataError(f"{source}: expected a value for {', '.join(missing)}")
