@@ -1,0 +1,149 @@
+"""Which frames make which sequence, and which sequences train, validate and test."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from daart_fast.errors import ConfigError, DataError, did_you_mean
+
+__all__ = ["compute_sequence_pad", "compute_sequences", "count_windows", "split_trials", "splits_of"]
+
+SPLITS = ("train", "val", "test")
+
+
+def compute_sequence_pad(hparams: Mapping[str, Any]) -> int:
+    """Return how many neighbouring frames a sequence is shown on each side.
+
+    dtcn: the sum over layers of 2 * 2^i * n_lags; temporal-mlp: n_lags; lstm and gru: 4.
+
+    Raises
+    ------
+    ConfigError
+        if the backbone does not exist
+    """
+    backbone = str(hparams["backbone"]).lower()
+    if backbone == "dtcn":
+        return sum(2 * 2**layer * hparams["n_lags"] for layer in range(hparams["n_hid_layers"]))
+    if backbone == "temporal-mlp":
+        return int(hparams["n_lags"])
+    if backbone in ("lstm", "gru"):
+        return 4
+    known = ("temporal-mlp", "lstm", "gru", "dtcn")
+    raise ConfigError(
+        f"backbone must be one of {', '.join(known)}, not '{backbone}'"
+        + did_you_mean(backbone, known)
+    )
+
+
+def compute_sequences(
+    data: np.ndarray, sequence_length: int, sequence_pad: int = 0
+) -> list[np.ndarray]:
+    """Cut an array into full sequences, as daart's scripts expect it.
+
+    Parameters
+    ----------
+    data
+        (T,) or (T, N)
+    sequence_length
+        L, frames in a sequence
+    sequence_pad
+        frames of its neighbours on each side; zeros beyond the array's ends
+
+    Returns
+    -------
+    list of np.ndarray
+        T // L arrays (L + 2 * pad, ...); frames after the last full one are left out
+        (`DataGenerator` keeps them)
+
+    Raises
+    ------
+    DataError
+        if there are fewer than L frames
+    """
+    n_sequences = len(data) // sequence_length
+    if n_sequences == 0:
+        raise DataError(
+            f"expected at least sequence_length = {sequence_length} frames, found {len(data)}"
+        )
+    pads = [(sequence_pad, sequence_pad)] + [(0, 0)] * (data.ndim - 1)
+    padded = np.pad(data, pads)
+    window = sequence_length + 2 * sequence_pad
+    starts = range(0, n_sequences * sequence_length, sequence_length)
+    return [padded[start : start + window].copy() for start in starts]
+
+
+def count_windows(n_frames: int, sequence_length: int) -> int:
+    """Return how many sequences a session makes, the partial one at its end among them."""
+    return -(-n_frames // sequence_length)
+
+
+def split_trials(
+    n_trials: int,
+    rng_seed: int = 0,
+    train_tr: int = 8,
+    val_tr: int = 1,
+    test_tr: int = 1,
+    gap_tr: int = 0,
+) -> dict[str, np.ndarray]:
+    """Share the sequences of a session out in blocks of train, val and test, gaps after each.
+
+    Parameters
+    ----------
+    n_trials
+        sequences in the session
+    rng_seed
+        seeds the order of the blocks
+    train_tr, val_tr, test_tr, gap_tr
+        sequences of a block; the gap ones follow each of the three and are left out
+
+    Returns
+    -------
+    dict
+        arrays of sequence numbers by ``train``, ``val``, ``test``; what fills no block trains
+
+    Raises
+    ------
+    ValueError
+        if there are too few sequences for one block
+    """
+    sizes = {"train": train_tr, "val": val_tr, "test": test_tr}
+    block = sum(size + gap_tr for size in sizes.values())
+    n_blocks = n_trials // block
+    if n_blocks == 0:
+        raise ValueError(
+            f"expected at least {block} sequences, as one block of the splits {train_tr};{val_tr};"
+            f"{test_tr};{gap_tr} needs, found {n_trials}"
+        )
+    order = np.random.RandomState(rng_seed).permutation(n_blocks)
+    parts, offset = {}, 0
+    for name, size in sizes.items():
+        first = order * block + offset
+        parts[name] = (first[:, None] + np.arange(size)).ravel()
+        offset += size + gap_tr
+    parts["train"] = np.concatenate([parts["train"], np.arange(n_blocks * block, n_trials)])
+    return parts
+
+
+def splits_of(n_windows: int, trial_splits: str | Mapping[str, int], rng_seed: int) -> dict:
+    """Split a session's windows; one with too few for a block trains whole.
+
+    Parameters
+    ----------
+    n_windows
+        sequences in the session
+    trial_splits
+        ``'train;val;test;gap'``, or a dict of `split_trials`' arguments
+    rng_seed
+        seeds the order of the blocks
+    """
+    if isinstance(trial_splits, str):
+        names = ("train_tr", "val_tr", "test_tr", "gap_tr")
+        trial_splits = dict(zip(names, map(int, trial_splits.split(";")), strict=True))
+    sizes = [trial_splits.get(name, 0) for name in ("train_tr", "val_tr", "test_tr")]
+    if n_windows < sum(sizes) + 3 * trial_splits.get("gap_tr", 0):
+        none = np.empty(0, dtype=np.int64)
+        return {"train": np.arange(n_windows), "val": none, "test": none}
+    return split_trials(n_windows, rng_seed, **trial_splits)

@@ -1,0 +1,204 @@
+"""One session: its inputs, labels and tasks, checked against each other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from daart_fast.data.labels import UNLABELLED, Labels, read_labels, read_tasks
+from daart_fast.data.readers import INPUT_SUFFIXES, read_inputs
+from daart_fast.errors import DataError, did_you_mean
+
+__all__ = ["Session", "find_file", "load_session", "read_session", "signal_paths"]
+
+#: signals and the folders they lie in
+LABEL_FOLDERS = {"labels_strong": "labels-hand", "labels_weak": "labels-heuristic"}
+
+
+@dataclass(frozen=True)
+class Session:
+    """A recording of T frames and N channels.
+
+    Attributes
+    ----------
+    id
+        its name
+    inputs
+        (T, N) float32, gaps filled, not normalised
+    input_names
+        N channel names
+    labels_strong, labels_weak
+        (T,) int64, -100 where unlabelled, or multibinary (T, C) float32; None if it has none
+    label_names
+        C class names; empty if it has no labels
+    tasks
+        (T, n_tasks) float32 or None
+    mean, std
+        (N,) float64, what normalisation takes off and divides by
+    """
+
+    id: str
+    inputs: np.ndarray
+    input_names: list[str]
+    labels_strong: np.ndarray | None = None
+    labels_weak: np.ndarray | None = None
+    label_names: list[str] = field(default_factory=list)
+    tasks: np.ndarray | None = None
+    task_names: list[str] = field(default_factory=list)
+    mean: np.ndarray = field(default_factory=lambda: np.empty(0))
+    std: np.ndarray = field(default_factory=lambda: np.empty(0))
+
+    def __len__(self) -> int:
+        return len(self.inputs)
+
+    @property
+    def scale(self) -> np.ndarray:
+        """(N,) float32: one over the spread; 0 for a constant channel, which then reads as 0."""
+        with np.errstate(divide="ignore"):
+            return np.where(self.std > 0, 1.0 / self.std, 0.0).astype(np.float32)
+
+    def normalised_inputs(self) -> np.ndarray:
+        """(T, N) float32: mean 0 and spread 1 in every channel that is not constant."""
+        return (self.inputs - self.mean.astype(np.float32)) * self.scale
+
+    def normalised_by(self, mean: np.ndarray, std: np.ndarray) -> Session:
+        """Return the same session with another mean and spread."""
+        return replace(self, mean=np.asarray(mean), std=np.asarray(std))
+
+
+def find_file(folder: Path, session_id: str, endings: Sequence[str]) -> Path | None:
+    """Return the first of ``<session_id><ending>`` that exists."""
+    for ending in endings:
+        if (path := folder / f"{session_id}{ending}").is_file():
+            return path
+    return None
+
+
+def signal_paths(hparams: Mapping[str, Any], session_id: str) -> dict[str, Path | None]:
+    """Find a session's files in ``data_dir``; None for what it does not have.
+
+    Raises
+    ------
+    DataError
+        if the folder or the inputs are missing, naming what is there
+    """
+    data_dir = Path(hparams["data_dir"])
+    folder = data_dir / hparams.get("input_type", "markers")
+    if not folder.is_dir():
+        there = sorted(item.name for item in data_dir.iterdir()) if data_dir.is_dir() else []
+        what = f"{data_dir} holds {', '.join(there) or 'nothing'}" if there else "it is not there"
+        raise DataError(f"{folder}: expected a folder of inputs; {what}")
+    endings = [s for suffix in INPUT_SUFFIXES for s in (suffix, f"_labeled{suffix}")]
+    paths = {"markers": find_file(folder, session_id, endings)}
+    if paths["markers"] is None:
+        there = sorted(item.name for item in folder.iterdir())
+        ids = [name.split(".")[0] for name in there]
+        shown = ", ".join(there[:20]) + (", ..." if len(there) > 20 else "")
+        raise DataError(
+            f"{folder}: no inputs of session '{session_id}'{did_you_mean(session_id, ids)}; "
+            f"expected {session_id}{{{','.join(INPUT_SUFFIXES)}}}, the folder holds {shown or 'none'}"
+        )
+    for signal, name in LABEL_FOLDERS.items():
+        endings = [".csv", "_labels.csv", ".csv.gz", "_labels.csv.gz"]
+        if signal == "labels_weak":
+            endings.append(".pkl")
+        paths[signal] = find_file(data_dir / name, session_id, endings)
+    paths["tasks"] = find_file(data_dir / "tasks", session_id, (".csv", ".csv.gz"))
+    return paths
+
+
+def read_session(
+    session_id: str,
+    paths: Mapping[str, str | Path | None],
+    likelihood_threshold: float = 0.0,
+    classifier_type: str = "multiclass",
+) -> Session:
+    """Read a session's files and check that they fit each other.
+
+    Parameters
+    ----------
+    session_id
+        its name
+    paths
+        by signal: ``markers`` (whatever the inputs are), ``labels_strong``, ``labels_weak``,
+        ``tasks``; None or missing for what it does not have
+    likelihood_threshold
+        tracked points less certain count as missing
+    classifier_type
+        see `read_labels`
+
+    Raises
+    ------
+    DataError
+        naming the file, if lengths or class names differ, or a file cannot be read
+    """
+    source = paths["markers"]
+    assert source is not None
+    inputs, names = read_inputs(source, likelihood_threshold)
+    labels: dict[str, Labels] = {}
+    for signal in LABEL_FOLDERS:
+        if (path := paths.get(signal)) is not None:
+            labels[signal] = read_labels(path, classifier_type)
+            _check_length(path, len(labels[signal].values), source, len(inputs))
+    label_names = _agreed_names(labels, paths)
+    tasks, task_names = None, []
+    if (path := paths.get("tasks")) is not None:
+        tasks, task_names = read_tasks(path)
+        _check_length(path, len(tasks), source, len(inputs))
+    return Session(
+        session_id,
+        inputs,
+        names,
+        **{signal: own.values for signal, own in labels.items()},
+        label_names=label_names,
+        tasks=tasks,
+        task_names=task_names,
+        mean=inputs.mean(0, dtype=np.float64),
+        std=inputs.std(0, dtype=np.float64),
+    )
+
+
+def _check_length(path: str | Path, n_rows: int, source: str | Path, n_frames: int) -> None:
+    if n_rows != n_frames:
+        raise DataError(
+            f"{path}: expected {n_frames} rows, one for each frame of {source}, found {n_rows}"
+        )
+
+
+def _agreed_names(
+    labels: Mapping[str, Labels], paths: Mapping[str, str | Path | None]
+) -> list[str]:
+    """Return the class names, the same in every file."""
+    if not labels:
+        return []
+    (first, own), *others = labels.items()
+    for signal, other in others:
+        if other.names != own.names:
+            raise DataError(
+                f"{paths[signal]}: expected the classes of {paths[first]} ({', '.join(own.names)}), "
+                f"found {', '.join(other.names)}"
+            )
+    return own.names
+
+
+def load_session(hparams: Mapping[str, Any], session_id: str) -> Session:
+    """Read the session of that name from hparams' ``data_dir``; see `read_session`."""
+    return read_session(
+        session_id,
+        signal_paths(hparams, session_id),
+        hparams.get("likelihood_threshold", 0.0),
+        hparams.get("classifier_type", "multiclass"),
+    )
+
+
+def window_of(values: np.ndarray | None, first: int, out: np.ndarray) -> None:
+    """Copy ``values[first : first + W]`` into out: unlabelled (-100, NaN) where there is none."""
+    out[...] = UNLABELLED if out.dtype.kind == "i" else np.nan
+    if values is not None:
+        begin = min(max(-first, 0), len(out))
+        end = min(max(len(values) - first, begin), len(out))
+        out[begin:end] = values[first + begin : first + end]
