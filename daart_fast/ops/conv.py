@@ -1,0 +1,128 @@
+"""Dilated convolution over time, with bias and activation."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from daart_fast.errors import did_you_mean
+from daart_fast.ops import library, reference
+from daart_fast.ops.backends import runs_native
+
+_CODES = {name: code for code, name in enumerate(library.ACTIVATIONS)}
+
+
+def dilated_conv1d(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    dilation: int = 1,
+    padding: str | tuple[int, int] = "same",
+    activation: str = "linear",
+) -> Tensor:
+    """Convolve along time: every output channel sees every input channel.
+
+    ``y[b, t, o] = activation(bias[o] + sum_{k, c} weight[o, c, k] x[b, t + k dilation - left, c])``
+
+    Parameters
+    ----------
+    x
+        (B, T, C_in), floating point. float32 and float64 on a CPU run natively, anything else
+        through PyTorch. Slices in time or batch are read in place.
+    weight
+        (C_out, C_in, K), as ``nn.Conv1d`` holds it.
+    bias
+        (C_out,) or None.
+    dilation
+        Frames between taps, at least 1.
+    padding
+        ``"same"``: T frames out, half of the zeros on each side (where their number is odd, the
+        extra one on the right); ``"causal"``: T frames out, all zeros on the left, so that no
+        output sees a later frame; ``(left, right)``: that many frames of zeros.
+    activation
+        linear, relu, lrelu (slope 0.05 below zero), sigmoid or tanh.
+
+    Returns
+    -------
+    Tensor
+        (B, T + left + right - dilation (K - 1), C_out), x's dtype. Differentiable once in x,
+        weight and bias.
+
+    Raises
+    ------
+    TypeError
+        A dtype that is not floating point, or dtypes that differ.
+    ValueError
+        Any other argument that does not fit; the message says what was expected and what came.
+    """
+    left, right = _check(x, weight, bias, dilation, padding, activation)
+    if not runs_native(x):
+        return reference.dilated_conv1d(x, weight, bias, dilation, left, right, activation)
+    code = _CODES[activation]
+    if torch.is_grad_enabled() and (
+        x.requires_grad or weight.requires_grad or (bias is not None and bias.requires_grad)
+    ):
+        y: Tensor = library.Convolution.apply(x, weight, bias, dilation, left, right, code)
+        return y
+    y = library.conv_forward(x, weight, bias, dilation, left, right, code)
+    return y
+
+
+def _check(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    dilation: int,
+    padding: str | tuple[int, int],
+    activation: str,
+) -> tuple[int, int]:
+    """Return the padding in frames on the left and on the right."""
+    if x.dim() != 3:
+        raise ValueError(f"x must be (batch, frames, channels), but its shape is {tuple(x.shape)}")
+    if weight.dim() != 3:
+        raise ValueError(
+            "weight must be (channels out, channels in, width), but its shape is "
+            f"{tuple(weight.shape)}"
+        )
+    c_out, c_in, width = weight.shape
+    if x.shape[2] != c_in:
+        raise ValueError(f"x has {x.shape[2]} channels, but weight takes {c_in}")
+    if min(c_out, c_in, width) == 0:
+        raise ValueError(f"weight has no elements: its shape is {tuple(weight.shape)}")
+    if bias is not None and bias.shape != (c_out,):
+        raise ValueError(f"bias must be ({c_out},), but its shape is {tuple(bias.shape)}")
+    if not x.is_floating_point():
+        raise TypeError(f"x must be floating point, but it is {x.dtype}")
+    if weight.dtype != x.dtype or (bias is not None and bias.dtype != x.dtype):
+        others = str(weight.dtype) if bias is None else f"{weight.dtype} and {bias.dtype}"
+        raise TypeError(f"x is {x.dtype}, but the weights are {others}")
+    if dilation < 1:
+        raise ValueError(f"dilation must be at least 1, but it is {dilation}")
+    if activation not in _CODES:
+        expected = ", ".join(_CODES)
+        raise ValueError(
+            f"activation must be one of {expected}, but it is {activation!r}"
+            f"{did_you_mean(activation, _CODES)}"
+        )
+    left, right = _sides(padding, dilation * (width - 1))
+    frames = x.shape[1] + left + right - dilation * (width - 1)
+    if x.shape[1] < 1 or frames < 1:
+        raise ValueError(
+            f"no frame is left: {x.shape[1]} frames with padding {left} + {right}, width {width} "
+            f"and dilation {dilation} give {frames} frames"
+        )
+    return left, right
+
+
+def _sides(padding: str | tuple[int, int], span: int) -> tuple[int, int]:
+    """The padding on the left and on the right, for taps that span ``span`` frames."""
+    if padding == "same":
+        return span // 2, span - span // 2
+    if padding == "causal":
+        return span, 0
+    if isinstance(padding, str) or len(padding) != 2:
+        raise ValueError(f"padding must be 'same', 'causal' or (left, right), but it is {padding!r}")
+    left, right = padding
+    if left < 0 or right < 0:
+        raise ValueError(f"padding must not be negative, but it is {padding!r}")
+    return left, right
