@@ -20,6 +20,18 @@ namespace daart_fast {
 namespace {
 
 constexpr int kMaxThreads = 1024;
+constexpr int kBlockSlot = 12;  // of scratch()
+
+template <typename T>
+const ElementwiseKernels<T>& elementwise(const Kernels& kernels);
+template <>
+const ElementwiseKernels<float>& elementwise<float>(const Kernels& kernels) {
+    return kernels.elementwise32;
+}
+template <>
+const ElementwiseKernels<double>& elementwise<double>(const Kernels& kernels) {
+    return kernels.elementwise64;
+}
 
 void require(bool condition, const char* sentence) {
     if (!condition) throw std::invalid_argument(sentence);
@@ -56,11 +68,21 @@ void forward(const ConvShape& s, uintptr_t x, uintptr_t weight, uintptr_t bias, 
 }
 
 template <typename T>
-void backward(const ConvShape& s, uintptr_t g, uintptr_t x, uintptr_t weight, uintptr_t dx,
-              uintptr_t dweight, uintptr_t dbias, int threads) {
+void backward(const ConvShape& s, uintptr_t g, uintptr_t x, uintptr_t weight, uintptr_t y,
+              uintptr_t dx, uintptr_t dweight, uintptr_t dbias, Activation activation,
+              int threads) {
+    if (activation != Activation::linear) {
+        const int64_t count = s.batch * s.y_stride;
+        T* inner = scratch_of<T>(kBlockSlot, count);
+        elementwise<T>(kernels()).times_derivative(count, pointer<T>(g), pointer<T>(y), activation,
+                                                   inner, threads);
+        g = reinterpret_cast<uintptr_t>(inner);
+    }
     if (dx) {
-        kernels_for<T>(s, Pass::input_grad, threads)
-            .input_grad(s, pointer<T>(g), pointer<T>(weight), {}, pointer<T>(dx), threads);
+        ConvShape contiguous = s;
+        contiguous.x_stride = s.frames_in * s.channels_in;
+        kernels_for<T>(contiguous, Pass::input_grad, threads)
+            .input_grad(contiguous, pointer<T>(g), pointer<T>(weight), {}, pointer<T>(dx), threads);
     }
     if (dweight) {
         kernels_for<T>(s, Pass::weight_grad, threads)
@@ -72,9 +94,9 @@ void backward(const ConvShape& s, uintptr_t g, uintptr_t x, uintptr_t weight, ui
 void conv_forward(bool is_double, uintptr_t x, uintptr_t weight, uintptr_t bias, uintptr_t y,
                   int64_t batch, int64_t frames_in, int64_t frames_out, int64_t channels_in,
                   int64_t channels_out, int64_t width, int64_t dilation, int64_t pad_left,
-                  int64_t x_stride, int64_t y_stride, int activation, int threads) {
+                  int64_t x_stride, int activation, int threads) {
     const ConvShape s{batch, frames_in, frames_out, channels_in, channels_out,
-                      width, dilation,  pad_left,   x_stride,    y_stride};
+                      width, dilation,  pad_left,   x_stride,    frames_out * channels_out};
     check(s, threads);
     if (batch == 0) return;
     require(x && weight && y, "x, weight and y must not be null");
@@ -82,19 +104,21 @@ void conv_forward(bool is_double, uintptr_t x, uintptr_t weight, uintptr_t bias,
                                                    threads);
 }
 
-void conv_backward(bool is_double, uintptr_t g, uintptr_t x, uintptr_t weight, uintptr_t dx,
-                   uintptr_t dweight, uintptr_t dbias, int64_t batch, int64_t frames_in,
-                   int64_t frames_out, int64_t channels_in, int64_t channels_out, int64_t width,
-                   int64_t dilation, int64_t pad_left, int64_t x_stride, int64_t y_stride,
-                   int threads) {
+void conv_backward(bool is_double, uintptr_t g, uintptr_t x, uintptr_t weight, uintptr_t y,
+                   uintptr_t dx, uintptr_t dweight, uintptr_t dbias, int64_t batch,
+                   int64_t frames_in, int64_t frames_out, int64_t channels_in, int64_t channels_out,
+                   int64_t width, int64_t dilation, int64_t pad_left, int64_t x_stride,
+                   int activation, int threads) {
     const ConvShape s{batch, frames_in, frames_out, channels_in, channels_out,
-                      width, dilation,  pad_left,   x_stride,    y_stride};
+                      width, dilation,  pad_left,   x_stride,    frames_out * channels_out};
     check(s, threads);
     require(!dbias || dweight, "the bias gradient comes with the weight gradient");
     require(batch == 0 || g, "g must not be null");
+    require(batch == 0 || activation == 0 || y, "the activation's derivative needs y");
     require(batch == 0 || !dx || weight, "the input gradient needs weight");
     require(batch == 0 || !dweight || x, "the weight gradient needs x");
-    (is_double ? backward<double> : backward<float>)(s, g, x, weight, dx, dweight, dbias, threads);
+    (is_double ? backward<double> : backward<float>)(
+        s, g, x, weight, y, dx, dweight, dbias, activation_of(activation), threads);
 }
 
 }  // namespace

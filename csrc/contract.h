@@ -70,6 +70,14 @@ struct ConvKernels {
                         int threads) = nullptr;
 };
 
+// What has no convolution in it.
+template <typename T>
+struct ElementwiseKernels {
+    // g[i] = dy[i] * derivative of the activation where its output is y[i]
+    void (*times_derivative)(int64_t count, const T* dy, const T* y, Activation, T* g,
+                             int threads) = nullptr;
+};
+
 // Everything that one instruction set (or, later, CUDA) provides. Each source file under cpu/ is
 // compiled once for each instruction set and fills its part of that set's table.
 struct Kernels {
@@ -86,6 +94,9 @@ struct Kernels {
     ConvKernels<float> filtered32;
     bool (*filtered_can)(const ConvShape&, Pass) = nullptr;
     bool (*filtered_pays)(const ConvShape&, Pass, int threads) = nullptr;
+
+    ElementwiseKernels<float> elementwise32;
+    ElementwiseKernels<double> elementwise64;
 
     // Multiply-adds per second that this set sustains out of registers, float32, all threads.
     double (*fma_rate)(int threads, double seconds) = nullptr;

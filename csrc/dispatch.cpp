@@ -12,6 +12,8 @@ namespace daart_fast {
 #define DAART_FAST_DECLARE(isa)       \
     namespace isa {                   \
     void fill_direct(Kernels& table); \
+    void fill_elementwise(Kernels& table); \
+    void fill_filtered(Kernels& table); \
     void fill_peak(Kernels& table);   \
     }
 DAART_FAST_DECLARE(generic)
@@ -50,18 +52,23 @@ bool cpu_has(const char* set) {
 
 std::vector<Kernels> make_tables() {
     std::vector<Kernels> tables;
-    const auto add = [&tables](const char* name, int bytes, auto... fills) {
-        Kernels table;
-        table.isa = name;
-        table.vector_bytes = bytes;
-        (fills(table), ...);
-        tables.push_back(table);
-    };
+#define DAART_FAST_ADD(set, bytes)      \
+    {                                   \
+        Kernels table;                  \
+        table.isa = #set;               \
+        table.vector_bytes = bytes;     \
+        set::fill_direct(table);        \
+        set::fill_filtered(table);      \
+        set::fill_elementwise(table);   \
+        set::fill_peak(table);          \
+        tables.push_back(table);        \
+    }
 #ifdef DAART_FAST_X86
-    if (cpu_has("avx512")) add("avx512", 64, avx512::fill_direct, avx512::fill_peak);
-    if (cpu_has("avx2")) add("avx2", 32, avx2::fill_direct, avx2::fill_peak);
+    if (cpu_has("avx512")) DAART_FAST_ADD(avx512, 64)
+    if (cpu_has("avx2")) DAART_FAST_ADD(avx2, 32)
 #endif
-    add("generic", 16, generic::fill_direct, generic::fill_peak);
+    DAART_FAST_ADD(generic, 16)
+#undef DAART_FAST_ADD
     return tables;
 }
 

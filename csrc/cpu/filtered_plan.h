@@ -1,0 +1,91 @@
+// Which transforms make up a filtered convolution of a given width, and what it costs.
+//
+// Nesting keeps the points small. With taps k = r0 * a + b, the sum over b is a filter of r0 taps
+// and the sum over a one whose taps lie r0 frames apart; F(r0, r0) inside and F(m, r1) outside give
+// r0 * m neighbouring outputs of a filter of r0 * r1 taps. Levels are listed from the inside out,
+// and every level but the last has as many outputs as taps. A width between two sizes is filled up
+// with zero taps. Dilation d filters each of the d interleaved sequences, so a block of outputs is
+// d times as long.
+#pragma once
+
+#include "../contract.h"
+#include "filtered_transforms.h"
+
+namespace daart_fast::DAART_FAST_ISA {
+namespace {
+
+constexpr int kMaxLevels = 3;
+constexpr int kMaxInputs = 96;      // frames that one block reads
+constexpr int kMaxRegisters = 256;  // in the largest intermediate of a nest
+
+struct Plan {
+    int levels = 0;
+    const Transform* level[kMaxLevels] = {};
+    int taps = 1, outputs = 1, products = 1, inputs = 0;
+    Places input[kMaxLevels], output[kMaxLevels], gradient[kMaxLevels];
+    Places weights[kMaxLevels], weights_gradient[kMaxLevels];
+};
+
+// The plan with these levels, inside first; null ends the list.
+inline Plan make_plan(const Transform* inner, const Transform* middle = nullptr,
+                      const Transform* outer = nullptr) {
+    Plan plan;
+    for (const Transform* t : {inner, middle, outer}) {
+        if (t) plan.level[plan.levels++] = t;
+    }
+    int spacing[kMaxLevels], span[kMaxLevels + 1];
+    span[0] = 1;
+    for (int l = 0; l < plan.levels; l++) {
+        spacing[l] = plan.outputs;
+        span[l + 1] = span[l] + (plan.level[l]->products - 1) * spacing[l];
+        plan.outputs *= plan.level[l]->outputs;
+        plan.taps *= plan.level[l]->taps;
+        plan.products *= plan.level[l]->products;
+    }
+    plan.inputs = span[plan.levels];
+    int groups = 1;  // products of the levels outside this one
+    for (int l = plan.levels - 1; l >= 0; l--) {
+        const int m = plan.level[l]->outputs, r = plan.level[l]->taps, n = plan.level[l]->products;
+        const int s = spacing[l];
+        plan.input[l] = {groups, span[l], span[l + 1], s, n * span[l], span[l]};
+        plan.output[l] = {groups, s, n * s, s, m * s, s};
+        plan.gradient[l] = {groups, s, m * s, s, n * s, s};
+        plan.weights[l] = {groups, s, r * s, s, n * s, s};
+        plan.weights_gradient[l] = {groups, s, n * s, s, r * s, s};
+        groups *= n;
+    }
+    return plan;
+}
+
+// Every plan there is. The first whose `taps` suffice names the size; plans of the same size differ
+// in how many outputs a block has: more outputs take fewer products each, and waste more where the
+// frames do not fill the last block.
+constexpr int kPlans = 19;
+
+inline const Plan* all_plans() {
+    static const Plan plans[kPlans] = {
+        make_plan(&kF23),
+        make_plan(&kF43),
+        make_plan(&kF63),
+        make_plan(&kF34),
+        make_plan(&kF22, &kF23),
+        make_plan(&kF22, &kF43),
+        make_plan(&kF22, &kF63),
+        make_plan(&kF33, &kF23),
+        make_plan(&kF33, &kF43),
+        make_plan(&kF33, &kF63),
+        make_plan(&kF33, &kF24),
+        make_plan(&kF33, &kF34),
+        make_plan(&kF22, &kF33, &kF23),
+        make_plan(&kF22, &kF33, &kF43),
+        make_plan(&kF22, &kF33, &kF63),
+        make_plan(&kF33, &kF33, &kF23),
+        make_plan(&kF33, &kF33, &kF43),
+        make_plan(&kF33, &kF33, &kF24),
+        make_plan(&kF33, &kF33, &kF34),
+    };
+    return plans;
+}
+
+}  // namespace
+}  // namespace daart_fast::DAART_FAST_ISA
