@@ -367,8 +367,8 @@ KEYS: dict[str, Key] = _table(
 #: hparams.yaml is itself a config file.
 # fmt: off
 DERIVED = frozenset({
-    "best_val_epoch", "class_weights", "data_config", "expt_dir", "hpc_exp_number", "input_names",
-    "input_size", "kl_weight", "label_names", "model_config", "model_dir", "output_size",
+    "best_val_epoch", "class_weights", "data_config", "expt_dir", "hpc_exp_number", "input_mean",
+    "input_names", "input_size", "input_std", "kl_weight", "label_names", "model_config", "model_dir", "output_size",
     "sequence_pad", "task_names", "task_size", "train_config", "training_completed",
     "tt_expt_dir", "tt_version_dir", "version",
 })

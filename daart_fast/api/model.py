@@ -116,13 +116,16 @@ class Model:
             The file cannot be read, or lacks channels that the model needs.
         """
         from daart_fast.data.readers import read_inputs
-        from daart_fast.data.sessions import normalise
+        from daart_fast.data.sessions import Session, statistics
 
         threshold = float(self.config.get("likelihood_threshold") or 0.0)
         values, names = read_inputs(expt_file, threshold)
         source = str(expt_file) if sess_id is None else f"session {sess_id}, {expt_file}"
         values = self._select(values, names, source)
-        probabilities = predict_inputs(self.model, normalise(values))["labels"]
+        session = Session(sess_id or Path(expt_file).stem, values, list(names), **statistics(values))
+        if self.config.get("normalization") == "train":
+            session = session.normalised_by(self.config["input_mean"], self.config["input_std"])
+        probabilities = predict_inputs(self.model, session.normalised_inputs())["labels"]
         if output_file is not None:
             path = Path(output_file)
             path = path if path.suffix == ".npy" else path.with_name(path.name + ".npy")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -127,7 +127,12 @@ def split_trials(
     return parts
 
 
-def splits_of(n_windows: int, trial_splits: str | Mapping[str, int], rng_seed: int) -> dict:
+def splits_of(
+    n_windows: int,
+    trial_splits: str | Mapping[str, int],
+    rng_seed: int,
+    without: Collection[str] = (),
+) -> dict[str, np.ndarray]:
     """Split a session's windows; one with too few for a block trains whole.
 
     Parameters
@@ -138,12 +143,17 @@ def splits_of(n_windows: int, trial_splits: str | Mapping[str, int], rng_seed: i
         ``'train;val;test;gap'``, or a dict of `split_trials`' arguments
     rng_seed
         seeds the order of the blocks
+    without
+        ``val`` or ``test``: splits that get no windows here, as whole sessions are held out for
+        them; their windows are not left out but do not exist in the blocks
     """
     if isinstance(trial_splits, str):
         names = ("train_tr", "val_tr", "test_tr", "gap_tr")
         trial_splits = dict(zip(names, map(int, trial_splits.split(";")), strict=True))
-    sizes = [trial_splits.get(name, 0) for name in ("train_tr", "val_tr", "test_tr")]
-    if n_windows < sum(sizes) + 3 * trial_splits.get("gap_tr", 0):
+    trial_splits = {**trial_splits, **{f"{split}_tr": 0 for split in without}}
+    sizes = {split: trial_splits.get(f"{split}_tr", 0) for split in SPLITS}
+    whole = sum(sizes.values()) + 3 * trial_splits.get("gap_tr", 0) > n_windows
+    if whole or sizes["val"] == sizes["test"] == 0:
         none = np.empty(0, dtype=np.int64)
         return {"train": np.arange(n_windows), "val": none, "test": none}
     return split_trials(n_windows, rng_seed, **trial_splits)

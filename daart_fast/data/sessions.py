@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +56,12 @@ class Session:
     def __len__(self) -> int:
         return len(self.inputs)
 
-    @property
+    @cached_property
+    def mean32(self) -> np.ndarray:
+        """(N,) float32: the mean, as the gather takes it."""
+        return self.mean.astype(np.float32)
+
+    @cached_property
     def scale(self) -> np.ndarray:
         """(N,) float32: one over the spread; 0 for a constant channel, which then reads as 0."""
         with np.errstate(divide="ignore"):
@@ -63,11 +69,21 @@ class Session:
 
     def normalised_inputs(self) -> np.ndarray:
         """(T, N) float32: mean 0 and spread 1 in every channel that is not constant."""
-        return (self.inputs - self.mean.astype(np.float32)) * self.scale
+        return (self.inputs - self.mean32) * self.scale
 
     def normalised_by(self, mean: np.ndarray, std: np.ndarray) -> Session:
         """Return the same session with another mean and spread."""
         return replace(self, mean=np.asarray(mean), std=np.asarray(std))
+
+    def with_channels(self, places: Sequence[int]) -> Session:
+        """Return the session with these of its channels, in this order."""
+        return replace(
+            self,
+            inputs=np.ascontiguousarray(self.inputs[:, places]),
+            input_names=[self.input_names[i] for i in places],
+            mean=self.mean[places],
+            std=self.std[places],
+        )
 
 
 def find_file(folder: Path, session_id: str, endings: Sequence[str]) -> Path | None:
@@ -157,9 +173,13 @@ def read_session(
         label_names=label_names,
         tasks=tasks,
         task_names=task_names,
-        mean=inputs.mean(0, dtype=np.float64),
-        std=inputs.std(0, dtype=np.float64),
+        **statistics(inputs),
     )
+
+
+def statistics(inputs: np.ndarray) -> dict[str, np.ndarray]:
+    """Return ``mean`` and ``std`` of each channel of (T, N) inputs, both (N,) float64."""
+    return {"mean": inputs.mean(0, dtype=np.float64), "std": inputs.std(0, dtype=np.float64)}
 
 
 def _check_length(path: str | Path, n_rows: int, source: str | Path, n_frames: int) -> None:

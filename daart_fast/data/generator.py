@@ -1,0 +1,418 @@
+"""Batches of sequences, drawn from several sessions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from daart_fast.data.dataset import SIGNALS, SingleDataset
+from daart_fast.data.sequences import SPLITS, splits_of
+from daart_fast.data.sessions import Session
+from daart_fast.errors import ConfigError, DataError
+from daart_fast.transforms import Transform
+
+__all__ = ["DataGenerator"]
+
+DEFAULT_SPLITS = {"train_tr": 8, "val_tr": 1, "test_tr": 1, "gap_tr": 0}
+
+
+class DataGenerator:
+    """Shares the sequences of some sessions out to training, validation and test, and batches them.
+
+    A training batch holds sequences of any sessions, drawn in a new order each round;
+    validation and test batches come in a fixed order. The last batch of a round may be smaller.
+
+    Batches are copied into one set of tensors for each split: what `next_batch` returns is
+    overwritten by its next call for the same split. Clone what should stay.
+
+    Parameters
+    ----------
+    ids_list
+        The sessions' names.
+    signals_list, transforms_list, paths_list
+        For each session a list: see `SingleDataset`. Where a session has no file for a signal,
+        its path is None.
+    device
+        Where batches go.
+    as_numpy
+        Whether batches are arrays instead of tensors.
+    rng_seed
+        Seeds the splits and the order of training sequences.
+    trial_splits
+        ``'train;val;test;gap'``, or a dict with ``train_tr``, ``val_tr``, ``test_tr``, ``gap_tr``:
+        sequences of each block.
+    train_frac
+        Up to 1: the fraction of each session's training sequences that is used, at least one;
+        above 1: so many of them.
+    sequence_length, batch_size, sequence_pad
+        Frames of a sequence, sequences of a batch, neighbours shown on each side.
+    num_workers
+        Not needed: batches are gathered in this process, faster than others could send them.
+    pin_memory
+        Whether batches are gathered in pinned memory; on a CUDA device they always are.
+    input_type
+        See `SingleDataset`.
+    causal, classifier_type, likelihood_threshold
+        See `SingleDataset`.
+    ids_val, ids_test
+        Sessions among `ids_list` that are held out whole, for validation and test. The others
+        then give no sequences to that split.
+    normalization
+        ``"session"``: by each session's own mean and spread; ``"train"``: by those of all sessions
+        that train.
+
+    Attributes
+    ----------
+    ids : list of str
+    datasets : list of SingleDataset
+    n_datasets : int
+    n_tot_batches : dict
+        Batches of a round, by split.
+    batch_ratios : (n_datasets,) float64
+        Each session's share of the training sequences.
+    training_sessions : list of int
+        The indices of the sessions that have training sequences.
+    input_names, label_names, task_names : list of str
+
+    Raises
+    ------
+    ConfigError
+        A session is listed twice, or is held out twice.
+    DataError
+        A file cannot be read, or sessions do not fit each other.
+    """
+
+    def __init__(
+        self,
+        ids_list: Sequence[str],
+        signals_list: Sequence[Sequence[str]],
+        transforms_list: Sequence[Sequence[Transform | None]],
+        paths_list: Sequence[Sequence[str | Path | None]],
+        device: str = "cpu",
+        as_numpy: bool = False,
+        rng_seed: int = 0,
+        trial_splits: str | Mapping[str, int] | None = None,
+        train_frac: float = 1.0,
+        sequence_length: int = 500,
+        batch_size: int = 1,
+        num_workers: int = 0,
+        pin_memory: bool = False,
+        sequence_pad: int = 0,
+        input_type: str = "markers",
+        *,
+        causal: bool = False,
+        classifier_type: str = "multiclass",
+        likelihood_threshold: float = 0.0,
+        ids_val: Sequence[str] = (),
+        ids_test: Sequence[str] = (),
+        normalization: str = "session",
+    ) -> None:
+        self.ids = [str(session_id) for session_id in ids_list]
+        twice = sorted({name for name in self.ids if self.ids.count(name) > 1})
+        if twice:
+            raise ConfigError(f"sessions listed more than once: {', '.join(twice)}")
+        self.device, self.as_numpy, self.rng_seed = device, as_numpy, rng_seed
+        self.batch_size = batch_size
+        self.datasets = [
+            SingleDataset(
+                *parts,
+                device=device,
+                as_numpy=as_numpy,
+                sequence_length=sequence_length,
+                sequence_pad=sequence_pad,
+                input_type=input_type,
+                causal=causal,
+                classifier_type=classifier_type,
+                likelihood_threshold=likelihood_threshold,
+            )
+            for parts in zip(self.ids, signals_list, transforms_list, paths_list, strict=True)
+        ]
+        self.n_datasets = len(self.datasets)
+        _fit_together(self.datasets)
+        self.input_names = self.datasets[0].session.input_names
+        self.label_names = next((d.label_names for d in self.datasets if d.label_names), [])
+        self.task_names = next(
+            (d.session.task_names for d in self.datasets if d.session.task_names), []
+        )
+
+        self._share_out(trial_splits or DEFAULT_SPLITS, set(ids_val), set(ids_test), train_frac)
+        counts = np.array([len(d.batch_idxs["train"]) for d in self.datasets], dtype=np.float64)
+        self.batch_ratios = counts / max(counts.sum(), 1.0)
+        self.training_sessions = np.flatnonzero(counts).tolist()
+        if normalization == "train":
+            self._normalise_by_training_sessions()
+
+        #: (session, sequence) of every sequence of a split
+        self._members = {split: self._members_of(split) for split in SPLITS}
+        self.n_tot_batches = {
+            split: -(-len(members) // batch_size) for split, members in self._members.items()
+        }
+        self._rounds = {
+            split: _Round(len(members), rng_seed if split == "train" else None)
+            for split, members in self._members.items()
+        }
+        self._pin = pin_memory or str(device).startswith("cuda")
+        self._buffers: dict[str, _Buffer] = {}
+
+    def __len__(self) -> int:
+        """Training batches of a round."""
+        return self.n_tot_batches["train"]
+
+    def __repr__(self) -> str:
+        lines = [f"DataGenerator of {self.n_datasets} sessions, {self.n_tot_batches} batches"]
+        for dataset in self.datasets:
+            parts = ", ".join(f"{len(dataset.batch_idxs[split])} {split}" for split in SPLITS)
+            lines.append(f"    {dataset.id}: {len(dataset.session)} frames, sequences: {parts}")
+        return "\n".join(lines)
+
+    # ---------------------------------------------------------------------------- construction
+
+    def _share_out(
+        self,
+        trial_splits: str | Mapping[str, int],
+        ids_val: set[str],
+        ids_test: set[str],
+        train_frac: float,
+    ) -> None:
+        """Set each dataset's ``batch_idxs``."""
+        if both := sorted(ids_val & ids_test):
+            raise ConfigError(f"{', '.join(both)}: held out both for validation and for test")
+        for name in sorted((ids_val | ids_test) - set(self.ids)):
+            raise ConfigError(f"session {name} is held out, but is not in the list of sessions")
+        for number, dataset in enumerate(self.datasets):
+            every = np.arange(dataset.n_sequences)
+            none = np.empty(0, dtype=np.int64)
+            held = "val" if dataset.id in ids_val else "test" if dataset.id in ids_test else None
+            if held:
+                dataset.batch_idxs = {split: none for split in SPLITS} | {held: every}
+                continue
+            splits = splits_of(
+                dataset.n_sequences,
+                trial_splits,
+                self.rng_seed,
+                without=[s for s, ids in (("val", ids_val), ("test", ids_test)) if ids],
+            )
+            if train_frac != 1:
+                draw = np.random.default_rng([self.rng_seed, number])
+                n_train = len(splits["train"])
+                wanted = np.ceil(train_frac * n_train) if train_frac < 1 else train_frac
+                kept = min(max(int(wanted), 1), n_train)
+                splits["train"] = draw.permutation(splits["train"])[:kept]
+            dataset.batch_idxs = splits
+
+    def _normalise_by_training_sessions(self) -> None:
+        """Give every session the mean and spread of all frames of the sessions that train."""
+        sessions = [self.datasets[i].session for i in self.training_sessions]
+        if not sessions:
+            return
+        weights = np.array([len(session) for session in sessions], dtype=np.float64)
+        means = np.stack([session.mean for session in sessions])
+        squares = np.stack([session.std**2 + session.mean**2 for session in sessions])
+        mean = np.average(means, axis=0, weights=weights)
+        # about the common mean first, so that a large mean costs no digits
+        variance = np.average(squares - 2 * mean * means + mean**2, axis=0, weights=weights)
+        for dataset in self.datasets:
+            dataset.session = dataset.session.normalised_by(mean, np.sqrt(np.maximum(variance, 0)))
+
+    def _members_of(self, split: str) -> np.ndarray:
+        """(n, 2) session and sequence numbers."""
+        parts = [
+            np.stack([np.full(len(numbers), index), numbers], axis=1)
+            for index, numbers in enumerate(d.batch_idxs[split] for d in self.datasets)
+        ]
+        return np.concatenate(parts).astype(np.int64)
+
+    # ---------------------------------------------------------------------------- batches
+
+    def reset_iterators(self, dtype: str) -> None:
+        """Begin a new round of ``"train"``, ``"val"`` or ``"test"`` batches, or of ``"all"``."""
+        for split in SPLITS if dtype == "all" else (dtype,):
+            self._rounds[split].begin()
+
+    def next_batch(self, dtype: str) -> tuple[dict[str, Any], list[int]]:
+        """Return the next batch of a split; after the last one a new round begins.
+
+        Returns
+        -------
+        batch : dict
+            (B, W, ...) tensors, described in docs/architecture.md. Overwritten by the next call
+            for the same split.
+        sessions : list of int
+            The index of the session that each sequence is from.
+
+        Raises
+        ------
+        DataError
+            The split has no sequences.
+        """
+        if self.n_tot_batches[dtype] == 0:
+            raise DataError(f"no sequences in the split '{dtype}'")
+        members = self._members[dtype]
+        chosen = members[self._rounds[dtype].take(self.batch_size)]
+        buffer = self._buffers.get(dtype)
+        if buffer is None or not buffer.holds(self._layout(dtype)):
+            n_rows = min(self.batch_size, len(members))
+            buffer = self._buffers[dtype] = _Buffer(self._layout(dtype), n_rows, self._pin)
+        pairs = chosen.tolist()
+        for (session, sequence), row in zip(pairs, buffer.rows, strict=False):
+            self.datasets[session].gather(sequence, row, pseudo=dtype == "train")
+        batch = buffer.first(len(pairs))
+        batch["batch_idx"] = torch.from_numpy(chosen[:, 1])
+        sessions = [session for session, _ in pairs]
+        if self.as_numpy:
+            return {name: values.numpy() for name, values in batch.items()}, sessions
+        if str(self.device) != "cpu":
+            batch = {name: values.to(self.device) for name, values in batch.items()}
+        return batch, sessions
+
+    def _layout(self, dtype: str) -> dict[str, tuple[tuple[int, ...], type]]:
+        """Shape and dtype of a sequence: what any session can fill is in every batch."""
+        layout: dict[str, tuple[tuple[int, ...], type]] = {}
+        for dataset in self.datasets:
+            layout |= dataset.layout()
+        pseudo = next((d.pseudo_labels for d in self.datasets if d.pseudo_labels is not None), None)
+        if dtype == "train" and pseudo is not None:
+            window = layout["frame_mask"][0]
+            layout["labels_weak"] = ((*window, *pseudo.shape[1:]), pseudo.dtype.type)
+        return layout
+
+    # ---------------------------------------------------------------------------- labels
+
+    def count_class_examples(self) -> np.ndarray:
+        """Count the hand-labelled training frames of each class, the background among them.
+
+        Returns
+        -------
+        (n_classes,) int64; frames of validation and test sequences don't count.
+        """
+        counts = np.zeros(len(self.label_names), dtype=np.int64)
+        for dataset in self.datasets:
+            labels = dataset.session.labels_strong
+            if labels is None:
+                continue
+            labels = labels[dataset.frames_of("train")]
+            if labels.ndim == 2:
+                counts += (labels == 1).sum(0)
+            else:
+                counts += np.bincount(labels[labels >= 0], minlength=len(counts))
+        return counts
+
+    def set_pseudo_labels(self, i: int, labels: np.ndarray) -> None:
+        """Show these in place of session i's weak labels, in training batches alone.
+
+        ``labels`` is (T,) int64 with -100 for none, or multibinary (T, C) float32 with NaN.
+        """
+        dataset = self.datasets[i]
+        if len(labels) != len(dataset.session):
+            raise DataError(
+                f"session {dataset.id}: expected {len(dataset.session)} pseudo-labels, "
+                f"got {len(labels)}"
+            )
+        dataset.pseudo_labels = labels
+
+    # ---------------------------------------------------------------------------- checkpoints
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return where each split's iterator stands: the round, and sequences of it given out."""
+        return {split: [r.number, r.given] for split, r in self._rounds.items()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on where `state_dict` stood."""
+        for split, (number, given) in state.items():
+            self._rounds[split].number, self._rounds[split].given = int(number), int(given)
+
+
+class _Round:
+    """One pass after another through the n sequences of a split.
+
+    With a seed each pass has an order of its own, which seed and number of the pass tell.
+    """
+
+    def __init__(self, n: int, seed: int | None) -> None:
+        self.n, self.seed = n, seed
+        self.number = self.given = 0
+        self._order: tuple[int, np.ndarray] | None = None
+
+    def begin(self) -> None:
+        self.number, self.given = self.number + 1, 0
+
+    def take(self, n: int) -> np.ndarray:
+        """Give out the next n places, fewer at the end of the pass."""
+        if self.given >= self.n:
+            self.begin()
+        if self._order is None or self._order[0] != self.number:
+            self._order = (self.number, self._shuffled())
+        taken = self._order[1][self.given : self.given + n]
+        self.given += len(taken)
+        return taken
+
+    def _shuffled(self) -> np.ndarray:
+        if self.seed is None:
+            return np.arange(self.n)
+        return np.random.default_rng([self.seed, self.number]).permutation(self.n)
+
+
+class _Buffer:
+    """The tensors that batches are gathered into, and NumPy's view of each row."""
+
+    def __init__(
+        self, layout: Mapping[str, tuple[tuple[int, ...], type]], n_rows: int, pin: bool
+    ) -> None:
+        self.layout = dict(layout)
+        self.tensors: dict[str, Tensor] = {}
+        for name, (shape, dtype) in layout.items():
+            values = torch.from_numpy(np.zeros((n_rows, *shape), dtype=dtype))
+            self.tensors[name] = values.pin_memory() if pin else values
+        arrays = {name: values.numpy() for name, values in self.tensors.items()}
+        self.rows = [{name: rows[i] for name, rows in arrays.items()} for i in range(n_rows)]
+
+    def holds(self, layout: Mapping[str, tuple[tuple[int, ...], type]]) -> bool:
+        return self.layout == layout
+
+    def first(self, n_rows: int) -> dict[str, Tensor]:
+        if n_rows == len(self.rows):
+            return dict(self.tensors)
+        return {name: values[:n_rows] for name, values in self.tensors.items()}
+
+
+# -------------------------------------------------------------------------- do sessions fit?
+
+
+def _fit_together(datasets: Sequence[SingleDataset]) -> None:
+    """Bring channels into one order; refuse sessions whose channels, classes or tasks differ."""
+    if not datasets:
+        raise ConfigError("expected at least one session, got none")
+    first = datasets[0].session
+    for dataset in datasets[1:]:
+        dataset.session = _in_order_of(first, dataset.session)
+    for what, names_of in (("classes", "label_names"), ("tasks", "task_names")):
+        named = [d.session for d in datasets if getattr(d.session, names_of)]
+        for session in named[1:]:
+            expected, found = getattr(named[0], names_of), getattr(session, names_of)
+            if expected != found:
+                raise DataError(
+                    f"session {session.id}: expected the {what} of session {named[0].id} "
+                    f"({', '.join(expected)}), found {', '.join(found)}"
+                )
+
+
+def _in_order_of(first: Session, session: Session) -> Session:
+    """Return the session with its channels in the first one's order."""
+    if session.input_names == first.input_names:
+        return session
+    place = {name: i for i, name in enumerate(session.input_names)}
+    missing = [name for name in first.input_names if name not in place]
+    extra = [name for name in session.input_names if name not in first.input_names]
+    if missing or extra:
+        raise DataError(
+            f"session {session.id}: expected the {len(first.input_names)} channels of session "
+            f"{first.id}"
+            + (f"; missing: {', '.join(missing[:8])}" if missing else "")
+            + (f"; not in {first.id}: {', '.join(extra[:8])}" if extra else "")
+        )
+    return session.with_channels([place[name] for name in first.input_names])
