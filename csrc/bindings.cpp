@@ -4,6 +4,7 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
+#include <initializer_list>
 #include <stdexcept>
 #include <string>
 
@@ -37,13 +38,37 @@ void require(bool condition, const char* sentence) {
     if (!condition) throw std::invalid_argument(sentence);
 }
 
-void check(const ConvShape& s, int threads) {
+// Far beyond any data, and small enough that no sum or product of sizes overflows.
+constexpr int64_t kLargest = int64_t(1) << 40;
+constexpr double kMostElements = 1e18;
+
+// Checks the sizes, and fills in y's stride: y and its gradient are contiguous.
+void complete(ConvShape& s) {
     require(s.batch >= 0, "batch must not be negative");
     require(s.frames_in >= 1 && s.frames_out >= 1, "there must be at least one frame");
     require(s.channels_in >= 1 && s.channels_out >= 1, "there must be at least one channel");
     require(s.width >= 1, "width must be at least 1");
     require(s.dilation >= 1, "dilation must be at least 1");
-    require(s.x_stride >= 0 && s.y_stride >= 0, "strides must not be negative");
+    require(s.pad_left >= 0, "padding must not be negative");
+    require(s.x_stride >= 0, "the stride must not be negative");
+    for (const int64_t size : {s.batch, s.frames_in, s.frames_out, s.channels_in, s.channels_out,
+                               s.width, s.pad_left, s.x_stride}) {
+        require(size <= kLargest, "a size is beyond 2^40");
+    }
+    require(s.dilation <= kLargest / s.width, "width * dilation is beyond 2^40");
+    const auto elements = [](int64_t a, int64_t b, int64_t c) {
+        return double(a < 1 ? 1 : a) * double(b) * double(c);
+    };
+    require(elements(s.batch, s.frames_in, s.channels_in) < kMostElements &&
+                elements(s.batch, s.frames_out, s.channels_out) < kMostElements &&
+                elements(s.width, s.channels_in, s.channels_out) < kMostElements,
+            "a tensor has more than 10^18 elements");
+    const int64_t pad_right = s.frames_out - s.frames_in - s.pad_left + s.dilation * (s.width - 1);
+    require(pad_right >= 0, "frames_out is fewer than frames_in and the padding give");
+    s.y_stride = s.frames_out * s.channels_out;
+}
+
+void check_threads(int threads) {
     require(threads >= 1 && threads <= kMaxThreads, "threads must lie between 1 and 1024");
 }
 
@@ -63,7 +88,7 @@ void forward(const ConvShape& s, uintptr_t x, uintptr_t weight, uintptr_t bias, 
     Epilogue<T> epilogue;
     epilogue.bias = pointer<T>(bias);
     epilogue.activation = activation;
-    kernels_for<T>(s, Pass::forward, threads)
+    kernels_for<T>(s, Pass::forward)
         .forward(s, pointer<T>(x), pointer<T>(weight), epilogue, pointer<T>(y), threads);
 }
 
@@ -81,11 +106,11 @@ void backward(const ConvShape& s, uintptr_t g, uintptr_t x, uintptr_t weight, ui
     if (dx) {
         ConvShape contiguous = s;
         contiguous.x_stride = s.frames_in * s.channels_in;
-        kernels_for<T>(contiguous, Pass::input_grad, threads)
+        kernels_for<T>(contiguous, Pass::input_grad)
             .input_grad(contiguous, pointer<T>(g), pointer<T>(weight), {}, pointer<T>(dx), threads);
     }
     if (dweight) {
-        kernels_for<T>(s, Pass::weight_grad, threads)
+        kernels_for<T>(s, Pass::weight_grad)
             .weight_grad(s, pointer<T>(x), pointer<T>(g), pointer<T>(dweight), pointer<T>(dbias),
                          threads);
     }
@@ -95,13 +120,14 @@ void conv_forward(bool is_double, uintptr_t x, uintptr_t weight, uintptr_t bias,
                   int64_t batch, int64_t frames_in, int64_t frames_out, int64_t channels_in,
                   int64_t channels_out, int64_t width, int64_t dilation, int64_t pad_left,
                   int64_t x_stride, int activation, int threads) {
-    const ConvShape s{batch, frames_in, frames_out, channels_in, channels_out,
-                      width, dilation,  pad_left,   x_stride,    frames_out * channels_out};
-    check(s, threads);
+    ConvShape s{batch, frames_in, frames_out, channels_in, channels_out,
+ width, dilation, pad_left, x_stride, 0};
+    complete(s);
+    check_threads(threads);
+    const Activation named = activation_of(activation);
     if (batch == 0) return;
     require(x && weight && y, "x, weight and y must not be null");
-    (is_double ? forward<double> : forward<float>)(s, x, weight, bias, y, activation_of(activation),
-                                                   threads);
+    (is_double ? forward<double> : forward<float>)(s, x, weight, bias, y, named, threads);
 }
 
 void conv_backward(bool is_double, uintptr_t g, uintptr_t x, uintptr_t weight, uintptr_t y,
@@ -109,16 +135,39 @@ void conv_backward(bool is_double, uintptr_t g, uintptr_t x, uintptr_t weight, u
                    int64_t frames_in, int64_t frames_out, int64_t channels_in, int64_t channels_out,
                    int64_t width, int64_t dilation, int64_t pad_left, int64_t x_stride,
                    int activation, int threads) {
-    const ConvShape s{batch, frames_in, frames_out, channels_in, channels_out,
-                      width, dilation,  pad_left,   x_stride,    frames_out * channels_out};
-    check(s, threads);
+    ConvShape s{batch, frames_in, frames_out, channels_in, channels_out,
+ width, dilation, pad_left, x_stride, 0};
+    complete(s);
+    check_threads(threads);
+    const Activation named = activation_of(activation);
     require(!dbias || dweight, "the bias gradient comes with the weight gradient");
     require(batch == 0 || g, "g must not be null");
     require(batch == 0 || activation == 0 || y, "the activation's derivative needs y");
     require(batch == 0 || !dx || weight, "the input gradient needs weight");
     require(batch == 0 || !dweight || x, "the weight gradient needs x");
-    (is_double ? backward<double> : backward<float>)(
-        s, g, x, weight, y, dx, dweight, dbias, activation_of(activation), threads);
+    (is_double ? backward<double> : backward<float>)(s, g, x, weight, y, dx, dweight, dbias, named,
+                                                     threads);
+}
+
+bool says_filtered(int pass, int64_t batch, int64_t frames_in, int64_t frames_out,
+                   int64_t channels_in, int64_t channels_out, int64_t width, int64_t dilation,
+                   int64_t pad_left) {
+    require(pass >= 0 && pass <= 2, "pass must lie between 0 and 2");
+    ConvShape s{batch, frames_in, frames_out, channels_in, channels_out,
+ width, dilation, pad_left, 0, 0};
+    complete(s);
+    return runs_filtered(s, static_cast<Pass>(pass));
+}
+
+void set_method(int number) {
+    require(number >= 0 && number <= 2, "method must be 0 (auto), 1 (direct) or 2 (filtered)");
+    use_method(static_cast<Method>(number));
+}
+
+double fma_rate(int threads, double seconds) {
+    check_threads(threads);
+    require(seconds > 0 && seconds <= 60, "seconds must lie between 0 and 60");
+    return kernels().fma_rate(threads, seconds);
 }
 
 }  // namespace
@@ -128,28 +177,13 @@ PYBIND11_MODULE(_native, m) {
     const auto release = py::call_guard<py::gil_scoped_release>();
     m.def("conv_forward", &conv_forward, release);
     m.def("conv_backward", &conv_backward, release);
-    m.def("fma_rate", [](int threads, double seconds) { return kernels().fma_rate(threads, seconds); },
-          release, "Multiply-adds per second out of registers, float32.");
+    m.def("fma_rate", &fma_rate, release, "Multiply-adds per second out of registers, float32.");
     m.def("isas", &available_isas, "Instruction sets this processor can run, best first.");
     m.def("isa", [] { return std::string(kernels().isa); });
     m.def("set_isa", &use_isa, "Use one of isas(); '' is the best.");
-    m.def("set_method", [](int number) {
-        require(number >= 0 && number <= 2, "method must be 0 (auto), 1 (direct) or 2 (filtered)");
-        use_method(static_cast<Method>(number));
-    });
+    m.def("set_method", &set_method, "0: whatever pays, 1: direct, 2: filtered where it can be.");
     m.def("method", [] { return static_cast<int>(method()); });
-    m.def("runs_filtered",
-          [](int pass, int64_t batch, int64_t frames_in, int64_t frames_out, int64_t channels_in,
-             int64_t channels_out, int64_t width, int64_t dilation, int64_t pad_left, int threads) {
-              require(pass >= 0 && pass <= 2, "pass must lie between 0 and 2");
-              const ConvShape s{batch,       frames_in,
-                                frames_out,  channels_in,
-                                channels_out, width,
-                                dilation,    pad_left,
-                                frames_in * channels_in, frames_out * channels_out};
-              check(s, threads);
-              return runs_filtered(s, static_cast<Pass>(pass), threads);
-          },
+    m.def("runs_filtered", &says_filtered,
           "Whether this pass (0 forward, 1 input gradient, 2 weight gradient) goes filtered.");
 #ifdef _OPENMP
     m.attr("openmp") = true;

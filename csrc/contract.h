@@ -90,10 +90,10 @@ struct Kernels {
 
     // Minimal filtering, float32 only: fewer multiplications. filtered_pays is the cost model: may
     // this shape be filtered at all, and is it the faster choice? filtered_can answers only the
-    // first question.
+    // first question. Neither knows the number of threads, so that results do not depend on it.
     ConvKernels<float> filtered32;
     bool (*filtered_can)(const ConvShape&, Pass) = nullptr;
-    bool (*filtered_pays)(const ConvShape&, Pass, int threads) = nullptr;
+    bool (*filtered_pays)(const ConvShape&, Pass) = nullptr;
 
     ElementwiseKernels<float> elementwise32;
     ElementwiseKernels<double> elementwise64;

@@ -9,12 +9,12 @@
 
 namespace daart_fast {
 
-#define DAART_FAST_DECLARE(isa)       \
-    namespace isa {                   \
-    void fill_direct(Kernels& table); \
+#define DAART_FAST_DECLARE(isa)            \
+    namespace isa {                        \
+    void fill_direct(Kernels& table);      \
     void fill_elementwise(Kernels& table); \
-    void fill_filtered(Kernels& table); \
-    void fill_peak(Kernels& table);   \
+    void fill_filtered(Kernels& table);    \
+    void fill_peak(Kernels& table);        \
     }
 DAART_FAST_DECLARE(generic)
 #ifdef DAART_FAST_X86
@@ -52,16 +52,16 @@ bool cpu_has(const char* set) {
 
 std::vector<Kernels> make_tables() {
     std::vector<Kernels> tables;
-#define DAART_FAST_ADD(set, bytes)      \
-    {                                   \
-        Kernels table;                  \
-        table.isa = #set;               \
-        table.vector_bytes = bytes;     \
-        set::fill_direct(table);        \
-        set::fill_filtered(table);      \
-        set::fill_elementwise(table);   \
-        set::fill_peak(table);          \
-        tables.push_back(table);        \
+#define DAART_FAST_ADD(set, bytes)    \
+    {                                 \
+        Kernels table;                \
+        table.isa = #set;             \
+        table.vector_bytes = bytes;   \
+        set::fill_direct(table);      \
+        set::fill_filtered(table);    \
+        set::fill_elementwise(table); \
+        set::fill_peak(table);        \
+        tables.push_back(table);      \
     }
 #ifdef DAART_FAST_X86
     if (cpu_has("avx512")) DAART_FAST_ADD(avx512, 64)
@@ -101,26 +101,30 @@ void use_isa(const std::string& name) {
                                 "' cannot run here: this build on this processor has " + known);
 }
 
-const Kernels& kernels() { return current ? *current : tables().front(); }
+const Kernels& kernels() {
+    return current ? *current : tables().front();
+}
 
-void use_method(Method method) { current_method = method; }
-Method method() { return current_method; }
+void use_method(Method method) {
+    current_method = method;
+}
+Method method() {
+    return current_method;
+}
 
-bool runs_filtered(const ConvShape& shape, Pass pass, int threads) {
+bool runs_filtered(const ConvShape& shape, Pass pass) {
     const Kernels& k = kernels();
-    if (current_method == Method::direct || !k.filtered_can) return false;
-    if (current_method == Method::filtered) return k.filtered_can(shape, pass);
-    return k.filtered_pays(shape, pass, threads);
+    if (current_method == Method::direct) return false;
+    return (current_method == Method::filtered ? k.filtered_can : k.filtered_pays)(shape, pass);
 }
 
 template <>
-const ConvKernels<float>& kernels_for<float>(const ConvShape& shape, Pass pass, int threads) {
-    const Kernels& k = kernels();
-    return runs_filtered(shape, pass, threads) ? k.filtered32 : k.direct32;
+const ConvKernels<float>& kernels_for<float>(const ConvShape& shape, Pass pass) {
+    return runs_filtered(shape, pass) ? kernels().filtered32 : kernels().direct32;
 }
 
 template <>
-const ConvKernels<double>& kernels_for<double>(const ConvShape&, Pass, int) {
+const ConvKernels<double>& kernels_for<double>(const ConvShape&, Pass) {
     return kernels().direct64;
 }
 

@@ -20,10 +20,10 @@ void use_method(Method method);
 Method method();
 
 // Does this pass of this shape run filtered, as things are set now?
-bool runs_filtered(const ConvShape& shape, Pass pass, int threads);
+bool runs_filtered(const ConvShape& shape, Pass pass);
 
 // The kernels that run it.
 template <typename T>
-const ConvKernels<T>& kernels_for(const ConvShape& shape, Pass pass, int threads);
+const ConvKernels<T>& kernels_for(const ConvShape& shape, Pass pass);
 
 }  // namespace daart_fast

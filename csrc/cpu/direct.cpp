@@ -19,7 +19,9 @@ namespace {
 
 enum Slot { kPacked = 0, kTaps = 1, kEdges = 2, kSums = 3 };
 
-int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+int64_t ceil_div(int64_t a, int64_t b) {
+    return (a + b - 1) / b;
+}
 
 // ---------------------------------------------------------------- weights, packed
 
@@ -35,9 +37,9 @@ Plan forward_plan(const ConvShape& s) {
             s.width, s.dilation,  s.pad_left,   s.x_stride,    s.y_stride};
 }
 Plan backward_plan(const ConvShape& s) {
-    return {s.batch,      s.frames_out, s.frames_in, s.channels_out,
+    return {s.batch,       s.frames_out, s.frames_in, s.channels_out,
             s.channels_in, s.width,      s.dilation,  s.dilation * (s.width - 1) - s.pad_left,
-            s.y_stride,   s.x_stride};
+            s.y_stride,    s.x_stride};
 }
 
 // Columns of results come in blocks of tile_vectors registers, the last perhaps of fewer. Packed
@@ -207,8 +209,8 @@ void rows_of_tile(const Plan& p, const T* x, const T* packed, const Epilogue<T>&
 }
 
 template <typename T>
-void convolve(const Plan& p, const T* x, const T* weight, bool swapped,
-              const Epilogue<T>& epilogue, T* y, int threads) {
+void convolve(const Plan& p, const T* x, const T* weight, bool swapped, const Epilogue<T>& epilogue,
+              T* y, int threads) {
     static_assert(Vec<T>::tile_vectors == 2, "narrow blocks are one register wide");
     constexpr int ROWS = Vec<T>::tile_rows;
     const Columns<T> columns(p.channels_out);

@@ -27,8 +27,8 @@ void times_derivative_of(int64_t count, const T* dy, const T* y, Activation acti
             V::store(g + i, times_derivative<T>(V::load(dy + i), V::load(y + i), activation));
         }
         const int n = int(last - i);
-        V::store_n(g + i, times_derivative<T>(V::load_n(dy + i, n), V::load_n(y + i, n), activation),
-                   n);
+        V::store_n(g + i,
+                   times_derivative<T>(V::load_n(dy + i, n), V::load_n(y + i, n), activation), n);
     });
 }
 

@@ -36,20 +36,26 @@ DAART_FAST_INLINE float exp_lane(float x) {
     return p * power;
 }
 
-DAART_FAST_INLINE float sigmoid_lane(float x) { return 1.0f / (1.0f + exp_lane(-x)); }
-DAART_FAST_INLINE double sigmoid_lane(double x) { return 1.0 / (1.0 + std::exp(-x)); }
+DAART_FAST_INLINE float sigmoid_lane(float x) {
+    return 1.0f / (1.0f + exp_lane(-x));
+}
+DAART_FAST_INLINE double sigmoid_lane(double x) {
+    return 1.0 / (1.0 + std::exp(-x));
+}
 
 // Near zero the quotient would cancel, so a Taylor series takes over where it is exact to rounding.
 DAART_FAST_INLINE float tanh_lane(float x) {
     const float z = x * x;
     const float series =
         x + x * z *
-                (-1.0f / 3 +
-                 z * (2.0f / 15 + z * (-17.0f / 315 + z * (62.0f / 2835 - z * (1382.0f / 155925)))));
+                (-1.0f / 3 + z * (2.0f / 15 + z * (-17.0f / 315 +
+                                                   z * (62.0f / 2835 - z * (1382.0f / 155925)))));
     const float quotient = 1.0f - 2.0f / (1.0f + exp_lane(2.0f * x));
     return z < 0.09f ? series : quotient;
 }
-DAART_FAST_INLINE double tanh_lane(double x) { return std::tanh(x); }
+DAART_FAST_INLINE double tanh_lane(double x) {
+    return std::tanh(x);
+}
 
 // A NaN stays one through all of these.
 template <typename T>
@@ -63,9 +69,11 @@ DAART_FAST_INLINE typename Vec<T>::type activate(typename Vec<T>::type v, Activa
     T lane[V::size];
     V::store(lane, v);
     if (activation == Activation::sigmoid) {
-        for (int i = 0; i < V::size; i++) lane[i] = lane[i] != lane[i] ? lane[i] : sigmoid_lane(lane[i]);
+        for (int i = 0; i < V::size; i++)
+            lane[i] = lane[i] != lane[i] ? lane[i] : sigmoid_lane(lane[i]);
     } else {
-        for (int i = 0; i < V::size; i++) lane[i] = lane[i] != lane[i] ? lane[i] : tanh_lane(lane[i]);
+        for (int i = 0; i < V::size; i++)
+            lane[i] = lane[i] != lane[i] ? lane[i] : tanh_lane(lane[i]);
     }
     return V::load(lane);
 }

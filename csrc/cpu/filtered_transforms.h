@@ -5,8 +5,9 @@
 //   y = output (weights g * input x)
 // where * is elementwise. With n - 1 finite points a_j and infinity as the last:
 //   output[i][j] = a_j^i, and 1 in the last row of the last column,
-//   weights[j][k] = a_j^k / product over l != j of (a_j - a_l), and 1 in the last column of the last,
-//   input row j = coefficients of the product over l != j of (x - a_l); the last row is that of all.
+//   weights[j][k] = a_j^k / product over l != j of (a_j - a_l), and 1 in the last column of the
+//   last, input row j = coefficients of the product over l != j of (x - a_l); the last row is that
+//   of all.
 // The gradients use the transposes. The first two points are always 0 and 1, so that product 1 sees
 // the plain sum of the outputs' gradients (the bias gradient) and is the only one to see a constant
 // input: the other rows of `input` add up to zero, which keeps large means from doing harm.
@@ -80,7 +81,8 @@ struct Minimal {
             for (int l = 0; l < finite; l++) {
                 if (l == j) continue;
                 degree++;
-                for (int i = degree; i > 0; i--) b.at[j][i] = b.at[j][i - 1] - point(l) * b.at[j][i];
+                for (int i = degree; i > 0; i--)
+                    b.at[j][i] = b.at[j][i - 1] - point(l) * b.at[j][i];
                 b.at[j][0] *= -point(l);
             }
         }
@@ -90,8 +92,8 @@ struct Minimal {
 
 // A matrix made ready to multiply registers by with few operations.
 //   Columns p and q that agree up to signs are replaced by the sum and the difference of the inputs
-//   p and q. Rows p and q that agree up to signs share two partial sums: one is their sum, the other
-//   their difference. Points +a and -a make such pairs.
+//   p and q. Rows p and q that agree up to signs share two partial sums: one is their sum, the
+//   other their difference. Points +a and -a make such pairs.
 template <int Rows, int Cols>
 struct Folded {
     Matrix<Rows, Cols> m;
@@ -239,7 +241,8 @@ struct Multiply {
     }
 
     template <int I, Terms T, int... J>
-    static DAART_FAST_INLINE void add_terms(const R* in, R& total, std::integer_sequence<int, J...>) {
+    static DAART_FAST_INLINE void add_terms(const R* in, R& total,
+                                            std::integer_sequence<int, J...>) {
         (add_term<I, T, J>(in, total), ...);
     }
 
@@ -270,9 +273,8 @@ using FramesStage = void (*)(const Places&, const float* const* frames, int64_t 
                              float* out, int64_t out_step);
 // memory to frames of the result, through the epilogue: position i goes to y + frame[i] * channels,
 // or nowhere where frame[i] is negative; `at` is y's place in a contiguous tensor.
-using FinishStage = void (*)(const Places&, const float* in, int64_t in_step,
-                             const Finish<float>&, float* y, int64_t at, const int64_t* frame,
-                             int64_t channels);
+using FinishStage = void (*)(const Places&, const float* in, int64_t in_step, const Finish<float>&,
+                             float* y, int64_t at, const int64_t* frame, int64_t channels);
 
 template <typename Table>
 struct Stages {
@@ -358,14 +360,14 @@ struct Stages {
 // A one-dimensional transform as data: what a nest is put together from at run time.
 struct Transform {
     int outputs, taps, products;
-    FramesStage input_frames;   // x: input matrix
+    FramesStage input_frames;  // x: input matrix
     Stage input;
-    Stage output;               // y: output matrix
+    Stage output;  // y: output matrix
     FinishStage output_finish;
     FramesStage gradient_frames;  // gradient of y: output matrix, transposed
     Stage gradient;
-    Stage weights;              // taps: weights matrix
-    Stage weights_gradient;     // gradient of the taps: weights matrix, transposed
+    Stage weights;           // taps: weights matrix
+    Stage weights_gradient;  // gradient of the taps: weights matrix, transposed
 };
 
 template <typename F>

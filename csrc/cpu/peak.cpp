@@ -63,6 +63,8 @@ double fma_rate(int threads, double seconds) {
 
 }  // namespace
 
-void fill_peak(Kernels& table) { table.fma_rate = fma_rate; }
+void fill_peak(Kernels& table) {
+    table.fma_rate = fma_rate;
+}
 
 }  // namespace daart_fast::DAART_FAST_ISA
