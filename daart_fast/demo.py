@@ -18,7 +18,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["BEHAVIOURS", "BODY_PARTS", "FPS", "HELD_OUT", "SESSIONS", "write_demo"]
+__all__ = ["BEHAVIOURS", "BODY_PARTS", "DEMO_DATA", "FPS", "HELD_OUT", "SESSIONS", "write_demo"]
+
+#: how the shipped configs spell the demo set's folder; see `daart_fast.config.resolve_path`
+DEMO_DATA = "<demo>/data"
 
 FPS = 30
 N_FRAMES = 5400

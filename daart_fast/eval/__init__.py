@@ -8,6 +8,7 @@ from daart_fast.eval.metrics import (
     macro_f1,
     run_lengths,
 )
+from daart_fast.eval.sessions import score_sessions
 
 __all__ = [
     "confusion_matrix",
@@ -17,4 +18,5 @@ __all__ = [
     "macro_f1",
     "plot_training_curves",
     "run_lengths",
+    "score_sessions",
 ]

@@ -1,0 +1,1 @@
+"""Lists in a config file -> trials -> one result each."""

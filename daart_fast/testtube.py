@@ -1,0 +1,134 @@
+"""Experiments: reading the settings, claiming a folder for the results, cleaning it up."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from daart_fast.config import IDS, KEYS, split_ids
+from daart_fast.io import (
+    export_hparams,
+    find_experiment,
+    get_expt_dir,
+    get_model_dir,
+    matching_versions,
+)
+from daart_fast.search.arguments import get_all_params
+from daart_fast.search.versions import Experiment, claim_version
+
+__all__ = [
+    "clean_tt_dir",
+    "console_log",
+    "create_tt_experiment",
+    "get_all_params",
+    "print_hparams",
+]
+
+#: What a finished folder no longer needs, and what test-tube would leave in one.
+LEFTOVERS = ("checkpoint.pt", "meta.experiment", "meta_tags.csv", "hparams.yaml.lock")
+
+
+def print_hparams(hparams: Mapping[str, Any]) -> None:
+    """Print the configuration, the keys of each file together."""
+    for file in ("data", "model", "train"):
+        print(f"\n{file.upper()} CONFIG")
+        for name, key in KEYS.items():
+            if key.file == file and name in hparams:
+                print(f"{name}: {hparams[name]}")
+    print(flush=True)
+
+
+def create_tt_experiment(
+    hparams: dict[str, Any],
+) -> tuple[dict[str, Any], Experiment] | tuple[None, None]:
+    """Claim a folder for this experiment, or take up one that was interrupted.
+
+    Parameters
+    ----------
+    hparams
+        The keys of the config files, single values. Gains ``expt_dir``, ``model_dir``,
+        ``tt_expt_dir``, ``tt_version_dir``, ``version``; ids joined by ``;`` become lists, and
+        whatever is callable (test-tube's functions) is left out.
+
+    Returns
+    -------
+    hparams, experiment
+        ``hparams.yaml`` is written, ``training_completed`` false in it. Hold on to the experiment
+        as long as it runs: the folder is free for others to take up once it is gone. None, None
+        if a finished model of the same parameters exists; its folder is printed.
+    """
+    for name in [name for name, value in hparams.items() if callable(value)]:
+        del hparams[name]
+    for name, key in KEYS.items():
+        if key.kind is IDS and name in hparams:
+            hparams[name] = split_ids(hparams[name]) or None
+    hparams["expt_dir"] = get_expt_dir(hparams["results_dir"], hparams["expt_ids"])
+    hparams["model_dir"] = get_model_dir(hparams["expt_dir"], hparams)
+    hparams["tt_expt_dir"] = os.path.join(hparams["model_dir"], hparams["tt_experiment_name"])
+    if finished := find_experiment(hparams):
+        print(f"this experiment is finished already; its model is in {finished[0]}")
+        return None, None
+    experiment = _interrupted(hparams) or claim_version(Path(hparams["tt_expt_dir"]))
+    hparams["version"] = experiment.version
+    hparams["tt_version_dir"] = str(experiment.folder)
+    hparams["training_completed"] = False
+    export_hparams(hparams)
+    return hparams, experiment
+
+
+def _interrupted(hparams: Mapping[str, Any]) -> Experiment | None:
+    """Hold a version of the same parameters that was cut short and that nobody works on."""
+    if not hparams.get("resume", True):
+        return None
+    for folder, stored in matching_versions(hparams["tt_expt_dir"], hparams):
+        if not stored.get("training_completed") and (taken := Experiment.take_up(folder)):
+            print(f"going on with the interrupted training in {folder}")
+            return taken
+    return None
+
+
+def clean_tt_dir(hparams: Mapping[str, Any]) -> None:
+    """Remove from a finished experiment's folder what only an unfinished one needs."""
+    for name in LEFTOVERS:
+        (Path(hparams["tt_version_dir"]) / name).unlink(missing_ok=True)
+
+
+@contextmanager
+def console_log(folder: str | os.PathLike[str]) -> Iterator[None]:
+    """Write what is logged meanwhile to ``console.log``, warnings to the terminal too.
+
+    An exception that ends the block is logged with its traceback. An interrupted training that
+    goes on appends to its log.
+    """
+    logger = logging.getLogger()
+    level, file = logger.level, logging.FileHandler(Path(folder) / "console.log", encoding="utf-8")
+    file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    terminal = logging.StreamHandler()
+    terminal.setLevel(logging.WARNING)
+    terminal.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
+    handlers = (file, terminal)
+    for handler in handlers:
+        logger.addHandler(handler)
+    logger.setLevel(min(level, logging.INFO))
+    try:
+        yield
+    except BaseException:
+        file.handle(_record_of_exception())
+        raise
+    finally:
+        logger.setLevel(level)
+        for handler in handlers:
+            logger.removeHandler(handler)
+            handler.close()
+
+
+def _record_of_exception() -> logging.LogRecord:
+    import sys
+
+    return logging.LogRecord(
+        "daart_fast", logging.ERROR, __file__, 0, "the training ends here", None, sys.exc_info()
+    )

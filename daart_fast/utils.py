@@ -1,0 +1,156 @@
+"""From hparams to the parts of a training: the data, the callbacks."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from daart_fast.callbacks import collect_callbacks
+from daart_fast.config import KEYS, split_ids
+from daart_fast.data.dataset import SIGNALS
+from daart_fast.data.generator import DataGenerator
+from daart_fast.data.sequences import compute_sequence_pad
+from daart_fast.data.sessions import signal_paths
+from daart_fast.errors import DataError
+from daart_fast.transforms import Transform, ZScore
+
+__all__ = ["build_data_generator", "collect_callbacks"]
+
+
+def build_data_generator(hparams: dict[str, Any]) -> DataGenerator:
+    """Read the sessions that hparams name, and share their sequences out.
+
+    Parameters
+    ----------
+    hparams
+        The keys of the config files; those missing have their defaults. Gains ``sequence_pad``,
+        ``input_size``, ``input_names``, ``output_size``, ``label_names``, ``class_weights``,
+        with tasks ``task_size`` and ``task_names``, and with ``normalization: train``
+        ``input_mean`` and ``input_std``.
+
+    Returns
+    -------
+    DataGenerator
+        Of the sessions in ``expt_ids``, ``expt_ids_val`` and ``expt_ids_test``, in this order.
+
+    Raises
+    ------
+    DataError
+        Files are missing, cannot be read or do not fit each other; there is nothing to learn
+        from, or nothing to validate on.
+    """
+    get = {name: key.default for name, key in KEYS.items()} | hparams
+    hparams["sequence_pad"] = compute_sequence_pad(get)
+    held_out = [split_ids(get["expt_ids_val"]), split_ids(get["expt_ids_test"])]
+    ids = list(dict.fromkeys(sum([split_ids(get["expt_ids"]), *held_out], [])))
+    paths = {session: _paths(get, session) for session in ids}
+    _check_targets(get, paths)
+    transforms: list[Transform | None] = [ZScore(), None, None, None]
+    generator = DataGenerator(
+        ids,
+        [SIGNALS] * len(ids),
+        [transforms] * len(ids),
+        [[paths[session][signal] for signal in SIGNALS] for session in ids],
+        device=get["device"],
+        rng_seed=get["rng_seed_train"],
+        trial_splits=get["trial_splits"],
+        train_frac=get["train_frac"],
+        sequence_length=get["sequence_length"],
+        batch_size=get["batch_size"],
+        sequence_pad=hparams["sequence_pad"],
+        input_type=get["input_type"],
+        causal=get["causal"],
+        classifier_type=get["classifier_type"],
+        likelihood_threshold=get["likelihood_threshold"],
+        ids_val=held_out[0],
+        ids_test=held_out[1],
+        normalization=get["normalization"],
+    )
+    _check_splits(get, generator)
+    hparams |= _derived(get, generator)
+    return generator
+
+
+def _paths(get: Mapping[str, Any], session: str) -> dict[str, Path | None]:
+    """Find a session's files; None for those that this configuration does not use."""
+    paths = signal_paths(get, session)
+    kept = split_ids(get["expt_ids_to_keep"])
+    if kept and session not in kept:
+        paths["labels_strong"] = None
+    if not get["lambda_weak"] or get["semi_supervised_algo"]:
+        paths["labels_weak"] = None  # pseudo-labels would stand in their place
+    if not get["lambda_task"]:
+        paths["tasks"] = None
+    return paths
+
+
+def _check_targets(get: Mapping[str, Any], paths: Mapping[str, Mapping[str, Any]]) -> None:
+    """Refuse a loss without any file to learn from; tell of sessions that teach nothing."""
+    wanted = {"labels_strong": ("lambda_strong", "labels-hand")}
+    if not get["semi_supervised_algo"]:
+        wanted["labels_weak"] = ("lambda_weak", "labels-heuristic")
+    wanted["tasks"] = ("lambda_task", "tasks")
+    data_dir = Path(get["data_dir"])
+    for signal, (key, folder) in wanted.items():
+        if get[key] and not any(own[signal] for own in paths.values()):
+            there = sorted(item.name for item in (data_dir / folder).glob("*"))
+            found = f"the folder holds {', '.join(there[:8])}" if there else "nothing is there"
+            raise DataError(
+                f"{data_dir / folder}: {key} is {get[key]:g}, but no session has such a file; "
+                f"expected {next(iter(paths))}.csv, ...; {found}"
+            )
+    if get["semi_supervised_algo"] or get["lambda_pred"] or get["lambda_recon"]:
+        return
+    for session in split_ids(get["expt_ids"]):
+        if not any(paths[session][signal] for signal in wanted):
+            logging.warning(f"session {session} has no labels, so nothing is learned from it")
+
+
+def _check_splits(get: Mapping[str, Any], generator: DataGenerator) -> None:
+    """Refuse to train where no sequence trains or none validates."""
+    for split, held in (("train", ""), ("val", ", or list whole sessions in expt_ids_val")):
+        if generator.n_tot_batches[split]:
+            continue
+        train, val, test, gap = map(int, str(get["trial_splits"]).split(";"))
+        lengths = ", ".join(f"{d.id} has {d.n_sequences}" for d in generator.datasets[:8])
+        raise DataError(
+            f"no sequence of any session is for {'training' if split == 'train' else 'validation'}"
+            f": one block of trial_splits {get['trial_splits']} is "
+            f"{train + val + test + 3 * gap} sequences of {get['sequence_length']} frames "
+            f"({lengths}). Choose a smaller sequence_length or other trial_splits{held}"
+        )
+
+
+def _derived(get: Mapping[str, Any], generator: DataGenerator) -> dict[str, Any]:
+    """Return what the data say about the model."""
+    derived: dict[str, Any] = {
+        "input_size": len(generator.input_names),
+        "input_names": generator.input_names,
+        "output_size": len(generator.label_names),
+        "label_names": generator.label_names,
+        "class_weights": _class_weights(get, generator),
+    }
+    if generator.task_names:
+        derived |= {"task_size": len(generator.task_names), "task_names": generator.task_names}
+    if get["normalization"] == "train":
+        session = generator.datasets[0].session
+        derived |= {"input_mean": session.mean.tolist(), "input_std": session.std.tolist()}
+    return derived
+
+
+def _class_weights(get: Mapping[str, Any], generator: DataGenerator) -> list[float] | None:
+    """Weigh each class by the largest class's count over its own; the ignored one and empty ones 0.
+
+    None, which weighs all alike, where that is asked for or no frame is labelled.
+    """
+    counts = generator.count_class_examples().astype(np.float64)
+    ignored = get["ignore_class"]
+    if get["classifier_type"] != "binary" and 0 <= ignored < len(counts):
+        counts[ignored] = 0
+    if not get["weight_classes"] or not counts.any():
+        return None
+    return np.divide(counts.max(), counts, out=np.zeros_like(counts), where=counts > 0).tolist()
