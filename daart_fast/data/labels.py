@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from daart_fast.data.readers import PathLike, _check_names, load_feature_csv
+from daart_fast.data.readers import PathLike, check_frame_column, check_names, load_feature_csv
 from daart_fast.data.tables import read_table
 from daart_fast.data.unpickle import loads_plain
 from daart_fast.errors import DataError
@@ -42,7 +42,8 @@ def load_label_csv(path: PathLike) -> tuple[np.ndarray, list[str]]:
     """
     table = read_table(Path(path))
     names = table.header[0][1:]
-    _check_names(names, path)
+    check_frame_column(table)
+    check_names(names, path)
     values = table.values[:, 1:]
     odd = np.argwhere((values != 0) & (values != 1))
     if len(odd):
@@ -101,7 +102,9 @@ def load_label_pkl(path: PathLike) -> tuple[np.ndarray, list[str]]:
 
 
 def _summary(content: object) -> str:
-    return f"keys {', '.join(map(str, content))}" if isinstance(content, dict) else repr(content)[:40]
+    if isinstance(content, dict):
+        return f"keys {', '.join(map(str, content))}"
+    return repr(content)[:40]
 
 
 def read_labels(path: PathLike, classifier_type: str = "multiclass") -> Labels:

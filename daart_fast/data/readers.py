@@ -6,6 +6,7 @@ row or column, what was expected and what came.
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from daart_fast.data.tables import Table, read_table
+from daart_fast.data.tables import Table, first_row, read_table
 from daart_fast.data.unpickle import loads_plain
 from daart_fast.errors import DataError
 
@@ -32,7 +33,13 @@ PathLike = str | os.PathLike[str]
 
 #: endings of files that hold inputs, in the order in which they are looked for
 INPUT_SUFFIXES = (".csv", ".csv.gz", ".h5", ".analysis.h5", ".npy", ".slp")
-HEADER_ROWS = ("scorer", "individuals", "bodyparts", "coords")
+#: the first cells of a marker csv's header rows: of one animal, and of several
+HEADERS = (
+    ("scorer", "bodyparts", "coords"),
+    ("scorer", "individuals", "bodyparts", "coords"),
+)
+#: what a file that has lost some of its header rows begins with is no table of features either
+MARKER_STARTS = [[cell] for cell in HEADERS[-1]]
 
 
 class Markers(NamedTuple):
@@ -81,14 +88,7 @@ def load_marker_csv(path: PathLike) -> Markers:
     DataError
         if the file is anything else
     """
-    table = read_table(Path(path), HEADER_ROWS)
-    found = [cells[0] for cells in table.header]
-    if found not in (["scorer", "bodyparts", "coords"], list(HEADER_ROWS)):
-        raise DataError(
-            f"{path}: expected the header rows 'scorer', 'bodyparts', 'coords' (or, of several "
-            f"animals, 'scorer', 'individuals', 'bodyparts', 'coords') as DeepLabCut and "
-            f"Lightning Pose write them, found {found if found else 'none of them'}"
-        )
+    table = read_table(Path(path), HEADERS)
     rows = table.header[1:]
     columns = [tuple(cells[i] for cells in rows) for i in range(1, len(rows[0]))]
     return _markers(table.values[:, 1:], columns, str(path))
@@ -107,17 +107,31 @@ def load_marker_h5(path: PathLike) -> Markers:
     except OSError as error:
         raise DataError(f"{path}: expected an h5 file: {error}") from None
     with file:
-        if "tracks" in file and "node_names" in file:
-            return _sleap_analysis(file, str(path))
-        for group in [file, *(item for item in file.values() if isinstance(item, h5py.Group))]:
-            if "table" in group:
-                return _pandas_table(group["table"], str(path))
-            if "axis0_level0" in group:
-                return _pandas_fixed(group, str(path))
-        raise DataError(
-            f"{path}: expected a table of DeepLabCut, Lightning Pose or SLEAP (analysis), "
-            f"found {', '.join(file) or 'nothing'}"
-        )
+        try:
+            return _markers_of(file, str(path))
+        except DataError:
+            raise
+        except Exception as error:  # an unknown compression, a file cut short, another layout
+            raise DataError(
+                f"{path}: expected a table of DeepLabCut, Lightning Pose or SLEAP (analysis) that "
+                f"h5py can read: {error}"
+            ) from None
+
+
+def _markers_of(file: Any, path: str) -> Markers:
+    import h5py
+
+    if "tracks" in file and "node_names" in file:
+        return _sleap_analysis(file, path)
+    for group in [file, *(item for item in file.values() if isinstance(item, h5py.Group))]:
+        if "table" in group:
+            return _pandas_table(group["table"], path)
+        if "axis0_level0" in group:
+            return _pandas_fixed(group, path)
+    raise DataError(
+        f"{path}: expected a table of DeepLabCut, Lightning Pose or SLEAP (analysis), "
+        f"found {', '.join(file) or 'nothing'}"
+    )
 
 
 def _pandas_table(table: Any, path: str) -> Markers:
@@ -132,9 +146,9 @@ def _pandas_table(table: Any, path: str) -> Markers:
         data = names if isinstance(names, bytes) else bytes(np.asarray(names).tobytes())
         columns += list(loads_plain(data, f"{path}: the names of its columns"))
         values.append(np.asarray(rows[block], dtype=np.float64).reshape(len(rows), -1))
-    if not blocks or any(not isinstance(column, tuple) for column in columns):
-        raise DataError(f"{path}: expected columns named (scorer, bodypart, coordinate)")
-    return _markers(np.concatenate(values, 1), [column[1:] for column in columns], path)
+    if not blocks:
+        raise DataError(f"{path}: the table holds no numbers")
+    return _markers(np.concatenate(values, 1), _without_scorer(columns, path), path)
 
 
 def _pandas_fixed(group: Any, path: str) -> Markers:
@@ -150,32 +164,50 @@ def _pandas_fixed(group: Any, path: str) -> Markers:
     values, columns = [], []
     while f"block{len(values)}_values" in group:
         block = f"block{len(values)}"
-        columns += [column[1:] for column in named(f"{block}_items")]
+        columns += named(f"{block}_items")
         values.append(np.asarray(group[f"{block}_values"][:], dtype=np.float64))
     if not values:
         raise DataError(f"{path}: the table holds no numbers")
-    return _markers(np.concatenate(values, 1), columns, path)
+    return _markers(np.concatenate(values, 1), _without_scorer(columns, path), path)
+
+
+def _without_scorer(columns: Sequence[Any], path: str) -> list[tuple[str, ...]]:
+    """Return ([animal,] part, coordinate) of columns that have the scorer before them."""
+    for column in columns:
+        if not isinstance(column, tuple) or len(column) not in (3, 4):
+            raise DataError(
+                f"{path}: expected columns named (scorer, bodypart, coordinate) or (scorer, "
+                f"individual, bodypart, coordinate), found {column}"
+            )
+    return [tuple(map(str, column[1:])) for column in columns]
 
 
 def _sleap_analysis(file: Any, path: str) -> Markers:
-    """Read SLEAP's analysis h5: tracks (animals, 2, nodes, T), scores (animals, nodes, T)."""
-    tracks = np.asarray(file["tracks"][:], dtype=np.float64)
+    """Read SLEAP's analysis h5: ``tracks``, ``point_scores``, ``node_names``, ``track_names``.
+
+    Files say in an attribute which axis is which; those of SLEAP itself, which do not, hold tracks
+    as (animals, 2, nodes, frames) and scores as (animals, nodes, frames).
+    """
     parts = [_text(name) for name in file["node_names"][:]]
     animals = [_text(name) for name in file["track_names"][:]] if "track_names" in file else []
-    if tracks.ndim != 4 or tracks.shape[1] != 2 or tracks.shape[2] != len(parts):
+
+    def read(name: str, axes: str, wanted: str) -> np.ndarray:
+        stored = file[name]
+        order = json.loads(stored.attrs["dims"]) if "dims" in stored.attrs else axes.split()
+        if stored.ndim != len(order) or sorted(order) != sorted(axes.split()):
+            raise DataError(f"{path}: expected '{name}' of axes ({axes}), found {stored.shape}")
+        return np.asarray(stored[:], np.float64).transpose([order.index(a) for a in wanted.split()])
+
+    points = read("tracks", "track xy node frame", "xy frame track node")
+    if points.shape[0] != 2 or points.shape[3] != len(parts):
         raise DataError(
             f"{path}: expected 'tracks' of shape (animals, 2, {len(parts)}, frames), "
-            f"found {tracks.shape}"
+            f"found {file['tracks'].shape}"
         )
-    scores = np.asarray(file["point_scores"][:]) if "point_scores" in file else None
-    likelihoods = np.ones_like(tracks[:, 0]) if scores is None else scores
-    return _by_animal(
-        tracks[:, 0].transpose(2, 0, 1),
-        tracks[:, 1].transpose(2, 0, 1),
-        likelihoods.transpose(2, 0, 1),
-        animals,
-        parts,
-    )
+    scores = np.ones_like(points[0])
+    if "point_scores" in file:
+        scores = read("point_scores", "track node frame", "frame track node")
+    return _by_animal(points[0], points[1], scores, animals, parts, path)
 
 
 def load_marker_slp(path: PathLike) -> Markers:
@@ -189,23 +221,40 @@ def load_marker_slp(path: PathLike) -> Markers:
     try:
         labels = sleap_io.load_slp(str(path), open_videos=False)
         points = np.asarray(labels.numpy(return_confidence=True), dtype=np.float64)
+        parts = [node.name for node in labels.skeletons[-1].nodes]  # of which numpy() speaks
     except Exception as error:  # whatever sleap-io raises for a file that is none
         raise DataError(f"{path}: expected a SLEAP project: {error}") from None
+    if len(labels.videos) > 1:
+        raise DataError(f"{path}: expected one video, found {len(labels.videos)}")
     animals = [track.name for track in labels.tracks]
-    parts = [node.name for node in labels.skeletons[0].nodes]
-    return _by_animal(points[..., 0], points[..., 1], points[..., 2], animals, parts)
+    return _by_animal(points[..., 0], points[..., 1], points[..., 2], animals, parts, str(path))
 
 
 def _by_animal(
-    xs: np.ndarray, ys: np.ndarray, likelihoods: np.ndarray, animals: list[str], parts: list[str]
+    xs: np.ndarray,
+    ys: np.ndarray,
+    likelihoods: np.ndarray,
+    animals: list[str],
+    parts: list[str],
+    path: str,
 ) -> Markers:
     """Flatten (T, animals, parts)."""
     n_animals = xs.shape[1]
+    if 0 in xs.shape:
+        raise DataError(
+            f"{path}: expected tracked points, found {len(xs)} frames, {n_animals} tracks and "
+            f"{len(parts)} nodes"
+        )
     if n_animals == 1:
         names = parts
     else:
         animals = animals or [f"animal{i + 1}" for i in range(n_animals)]
+        if len(animals) != n_animals:
+            raise DataError(f"{path}: expected {n_animals} track names, found {len(animals)}")
         names = [f"{animal}-{part}" for animal in animals for part in parts]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise DataError(f"{path}: two tracks or nodes are named alike: {', '.join(twice)}")
     flat = [values.reshape(len(values), -1) for values in (xs, ys, likelihoods)]
     return Markers(*flat, names)
 
@@ -255,7 +304,7 @@ def read_markers(path: PathLike) -> Markers:
     if suffix in (".csv", ".csv.gz"):
         return load_marker_csv(path)
     raise DataError(
-        f"{path}: expected a file of tracked points ({', '.join(INPUT_SUFFIXES)}), found '{suffix}'"
+        f"{path}: expected a file of inputs ({', '.join(INPUT_SUFFIXES)}), found '{suffix}'"
     )
 
 
@@ -279,15 +328,16 @@ def load_feature_csv(path: PathLike) -> tuple[np.ndarray, list[str]]:
     """
     table = read_table(Path(path))
     (names,) = table.header
-    _check_frame_column(table)
-    _check_names(names[1:], path)
+    check_frame_column(table)
+    check_names(names[1:], path)
     return table.values[:, 1:], names[1:]
 
 
-def _check_frame_column(table: Table) -> None:
+def check_frame_column(table: Table) -> None:
     """The first column must be the frame number: without a name, or counting up by one."""
-    name = table.header[0][0]
-    if all(_is_number(cell) for cell in table.header[0] if cell):
+    name, *others = table.header[0]
+    numbered = others == [str(i) for i in range(len(others))]  # as pandas names what has no names
+    if _is_number(name) or (not name and not numbered and all(map(_is_number, others))):
         raise DataError(
             f"{table.path}: expected a header row of names above the numbers, "
             f"found {', '.join(table.header[0][:4])}"
@@ -299,14 +349,14 @@ def _check_frame_column(table: Table) -> None:
         )
 
 
-def _check_names(names: Sequence[str], path: PathLike) -> None:
+def check_names(names: Sequence[str], path: PathLike) -> None:
     if not names:
         raise DataError(f"{path}: expected columns after the frame number, found none")
+    if "" in names:
+        raise DataError(f"{path}: column {list(names).index('') + 2} has no name")
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise DataError(f"{path}: columns named twice: {', '.join(twice)}")
-    if "" in names:
-        raise DataError(f"{path}: column {list(names).index('') + 2} has no name")
 
 
 def _is_number(cell: str) -> bool:
@@ -363,24 +413,24 @@ def read_inputs(path: PathLike, likelihood_threshold: float = 0.0) -> Inputs:
     suffix = suffix_of(path)
     if suffix == ".npy":
         values, names = _load_npy(path)
-    elif suffix in (".csv", ".csv.gz") and not _has_marker_header(path):
+    elif suffix in (".csv", ".csv.gz") and first_row(path)[:1] not in MARKER_STARTS:
         values, names = load_feature_csv(path)
     else:
         values, names = _flatten(read_markers(path), likelihood_threshold)
+        _check_some_are_sure(values, names, path, likelihood_threshold)
     return Inputs(fill_gaps(values, names, path), names)
 
 
-def _has_marker_header(path: Path) -> bool:
-    import csv
-
-    from daart_fast.data.tables import _open
-
-    try:
-        with _open(path) as lines:  # type: ignore[attr-defined]
-            first = next(csv.reader(lines), [])
-    except (UnicodeDecodeError, csv.Error, OSError, EOFError) as error:
-        raise DataError(f"{path}: expected a csv file: {error}") from None
-    return bool(first) and first[0].strip() in HEADER_ROWS
+def _check_some_are_sure(
+    values: np.ndarray, names: Sequence[str], path: Path, threshold: float
+) -> None:
+    """Name the threshold where a channel is without any value, as it may be the reason."""
+    empty = np.flatnonzero(np.isnan(values).all(0))
+    if len(empty) and threshold > 0:
+        raise DataError(
+            f"{path}: channel '{names[empty[0]]}' has no value at all "
+            f"(likelihood_threshold is {threshold:g})"
+        )
 
 
 def _flatten(markers: Markers, threshold: float) -> tuple[np.ndarray, list[str]]:

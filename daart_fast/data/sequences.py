@@ -9,7 +9,13 @@ import numpy as np
 
 from daart_fast.errors import ConfigError, DataError, did_you_mean
 
-__all__ = ["compute_sequence_pad", "compute_sequences", "count_windows", "split_trials", "splits_of"]
+__all__ = [
+    "compute_sequence_pad",
+    "compute_sequences",
+    "count_windows",
+    "split_trials",
+    "splits_of",
+]
 
 SPLITS = ("train", "val", "test")
 

@@ -116,7 +116,8 @@ def signal_paths(hparams: Mapping[str, Any], session_id: str) -> dict[str, Path 
         shown = ", ".join(there[:20]) + (", ..." if len(there) > 20 else "")
         raise DataError(
             f"{folder}: no inputs of session '{session_id}'{did_you_mean(session_id, ids)}; "
-            f"expected {session_id}{{{','.join(INPUT_SUFFIXES)}}}, the folder holds {shown or 'none'}"
+            f"expected {session_id}{{{','.join(INPUT_SUFFIXES)}}}, "
+            f"the folder holds {shown or 'none'}"
         )
     for signal, name in LABEL_FOLDERS.items():
         endings = [".csv", "_labels.csv", ".csv.gz", "_labels.csv.gz"]
@@ -199,8 +200,8 @@ def _agreed_names(
     for signal, other in others:
         if other.names != own.names:
             raise DataError(
-                f"{paths[signal]}: expected the classes of {paths[first]} ({', '.join(own.names)}), "
-                f"found {', '.join(other.names)}"
+                f"{paths[signal]}: expected the classes of {paths[first]} "
+                f"({', '.join(own.names)}), found {', '.join(other.names)}"
             )
     return own.names
 

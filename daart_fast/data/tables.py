@@ -4,117 +4,202 @@ from __future__ import annotations
 
 import csv
 import gzip
+import io
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, BinaryIO, cast
 
 import numpy as np
 
 from daart_fast.errors import DataError
+
+__all__ = ["Table", "first_row", "read_table"]
+
+BOM = b"\xef\xbb\xbf"
 
 
 @dataclass(frozen=True)
 class Table:
     """What a csv holds: its header rows, and its numbers, empty cells NaN.
 
-    ``values`` is (T, C) float64, the first column (the frame numbers) included.
+    ``values`` is (T, C) float64, the first column (the frame numbers) included; ``lines`` (T,) are
+    the lines of the file that they stand in, from 1.
     """
 
     path: Path
     header: list[list[str]]
     values: np.ndarray
+    lines: np.ndarray
 
     def where(self, row: int, column: int) -> str:
         """Name a cell of ``values``: the file, the line, the column and its header."""
-        name = " ".join(cells[column] for cells in self.header[-1:] if cells[column])
-        return f"{self.path}, line {len(self.header) + row + 1}, column {column + 1} ('{name}')"
+        cells = [cells[column] for cells in self.header]
+        if len(cells) > 1:  # of a tracked point: not its scorer, nor what the rows are called
+            cells = cells[1:] if column else []
+        name = " ".join(cell for cell in cells if cell)
+        return f"{self.path}, line {self.lines[row]}, column {column + 1}" + (
+            f" ('{name}')" if name else ""
+        )
 
 
-def read_table(path: Path, header_names: tuple[str, ...] = ()) -> Table:
+def read_table(path: Path, headers: Sequence[Sequence[str]] = ()) -> Table:
     """Read a csv (or .csv.gz) of numbers.
 
     Parameters
     ----------
     path
         the file
-    header_names
-        what the first cell of a header row may be; none: the file has one header row
+    headers
+        the header rows it may have, each set of them by the rows' first cells; none: it has one
+        header row, whatever stands in it
 
     Raises
     ------
     DataError
-        naming file, line and column, if it is empty, has no rows of numbers, rows of different
-        lengths, text where a number belongs, or an infinite number
+        naming file, line and column, if it is empty, has other header rows, no rows of numbers,
+        rows of different lengths, text where a number belongs, or an infinite number
     """
-    header = _read_header(path, header_names)
-    values = _read_values(path, header)
-    table = Table(path, header, values)
-    infinite = np.argwhere(np.isinf(values))
+    data = _read(path)
+    header, n_lines, body = _split_header(path, data, {cell for rows in headers for cell in rows})
+    found = [cells[0] for cells in header]
+    if headers and found not in [list(rows) for rows in headers]:
+        wanted = " or ".join(", ".join(f"'{cell}'" for cell in rows) for rows in headers)
+        first = data.partition(b"\n")[0].decode("utf-8", "replace")
+        shown = ", ".join(f"'{cell}'" for cell in found) or f"none of them but '{first[:40]}'"
+        raise DataError(f"{path}: expected the header rows {wanted}, found {shown}")
+    n_columns = len(header[0])
+    if any(len(cells) != n_columns for cells in header):
+        lengths = ", ".join(str(len(cells)) for cells in header)
+        raise DataError(f"{path}: expected header rows of the same length, found {lengths} columns")
+    lines, body = _checked_rows(path, body, n_columns, n_lines)
+    table = Table(path, header, _numbers(path, body, header, lines), lines)
+    infinite = np.argwhere(np.isinf(table.values))
     if len(infinite):
         row, column = infinite[0]
         raise DataError(
             f"{table.where(row, column)}: expected a finite number or nothing, "
-            f"found {values[row, column]}"
+            f"found {table.values[row, column]}"
         )
     return table
 
 
-def _open(path: Path) -> object:
-    return gzip.open(path, "rt", newline="") if path.suffix == ".gz" else open(path, newline="")
+def first_row(path: Path) -> list[str]:
+    """Return the cells of a csv's first line that is not blank; none if there is no such line."""
+    with _csv_errors(path), _open(path) as file:
+        lines = (line.removeprefix(BOM).decode() for line in file)
+        line = next((line for line in lines if line.strip()), "")
+        return [cell.strip() for cell in next(csv.reader([line]), [])]
 
 
-def _read_header(path: Path, header_names: tuple[str, ...]) -> list[list[str]]:
-    header: list[list[str]] = []
+@contextmanager
+def _csv_errors(path: Path) -> Iterator[None]:
+    """Turn whatever reading a file that is no csv raises into a `DataError`."""
     try:
-        with _open(path) as lines:  # type: ignore[attr-defined]
-            for cells in csv.reader(lines):
-                if header_names and (not cells or cells[0].strip() not in header_names):
-                    break
-                header.append([cell.strip() for cell in cells])
-                if not header_names:
-                    break
-                if len(header) > len(header_names):
-                    break
-    except (UnicodeDecodeError, csv.Error, gzip.BadGzipFile, EOFError) as error:
-        raise DataError(f"{path}: expected a csv file: {error}") from None
-    if not header and path.stat().st_size == 0:
+        yield
+    except (FileNotFoundError, IsADirectoryError):
+        raise DataError(f"{path}: no such file") from None
+    except (UnicodeDecodeError, csv.Error, OSError, EOFError, zlib.error) as error:
+        raise DataError(f"{path}: expected a csv file in UTF-8: {error}") from None
+
+
+def _open(path: Path) -> BinaryIO:
+    return cast(BinaryIO, gzip.open(path) if path.suffix.lower() == ".gz" else open(path, "rb"))
+
+
+def _read(path: Path) -> bytes:
+    """Return a file's text, lines ended by a newline alone, without a byte order mark."""
+    with _csv_errors(path), _open(path) as file:
+        data = file.read()
+    data = data.removeprefix(BOM)
+    if b"\r" in data:
+        data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    if not data.strip():
         raise DataError(f"{path}: the file is empty")
-    return header
+    return data
 
 
-def _read_values(path: Path, header: list[list[str]]) -> np.ndarray:
+def _split_header(path: Path, data: bytes, names: set[str]) -> tuple[list[list[str]], int, bytes]:
+    """Return the header rows, the number of lines they take, and what follows them.
+
+    Header rows are those at the top whose first cell is one of names; without names it is one.
+    """
+    stream = io.BytesIO(data)
+    reader = csv.reader(line.decode() for line in stream)
+    header: list[list[str]] = []
+    n_lines = end = 0
+    with _csv_errors(path):
+        for cells in reader:
+            if not cells:
+                continue
+            if names and cells[0].strip() not in names:
+                break
+            header.append([cell.strip() for cell in cells])
+            n_lines, end = reader.line_num, stream.tell()
+            if len(header) > len(names) or not names:
+                break
+    return header, n_lines, data[end:]
+
+
+def _checked_rows(
+    path: Path, body: bytes, n_columns: int, n_header_lines: int
+) -> tuple[np.ndarray, bytes]:
+    """Check that each row has n_columns cells; leave blank lines out.
+
+    Returns
+    -------
+    lines : np.ndarray
+        (T,) the rows' lines in the file, from 1
+    body : bytes
+        the rows
+    """
+    rows = body.split(b"\n")
+    kept = [i for i, row in enumerate(rows) if row.strip()]
+    while kept and not rows[kept[-1]].strip(b', \t"'):  # what a spreadsheet leaves at the end
+        kept.pop()
+    if not kept:
+        raise DataError(f"{path}: no rows of numbers below the header")
+    for i in kept:
+        n_cells = rows[i].count(b",") + 1
+        if b'"' in rows[i]:
+            n_cells = len(next(csv.reader([rows[i].decode("utf-8", "replace")])))
+        if n_cells != n_columns:
+            raise DataError(
+                f"{path}, line {n_header_lines + i + 1}: expected {n_columns} cells, as the header "
+                f"has, found {n_cells}"
+            )
+    if len(kept) < len(rows):
+        body = b"\n".join([rows[i] for i in kept])
+    return n_header_lines + 1 + np.array(kept), body
+
+
+def _numbers(path: Path, body: bytes, header: list[list[str]], lines: np.ndarray) -> np.ndarray:
     import pandas as pd
 
-    n_columns = len(header[0]) if header else None
-    if any(len(cells) != n_columns for cells in header):
-        lengths = ", ".join(str(len(cells)) for cells in header)
-        raise DataError(f"{path}: expected header rows of the same length, found {lengths} columns")
     try:
-        frame = pd.read_csv(path, header=None, skiprows=len(header), dtype=np.float64)
-    except pd.errors.EmptyDataError:
-        raise DataError(f"{path}: no rows of numbers below the header") from None
-    except pd.errors.ParserError as error:
-        raise DataError(f"{path}: rows of different lengths: {error}") from None
-    except ValueError:
-        raise DataError(_find_text(path, header)) from None
-    except (UnicodeDecodeError, OSError, EOFError) as error:
-        raise DataError(f"{path}: expected a csv file: {error}") from None
-    if n_columns is not None and frame.shape[1] != n_columns:
+        return _parsed(body, np.float64).to_numpy()
+    except (ValueError, OverflowError):
+        pass
+    cells = _parsed(body, str)
+    bad = cells.notna() & cells.apply(pd.to_numeric, errors="coerce").isna()
+    table = Table(path, header, np.empty((0, 0)), lines)
+    for row, column in np.argwhere(bad.to_numpy())[:1]:
         raise DataError(
-            f"{path}: the header names {n_columns} columns, the rows have {frame.shape[1]}"
+            f"{table.where(row, column)}: expected a number, found '{cells.iloc[row, column]}'"
         )
-    return frame.to_numpy()
+    raise DataError(f"{path}: expected numbers below the header")
 
 
-def _find_text(path: Path, header: list[list[str]]) -> str:
-    """Describe the first cell that is no number."""
+def _parsed(body: bytes, dtype: type) -> Any:
     import pandas as pd
 
-    frame = pd.read_csv(path, header=None, skiprows=len(header), dtype=str)
-    for column in range(frame.shape[1]):
-        cells = frame.iloc[:, column]
-        bad = pd.to_numeric(cells, errors="coerce").isna() & cells.notna()
-        if bad.any():
-            row = int(np.flatnonzero(bad)[0])
-            where = Table(path, header, np.empty((0, 0))).where(row, column) if header else path
-            return f"{where}: expected a number, found '{cells.iloc[row]}'"
-    return f"{path}: expected numbers below the header"
+    return pd.read_csv(
+        io.BytesIO(body),
+        header=None,
+        dtype=dtype,
+        skipinitialspace=True,
+        low_memory=False,
+        encoding_errors="replace",
+    )
