@@ -121,7 +121,7 @@ void conv_forward(bool is_double, uintptr_t x, uintptr_t weight, uintptr_t bias,
                   int64_t channels_out, int64_t width, int64_t dilation, int64_t pad_left,
                   int64_t x_stride, int activation, int threads) {
     ConvShape s{batch, frames_in, frames_out, channels_in, channels_out,
- width, dilation, pad_left, x_stride, 0};
+                width, dilation,  pad_left,   x_stride,    0};
     complete(s);
     check_threads(threads);
     const Activation named = activation_of(activation);
@@ -136,7 +136,7 @@ void conv_backward(bool is_double, uintptr_t g, uintptr_t x, uintptr_t weight, u
                    int64_t width, int64_t dilation, int64_t pad_left, int64_t x_stride,
                    int activation, int threads) {
     ConvShape s{batch, frames_in, frames_out, channels_in, channels_out,
- width, dilation, pad_left, x_stride, 0};
+                width, dilation,  pad_left,   x_stride,    0};
     complete(s);
     check_threads(threads);
     const Activation named = activation_of(activation);
@@ -154,7 +154,7 @@ bool says_filtered(int pass, int64_t batch, int64_t frames_in, int64_t frames_ou
                    int64_t pad_left) {
     require(pass >= 0 && pass <= 2, "pass must lie between 0 and 2");
     ConvShape s{batch, frames_in, frames_out, channels_in, channels_out,
- width, dilation, pad_left, 0, 0};
+                width, dilation,  pad_left,   0,           0};
     complete(s);
     return runs_filtered(s, static_cast<Pass>(pass));
 }

@@ -27,7 +27,7 @@ DTYPES = (torch.float32, torch.float64)
 
 
 def _load() -> tuple[ModuleType | None, str]:
-    """Import the native module (after torch, whose OpenMP runtime it then shares), or say why not."""
+    """Import the native module (after torch: they share its OpenMP runtime), or say why not."""
     try:
         from daart_fast import _native  # type: ignore[attr-defined]
     except ImportError as error:
@@ -140,9 +140,7 @@ def report() -> str:
     """Say in a few lines what runs, and why the rest doesn't."""
     lines = [f"torch {torch.__version__}, {torch.get_num_threads()} threads"]
     example = torch.empty(0)
-    chosen = next(
-        b.name for b in BACKENDS if _only in (None, b.name) and not b.why_not(example)
-    )
+    chosen = next(b.name for b in BACKENDS if _only in (None, b.name) and not b.why_not(example))
     for backend in BACKENDS:
         why = backend.why_not(example)
         if backend.name == chosen:
@@ -159,7 +157,9 @@ def report() -> str:
     if native is not None:
         sets = ", ".join(native.isas())
         lines.append(f"instruction set: {native.isa()} (of {sets}; DAART_FAST_ISA)")
-        lines.append(f"convolutions: {METHODS[native.method()]} (of auto, direct, filtered; DAART_FAST_CONV)")
+        lines.append(
+            f"convolutions: {METHODS[native.method()]} (of auto, direct, filtered; DAART_FAST_CONV)"
+        )
         threads = "OpenMP, torch's threads" if native.openmp else "built without OpenMP: one thread"
         lines.append(f"threads: {threads}")
     lines.append("cuda: not built")
@@ -172,7 +172,8 @@ def _warn_in_checkout() -> None:
         warnings.warn(
             f"daart_fast runs from its source folder {root}, where the native module is not built "
             "(or not for this Python): convolutions go through PyTorch. Run the installed package "
-            "from elsewhere, or build beside the sources: cmake -S . -B build && cmake --build build",
+            "from elsewhere, or build beside the sources: "
+            "cmake -S . -B build && cmake --build build",
             RuntimeWarning,
             stacklevel=2,
         )

@@ -121,7 +121,9 @@ def _sides(padding: str | tuple[int, int], span: int) -> tuple[int, int]:
     if padding == "causal":
         return span, 0
     if isinstance(padding, str) or len(padding) != 2:
-        raise ValueError(f"padding must be 'same', 'causal' or (left, right), but it is {padding!r}")
+        raise ValueError(
+            f"padding must be 'same', 'causal' or (left, right), but it is {padding!r}"
+        )
     left, right = padding
     if left < 0 or right < 0:
         raise ValueError(f"padding must not be negative, but it is {padding!r}")

@@ -90,10 +90,9 @@ def _conv_backward(
     c_out, _, k = weight.shape
     # The bias gradient is a by-product of the weight gradient's pass over the frames.
     need_weight = need_weight or need_bias
-    nothing = x.new_empty(0)
-    dx = torch.empty((b, t, c_in), dtype=x.dtype) if need_x else nothing
-    dweight = torch.empty((c_out, c_in, k), dtype=x.dtype) if need_weight else nothing
-    dbias = torch.empty((c_out,), dtype=x.dtype) if need_bias else nothing
+    dx = torch.empty((b, t, c_in) if need_x else 0, dtype=x.dtype)
+    dweight = torch.empty((c_out, c_in, k) if need_weight else 0, dtype=x.dtype)
+    dbias = torch.empty(c_out if need_bias else 0, dtype=x.dtype)
     native.conv_backward(
         x.dtype == torch.float64,
         grad.data_ptr(),
