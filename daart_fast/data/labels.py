@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from daart_fast.data.readers import PathLike, check_frame_column, check_names, load_feature_csv
-from daart_fast.data.tables import read_table
+from daart_fast.data.tables import Table, read_table
 from daart_fast.data.unpickle import loads_plain
 from daart_fast.errors import DataError
 
@@ -40,10 +40,14 @@ def load_label_csv(path: PathLike) -> tuple[np.ndarray, list[str]]:
     DataError
         if a cell is anything but 0 or 1 (0.0 and 1.0 will do)
     """
+    table = _read_one_hot(path)
+    return table.values[:, 1:].astype(np.int64), table.header[0][1:]
+
+
+def _read_one_hot(path: PathLike) -> Table:
     table = read_table(Path(path))
-    names = table.header[0][1:]
     check_frame_column(table)
-    check_names(names, path)
+    check_names(table.header[0][1:], path)
     values = table.values[:, 1:]
     odd = np.argwhere((values != 0) & (values != 1))
     if len(odd):
@@ -53,7 +57,7 @@ def load_label_csv(path: PathLike) -> tuple[np.ndarray, list[str]]:
             f"{table.where(row, column + 1)}: expected 0 or 1, "
             f"found {'nothing' if np.isnan(found) else found}"
         )
-    return values.astype(np.int64), names
+    return table
 
 
 def load_label_pkl(path: PathLike) -> tuple[np.ndarray, list[str]]:
@@ -73,32 +77,63 @@ def load_label_pkl(path: PathLike) -> tuple[np.ndarray, list[str]]:
     DataError
         if the file is anything else
     """
-    content = loads_plain(Path(path).read_bytes(), str(path))
+    try:
+        data = Path(path).read_bytes()
+    except (FileNotFoundError, IsADirectoryError):
+        raise DataError(f"{path}: no such file") from None
+    content = loads_plain(data, str(path))
     if not isinstance(content, dict) or "states" not in content:
         raise DataError(f"{path}: expected a dict with 'states', found {_summary(content)}")
-    mapping = content.get("state_mapping", content.get("state_labels"))
-    if mapping is None:
-        raise DataError(f"{path}: expected 'state_mapping' or 'state_labels' beside 'states'")
-    states = np.asarray(content["states"])
-    if isinstance(mapping, dict):
-        if all(isinstance(value, (int, np.integer)) for value in mapping.values()):
-            mapping = {int(number): name for name, number in mapping.items()}
-        if sorted(mapping) != list(range(len(mapping))):
-            raise DataError(f"{path}: expected classes numbered 0 to {len(mapping) - 1}")
-        mapping = [mapping[number] for number in range(len(mapping))]
-    names = [str(name) for name in mapping]
-    if states.ndim != 1 or states.dtype.kind not in "iub":
-        raise DataError(
-            f"{path}: expected 'states' to be whole numbers, one a frame, "
-            f"found {states.dtype} of shape {states.shape}"
-        )
+    names = _class_names(content, path)
+    states = _whole_numbers(content["states"], path)
     wrong = np.flatnonzero((states < 0) | (states >= len(names)))
     if len(wrong):
         raise DataError(
             f"{path}, frame {wrong[0]}: expected a class from 0 to {len(names) - 1}, "
             f"found {states[wrong[0]]}"
         )
-    return states.astype(np.int64), names
+    return states, names
+
+
+def _class_names(content: dict, path: PathLike) -> list[str]:
+    """Return the names in a list of them, or in a dict {number: name} or {name: number}."""
+    mapping = content.get("state_mapping", content.get("state_labels"))
+    if mapping is None:
+        raise DataError(f"{path}: expected 'state_mapping' or 'state_labels' beside 'states'")
+    if isinstance(mapping, dict):
+        if all(isinstance(value, (int, np.integer)) for value in mapping.values()):
+            mapping = {number: name for name, number in mapping.items()}
+        if set(mapping) != set(range(len(mapping))):
+            found = ", ".join(map(str, mapping))
+            raise DataError(
+                f"{path}: expected classes numbered 0 to {len(mapping) - 1}, found {found}"
+            )
+        mapping = [mapping[number] for number in range(len(mapping))]
+    if not isinstance(mapping, (list, tuple, np.ndarray)) or len(mapping) == 0:
+        raise DataError(
+            f"{path}: expected 'state_mapping' or 'state_labels' to name the classes, "
+            f"found {_summary(mapping)}"
+        )
+    names = [str(name) for name in mapping]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise DataError(f"{path}: classes named twice: {', '.join(twice)}")
+    return names
+
+
+def _whole_numbers(states: object, path: PathLike) -> np.ndarray:
+    """Return (T,) int64; whole numbers stored as floats will do."""
+    try:
+        values = np.asarray(states)
+    except ValueError:  # lists of different lengths
+        values = np.empty(0, dtype=object)
+    numbers = values.ndim == 1 and values.dtype.kind in "iubf"
+    if not numbers or (values.dtype.kind == "f" and np.any(values != np.floor(values))):
+        raise DataError(
+            f"{path}: expected 'states' to be whole numbers, one a frame, "
+            f"found {values.dtype} of shape {values.shape}"
+        )
+    return values.astype(np.int64)
 
 
 def _summary(content: object) -> str:
@@ -133,29 +168,35 @@ def read_labels(path: PathLike, classifier_type: str = "multiclass") -> Labels:
         states, names = load_label_pkl(path)
         if classifier_type == "multibinary":
             return Labels(np.eye(len(names), dtype=np.float32)[states], names)
+        _check_binary(path, names, classifier_type)
         return Labels(states, names)
-    one_hot, names = load_label_csv(path)
+    table = _read_one_hot(path)
+    one_hot, names = table.values[:, 1:].astype(np.int64), table.header[0][1:]
     if classifier_type == "multibinary":
         return Labels(one_hot.astype(np.float32), names)
     if classifier_type == "binary" and len(names) == 1:
         return Labels(one_hot[:, 0], ["background", *names])
-    if classifier_type == "binary" and len(names) != 2:
-        raise DataError(
-            f"{path}: classifier_type binary expects two classes (background and the behaviour) "
-            f"or one, found {', '.join(names)}"
-        )
+    _check_binary(path, names, classifier_type)
     ones = one_hot.sum(1)
     wrong = np.flatnonzero(ones != 1)
     if len(wrong):
         row = wrong[0]
         found = [name for name, one in zip(names, one_hot[row], strict=True) if one]
         raise DataError(
-            f"{path}, line {row + 2}: expected exactly one 1 in the row, found {ones[row]}"
+            f"{path}, line {table.lines[row]}: expected exactly one 1 in the row, found {ones[row]}"
             + (f" ({', '.join(found)})" if found else "")
             + (f"; {len(wrong)} rows are so" if len(wrong) > 1 else "")
             + ". Several behaviours at once need classifier_type: multibinary"
         )
     return Labels(one_hot.argmax(1), names)
+
+
+def _check_binary(path: Path, names: list[str], classifier_type: str) -> None:
+    if classifier_type == "binary" and len(names) != 2:
+        raise DataError(
+            f"{path}: classifier_type binary expects two classes (background and the behaviour) "
+            f"or one, found {', '.join(names)}"
+        )
 
 
 def read_tasks(path: PathLike) -> tuple[np.ndarray, list[str]]:

@@ -155,13 +155,14 @@ def _pandas_fixed(group: Any, path: str) -> Markers:
     """Read a pandas DataFrame stored in PyTables' fixed format."""
 
     def named(axis: str) -> list[tuple[str, ...]]:
-        levels = []
+        levels: list[list[str]] = []
         while f"{axis}_level{len(levels)}" in group:
             level = [_text(name) for name in group[f"{axis}_level{len(levels)}"][:]]
             levels.append([level[code] for code in group[f"{axis}_label{len(levels)}"][:]])
-        return [tuple(str(part) for part in column) for column in zip(*levels, strict=True)]
+        return list(zip(*levels, strict=True))
 
-    values, columns = [], []
+    values: list[np.ndarray] = []
+    columns: list[tuple[str, ...]] = []
     while f"block{len(values)}_values" in group:
         block = f"block{len(values)}"
         columns += named(f"{block}_items")
@@ -255,8 +256,8 @@ def _by_animal(
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise DataError(f"{path}: two tracks or nodes are named alike: {', '.join(twice)}")
-    flat = [values.reshape(len(values), -1) for values in (xs, ys, likelihoods)]
-    return Markers(*flat, names)
+    flat = (len(xs), len(names))
+    return Markers(xs.reshape(flat), ys.reshape(flat), likelihoods.reshape(flat), names)
 
 
 def _text(name: Any) -> str:
@@ -428,7 +429,7 @@ def _check_some_are_sure(
     empty = np.flatnonzero(np.isnan(values).all(0))
     if len(empty) and threshold > 0:
         raise DataError(
-            f"{path}: channel '{names[empty[0]]}' has no value at all "
+            f"{path}: channel '{names[int(empty[0])]}' has no value at all "
             f"(likelihood_threshold is {threshold:g})"
         )
 

@@ -132,21 +132,20 @@ def test_a_table_without_points_is_refused(write):
 # --------------------------------------------------------------------- text of every kind
 
 
-@pytest.mark.parametrize(
-    "dress",
-    [
-        lambda text: "\ufeff" + text,  # as a spreadsheet saves UTF-8
-        lambda text: text.replace("\n", "\r\n"),
-        lambda text: text.replace("\n", "\r\r\n"),  # a Windows script that opened it as text
-        lambda text: text + "\n\n\r\n",
-        lambda text: text + ",,,,,,\n,,,,,,\n",  # cleared rows of a spreadsheet
-        lambda text: text.rstrip("\n"),
-        lambda text: "\n" + text,
-        lambda text: re.sub(r"[^,\n]+", r'"\g<0>"', text),
-        lambda text: text.replace(",", ", "),
-    ],
-    ids="bom crlf crcrlf blank-end commas-end no-newline blank-start quoted spaced".split(),
-)
+DRESSES = {
+    "byte-order-mark": lambda text: "\ufeff" + text,  # as a spreadsheet saves UTF-8
+    "crlf": lambda text: text.replace("\n", "\r\n"),
+    "crcrlf": lambda text: text.replace("\n", "\r\r\n"),  # a script on Windows wrote it
+    "blank-end": lambda text: text + "\n\n\r\n",
+    "commas-end": lambda text: text + ",,,,,,\n,,,,,,\n",  # cleared rows of a spreadsheet
+    "no-newline": lambda text: text.rstrip("\n"),
+    "blank-start": lambda text: "\n" + text,
+    "quoted": lambda text: re.sub(r"[^,\n]+", r'"\g<0>"', text),
+    "spaced": lambda text: text.replace(",", ", "),
+}
+
+
+@pytest.mark.parametrize("dress", DRESSES.values(), ids=DRESSES)
 @pytest.mark.parametrize("suffix", [".csv", ".csv.gz"])
 def test_the_same_table_however_it_is_written(write, dress, suffix):
     expected = read_inputs(write("plain.csv", ONE_ANIMAL))
