@@ -216,10 +216,18 @@ def load_session(hparams: Mapping[str, Any], session_id: str) -> Session:
     )
 
 
+#: what stands for a frame that is not there, by the kind of number
+_MISSING = {"i": UNLABELLED, "f": np.nan, "b": False}
+
+
 def window_of(values: np.ndarray | None, first: int, out: np.ndarray) -> None:
-    """Copy ``values[first : first + W]`` into out: unlabelled (-100, NaN) where there is none."""
-    out[...] = UNLABELLED if out.dtype.kind == "i" else np.nan
+    """Copy ``values[first : first + W]`` into out; -100, NaN or False where there is nothing."""
+    begin = end = 0
     if values is not None:
         begin = min(max(-first, 0), len(out))
         end = min(max(len(values) - first, begin), len(out))
         out[begin:end] = values[first + begin : first + end]
+    if end - begin < len(out):
+        missing = _MISSING[out.dtype.kind]
+        out[:begin] = missing
+        out[end:] = missing
