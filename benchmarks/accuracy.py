@@ -146,7 +146,7 @@ def fit(row: Row, seed: int, data_dir: Path, results_dir: Path) -> Fit:
         truth.append(session.labels_strong)
         predicted.append(scores.argmax(axis=1))
     score = macro_f1(
-        np.concatenate(truth), np.concatenate(predicted), ignore_class=hparams["ignore_class"]
+        np.concatenate(truth), np.concatenate(predicted), background=hparams["ignore_class"]
     )
     peak_gb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
     return Fit(score, seconds, peak_gb)

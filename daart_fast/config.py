@@ -19,7 +19,7 @@ import yaml
 
 from daart_fast.errors import ConfigError, did_you_mean
 
-__all__ = ["KEYS", "Key", "check_name", "check_together", "load_config", "split_ids"]
+__all__ = ["KEYS", "Key", "check_name", "check_together", "load_config", "split_ids", "with_defaults"]
 
 #: A ``data_dir`` or ``results_dir`` that begins so lies in ``demo/`` under the current folder.
 DEMO = "<demo>"
@@ -368,9 +368,9 @@ KEYS: dict[str, Key] = _table(
 # fmt: off
 DERIVED = frozenset({
     "best_val_epoch", "class_weights", "data_config", "expt_dir", "hpc_exp_number", "input_mean",
-    "input_names", "input_size", "input_std", "kl_weight", "label_names", "model_config", "model_dir", "output_size",
-    "sequence_pad", "task_names", "task_size", "train_config", "training_completed",
-    "tt_expt_dir", "tt_version_dir", "version",
+    "input_names", "input_size", "input_std", "kl_weight", "label_names", "model_config",
+    "model_dir", "output_size", "sequence_pad", "task_names", "task_size", "train_config",
+    "training_completed", "tt_expt_dir", "tt_version_dir", "version",
 })
 # fmt: on
 
@@ -543,6 +543,11 @@ def resolve_path(value: str | None, folder: Path) -> str | None:
     return os.path.normpath(here if here.exists() and not there.exists() else there)
 
 
+def with_defaults(hparams: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a copy of hparams in which every key of ``KEYS`` has a value."""
+    return {name: key.default for name, key in KEYS.items()} | dict(hparams)
+
+
 # --------------------------------------------------------------------------------------------
 # keys that must fit each other
 # --------------------------------------------------------------------------------------------
@@ -564,7 +569,7 @@ def check_together(hparams: Mapping[str, Any]) -> None:
         file = hparams.get(f"{KEYS[name].file}_config")
         raise ConfigError(f"{file}: {message}" if file else message)
 
-    get = {name: key.default for name, key in KEYS.items()} | dict(hparams)
+    get = with_defaults(hparams)
     if get["n_hid_layers"] == 0 and get["backbone"] != "temporal-mlp":
         fail("n_hid_layers", f"'n_hid_layers' is 0: backbone {get['backbone']!r} needs 1 or more")
     lambdas = [name for name in KEYS if name.startswith("lambda_")]

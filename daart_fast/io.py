@@ -19,7 +19,7 @@ from typing import Any
 
 import yaml
 
-from daart_fast.config import IDS, KEYS, check_name, load_config, split_ids
+from daart_fast.config import IDS, KEYS, check_name, load_config, split_ids, with_defaults
 from daart_fast.files import replacing
 
 __all__ = [
@@ -182,7 +182,7 @@ def get_model_params(hparams: Mapping[str, Any]) -> dict[str, Any]:
         "lambda_pred", "lambda_task", "input_type", "semi_supervised_algo", "variational",
         "learning_rate", "n_hid_layers", "activation", "l2_reg",
     ]  # fmt: skip
-    params = {name: key.default for name, key in KEYS.items()} | dict(hparams)
+    params = with_defaults(hparams)
     if params["n_hid_layers"] != 0:
         names.append("n_hid_units")
     names += {"dtcn": ["n_lags", "dropout"], "temporal-mlp": ["n_lags"]}.get(

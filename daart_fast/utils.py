@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from daart_fast.callbacks import collect_callbacks
-from daart_fast.config import KEYS, split_ids
+from daart_fast.config import split_ids, with_defaults
 from daart_fast.data.dataset import SIGNALS
 from daart_fast.data.generator import DataGenerator
 from daart_fast.data.sequences import compute_sequence_pad
@@ -43,7 +43,7 @@ def build_data_generator(hparams: dict[str, Any]) -> DataGenerator:
         Files are missing, cannot be read or do not fit each other; there is nothing to learn
         from, or nothing to validate on.
     """
-    get = {name: key.default for name, key in KEYS.items()} | hparams
+    get = with_defaults(hparams)
     hparams["sequence_pad"] = compute_sequence_pad(get)
     held_out = [split_ids(get["expt_ids_val"]), split_ids(get["expt_ids_test"])]
     ids = list(dict.fromkeys(sum([split_ids(get["expt_ids"]), *held_out], [])))

@@ -62,6 +62,7 @@ def get_all_params(
 
 def _command_line(files_required: bool) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
+        allow_abbrev=False,
         description="Fit a model for each combination of the values that the config files list.",
         epilog="Every key of the config files can be given here too, as --key value.",
     )
