@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.autograd import gradcheck
 
 from daart_fast import ops
+from daart_fast.ops.backends import native
 
 from .conftest import Shape, draw_shapes
 
@@ -200,7 +201,8 @@ def test_not_a_number_stays_where_it_was(kernels: tuple[str, str]) -> None:
     assert not y[1].isnan().any()
 
 
+@pytest.mark.skipif(native is None, reason="the native module is not built")
 def test_automatic_choice_agrees_with_reference_wherever_it_falls() -> None:
-    with ops.forced(conv="auto"):
+    with ops.forced("native", conv="auto"):
         for shape in draw_shapes(40, 11):
             assert_agrees_with_reference(shape, shape.tensors(torch.float32))
