@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -11,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from daart_fast.data.labels import UNLABELLED, Labels, read_labels, read_tasks
-from daart_fast.data.readers import INPUT_SUFFIXES, read_inputs
+from daart_fast.data.readers import INPUT_SUFFIXES, read_inputs, suffix_of
 from daart_fast.errors import DataError, did_you_mean
 
 __all__ = ["Session", "find_file", "load_session", "read_session", "signal_paths"]
@@ -64,8 +65,11 @@ class Session:
     @cached_property
     def scale(self) -> np.ndarray:
         """(N,) float32: one over the spread; 0 for a constant channel, which then reads as 0."""
-        with np.errstate(divide="ignore"):
-            return np.where(self.std > 0, 1.0 / self.std, 0.0).astype(np.float32)
+        # the spread of a constant is no exact zero: its mean is rounded
+        varies = self.std > 1e-12 * np.abs(self.mean)
+        with np.errstate(divide="ignore", over="ignore"):
+            scale = np.where(varies, 1.0 / self.std, 0.0).astype(np.float32)
+        return np.where(np.isfinite(scale), scale, np.float32(0))
 
     def normalised_inputs(self) -> np.ndarray:
         """(T, N) float32: mean 0 and spread 1 in every channel that is not constant."""
@@ -105,19 +109,14 @@ def signal_paths(hparams: Mapping[str, Any], session_id: str) -> dict[str, Path 
     data_dir = Path(hparams["data_dir"])
     folder = data_dir / hparams.get("input_type", "markers")
     if not folder.is_dir():
-        there = sorted(item.name for item in data_dir.iterdir()) if data_dir.is_dir() else []
-        what = f"{data_dir} holds {', '.join(there) or 'nothing'}" if there else "it is not there"
-        raise DataError(f"{folder}: expected a folder of inputs; {what}")
+        raise DataError(f"{folder}: expected a folder of inputs; {_what_is_there(folder)}")
     endings = [s for suffix in INPUT_SUFFIXES for s in (suffix, f"_labeled{suffix}")]
     paths = {"markers": find_file(folder, session_id, endings)}
     if paths["markers"] is None:
-        there = sorted(item.name for item in folder.iterdir())
-        ids = [name.split(".")[0] for name in there]
-        shown = ", ".join(there[:20]) + (", ..." if len(there) > 20 else "")
+        ids = [_session_of(item.name) for item in folder.iterdir()]
         raise DataError(
             f"{folder}: no inputs of session '{session_id}'{did_you_mean(session_id, ids)}; "
-            f"expected {session_id}{{{','.join(INPUT_SUFFIXES)}}}, "
-            f"the folder holds {shown or 'none'}"
+            f"expected {session_id}{{{','.join(INPUT_SUFFIXES)}}}; {_what_is_there(folder)}"
         )
     for signal, name in LABEL_FOLDERS.items():
         endings = [".csv", "_labels.csv", ".csv.gz", "_labels.csv.gz"]
@@ -126,6 +125,20 @@ def signal_paths(hparams: Mapping[str, Any], session_id: str) -> dict[str, Path 
         paths[signal] = find_file(data_dir / name, session_id, endings)
     paths["tasks"] = find_file(data_dir / "tasks", session_id, (".csv", ".csv.gz"))
     return paths
+
+
+def _session_of(file: str) -> str:
+    """Return the session that a file of inputs is named after."""
+    return file[: len(file) - len(suffix_of(file))].removesuffix("_labeled")
+
+
+def _what_is_there(folder: Path) -> str:
+    """Say what a folder holds, or what the nearest folder above it that exists holds."""
+    nearest = next(path for path in (folder, *folder.absolute().parents) if path.is_dir())
+    names = sorted(item.name for item in nearest.iterdir())
+    near = did_you_mean(folder.name, names) if nearest == folder.absolute().parent else ""
+    more = f" and {len(names) - 20} more" if len(names) > 20 else ""
+    return f"{nearest} holds {', '.join(names[:20]) or 'nothing'}{more}{near}"
 
 
 def read_session(
@@ -153,19 +166,21 @@ def read_session(
     DataError
         naming the file, if lengths or class names differ, or a file cannot be read
     """
-    source = paths["markers"]
-    assert source is not None
+    source = paths.get("markers")
+    if source is None:
+        raise DataError(f"session {session_id}: expected a file of inputs, found none")
     inputs, names = read_inputs(source, likelihood_threshold)
     labels: dict[str, Labels] = {}
     for signal in LABEL_FOLDERS:
         if (path := paths.get(signal)) is not None:
-            labels[signal] = read_labels(path, classifier_type)
-            _check_length(path, len(labels[signal].values), source, len(inputs))
+            values, class_names = read_labels(path, classifier_type)
+            labels[signal] = Labels(_fit_length(values, path, source, len(inputs)), class_names)
     label_names = _agreed_names(labels, paths)
-    tasks, task_names = None, []
+    tasks: np.ndarray | None = None
+    task_names: list[str] = []
     if (path := paths.get("tasks")) is not None:
         tasks, task_names = read_tasks(path)
-        _check_length(path, len(tasks), source, len(inputs))
+        tasks = _fit_length(tasks, path, source, len(inputs))
     return Session(
         session_id,
         inputs,
@@ -183,11 +198,29 @@ def statistics(inputs: np.ndarray) -> dict[str, np.ndarray]:
     return {"mean": inputs.mean(0, dtype=np.float64), "std": inputs.std(0, dtype=np.float64)}
 
 
-def _check_length(path: str | Path, n_rows: int, source: str | Path, n_frames: int) -> None:
-    if n_rows != n_frames:
+def _fit_length(
+    values: np.ndarray, path: str | Path, source: str | Path, n_frames: int
+) -> np.ndarray:
+    """Return labels or tasks as long as the inputs.
+
+    One frame more or less at the end is how video tools differ about the last frame of a file: it
+    is left out, or unlabelled, with a warning. A greater difference means that the files do not
+    belong together.
+    """
+    n_rows = len(values)
+    if n_rows == n_frames:
+        return values
+    if abs(n_rows - n_frames) > 1:
         raise DataError(
             f"{path}: expected {n_frames} rows, one for each frame of {source}, found {n_rows}"
         )
+    logging.warning(
+        f"{path}: {n_rows} rows for the {n_frames} frames of {source}; the last "
+        + ("row is left out" if n_rows > n_frames else "frame counts as unlabelled")
+    )
+    fitted = np.empty((n_frames, *values.shape[1:]), values.dtype)
+    window_of(values, 0, fitted)
+    return fitted
 
 
 def _agreed_names(

@@ -1,0 +1,151 @@
+"""Claiming a folder for an experiment, knowing it again, and its log."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from daart_fast.config import with_defaults
+from daart_fast.io import export_hparams
+from daart_fast.testtube import clean_tt_dir, console_log, create_tt_experiment, print_hparams
+
+
+@pytest.fixture
+def hparams(tmp_path: Path) -> Callable[..., dict[str, Any]]:
+    """A function that makes hparams as test-tube hands them to a trial."""
+
+    def make(**changes: Any) -> dict[str, Any]:
+        base = {"expt_ids": "a;b", "data_dir": "data", "results_dir": str(tmp_path / "new" / "dir")}
+        return with_defaults({**base, "optimize_parallel": print, **changes})
+
+    return make
+
+
+def finish(hparams: dict[str, Any]) -> None:
+    export_hparams({**hparams, "training_completed": True})
+
+
+def test_a_version_folder_is_made_where_daart_would_make_it(hparams, tmp_path):
+    made, experiment = create_tt_experiment(hparams())
+    folder = tmp_path / "new" / "dir" / "multi-0" / "dtcn" / "test" / "version_0"
+    assert Path(made["tt_version_dir"]) == folder == experiment.folder
+    assert made["version"] == 0
+    assert (tmp_path / "new" / "dir" / "multi-0" / "expt_info.csv").read_text() == "expt\na\nb\n"
+
+
+def test_one_sessions_folder_bears_its_name(hparams, tmp_path):
+    made, _ = create_tt_experiment(hparams(expt_ids="mouse 1"))
+    assert Path(made["expt_dir"]) == tmp_path / "new" / "dir" / "mouse 1"
+
+
+def test_ids_become_lists_and_functions_are_left_out(hparams):
+    made, _ = create_tt_experiment(hparams(expt_ids_test="c"))
+    assert made["expt_ids"] == ["a", "b"]
+    assert made["expt_ids_test"] == ["c"]
+    assert made["expt_ids_val"] is None
+    assert not any(callable(value) for value in made.values())
+
+
+def test_hparams_are_on_file_before_training_starts(hparams):
+    made, _ = create_tt_experiment(hparams())
+    stored = yaml.safe_load((Path(made["tt_version_dir"]) / "hparams.yaml").read_text())
+    assert stored["training_completed"] is False
+    assert stored["n_lags"] == 4
+
+
+def test_a_finished_experiment_is_told_of_and_not_repeated(hparams, capsys):
+    made, experiment = create_tt_experiment(hparams())
+    finish(made)
+    experiment.close()
+    assert create_tt_experiment(hparams()) == (None, None)
+    assert f"its model is in {made['tt_version_dir']}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "change", [{"max_epochs": 3}, {"weight_classes": False}, {"ignore_class": -100}]
+)
+def test_an_experiment_that_differs_in_any_key_is_another_one(hparams, change):
+    made, experiment = create_tt_experiment(hparams())
+    finish(made)
+    experiment.close()
+    other, _ = create_tt_experiment(hparams(**change))
+    assert other["version"] == 1
+
+
+@pytest.mark.parametrize("change", [{"device": "cuda"}, {"plot_train_curves": False}])
+def test_where_and_how_it_is_shown_makes_no_other_experiment(hparams, change):
+    made, experiment = create_tt_experiment(hparams())
+    finish(made)
+    experiment.close()
+    assert create_tt_experiment(hparams(**change)) == (None, None)
+
+
+def test_failure_14_an_interrupted_experiment_is_taken_up_again(hparams, capsys):
+    made, experiment = create_tt_experiment(hparams())
+    experiment.close()  # as when its process ends
+    again, _ = create_tt_experiment(hparams())
+    assert again["tt_version_dir"] == made["tt_version_dir"]
+    assert "going on with the interrupted training" in capsys.readouterr().out
+
+
+def test_without_resume_an_interrupted_experiment_is_left_and_a_new_one_made(hparams):
+    create_tt_experiment(hparams())[1].close()
+    assert create_tt_experiment(hparams(resume=False))[0]["version"] == 1
+
+
+def test_an_experiment_at_work_is_not_taken_up(hparams):
+    made, experiment = create_tt_experiment(hparams())
+    assert create_tt_experiment(hparams())[0]["version"] == 1
+    assert experiment.folder == Path(made["tt_version_dir"])
+
+
+def test_cleaning_keeps_every_result(hparams):
+    made, experiment = create_tt_experiment(hparams())
+    folder = Path(made["tt_version_dir"])
+    for name in ("best_val_model.pt", "metrics.csv", "a_states.npy", "checkpoint.pt"):
+        (folder / name).touch()
+    clean_tt_dir(made)
+    experiment.close()
+    left = sorted(path.name for path in folder.iterdir())
+    assert left == ["a_states.npy", "best_val_model.pt", "hparams.yaml", "metrics.csv"]
+
+
+def test_the_configuration_is_printed_by_file(capsys):
+    print_hparams(with_defaults({"expt_ids": ["a"]}))
+    out = capsys.readouterr().out
+    assert out.index("DATA CONFIG") < out.index("expt_ids: ['a']") < out.index("MODEL CONFIG")
+    assert out.index("TRAIN CONFIG") < out.index("learning_rate: 0.0001")
+
+
+# ------------------------------------------------------------------------------ console.log
+
+
+def test_what_is_logged_goes_to_the_log_and_warnings_to_the_terminal_too(tmp_path, capsys):
+    with console_log(tmp_path):
+        logging.info("quiet")
+        logging.warning("loud")
+    logging.info("afterwards")
+    text = (tmp_path / "console.log").read_text()
+    assert "INFO quiet" in text and "WARNING loud" in text and "afterwards" not in text
+    err = capsys.readouterr().err
+    assert "loud" in err and "quiet" not in err
+
+
+def test_an_exception_is_logged_with_its_traceback(tmp_path):
+    with pytest.raises(ZeroDivisionError), console_log(tmp_path):
+        1 / 0  # noqa: B018
+    text = (tmp_path / "console.log").read_text()
+    assert "the training ends here" in text and "ZeroDivisionError: division by zero" in text
+
+
+def test_a_training_that_goes_on_appends_to_its_log(tmp_path):
+    for message in ("first", "second"):
+        with console_log(tmp_path):
+            logging.info(message)
+    text = (tmp_path / "console.log").read_text()
+    assert text.index("first") < text.index("second")

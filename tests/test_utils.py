@@ -1,0 +1,173 @@
+"""What hparams ask of the data, and what the data tell hparams."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from daart_fast.config import KEYS
+from daart_fast.errors import DataError
+from daart_fast.utils import build_data_generator
+
+CLASSES = ("background", "rest", "walk", "groom")
+
+
+def write_table(path: Path, names: tuple[str, ...], values: np.ndarray) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    rows = [f"{i}," + ",".join(map(repr, row)) for i, row in enumerate(values.tolist())]
+    path.write_text("\n".join([",".join(["", *names]), *rows]) + "\n")
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Callable[..., dict[str, Any]]:
+    """A function that writes sessions of 300 frames and returns the hparams for them.
+
+    Of the first 150 frames 100 are of class 1 and 50 of class 2; the rest is background.
+    """
+
+    def make(*sessions: str, folders: tuple[str, ...] = ("labels-hand",), **settings: Any) -> dict:
+        data = tmp_path / "data"
+        classes = np.repeat([1, 2, 0], [100, 50, 150])
+        for session in sessions:
+            draw = np.random.default_rng(len(session))
+            write_table(
+                data / "features" / f"{session}.csv", ("a", "b"), draw.standard_normal((300, 2))
+            )
+            for folder in folders:
+                one_hot = np.eye(4, dtype=int)[classes]
+                write_table(data / folder / f"{session}.csv", CLASSES, one_hot)
+        return {
+            **{name: key.default for name, key in KEYS.items()},
+            "input_type": "features",
+            "expt_ids": list(sessions),
+            "data_dir": str(data),
+            "sequence_length": 25,
+            "trial_splits": "4;1;0;0",
+            **settings,
+        }
+
+    return make
+
+
+def test_hparams_learn_of_the_data(project):
+    hparams = project("s", n_lags=2, n_hid_layers=3)
+    build_data_generator(hparams)
+    assert hparams["input_size"] == 2 and hparams["input_names"] == ["a", "b"]
+    assert hparams["output_size"] == 4 and hparams["label_names"] == list(CLASSES)
+    assert hparams["sequence_pad"] == 2 * 2 * (1 + 2 + 4)
+
+
+def test_classes_weigh_by_the_largest_count_and_ignored_and_empty_ones_nothing(project):
+    hparams = project("s")
+    counts = build_data_generator(hparams).count_class_examples()
+    assert counts[1] > counts[2] > 0 and counts[3] == 0
+    expected = [0, counts[1:].max() / counts[1], counts[1:].max() / counts[2], 0]
+    np.testing.assert_allclose(hparams["class_weights"], expected)
+
+
+def test_with_no_ignored_class_the_background_weighs_too(project):
+    hparams = project("s", ignore_class=-100)
+    build_data_generator(hparams)
+    assert hparams["class_weights"][0] == 1.0
+
+
+def test_weights_are_left_out_where_not_wanted(project):
+    hparams = project("s", weight_classes=False)
+    build_data_generator(hparams)
+    assert hparams["class_weights"] is None
+
+
+def test_the_mean_and_spread_of_training_go_with_the_model(project):
+    hparams = project("s", "tt", normalization="train")
+    generator = build_data_generator(hparams)
+    assert hparams["input_mean"] == generator.datasets[0].session.mean.tolist()
+    assert len(hparams["input_std"]) == 2
+
+
+def test_hand_labels_are_used_of_the_sessions_kept_and_of_no_other_by_a_like_name(project):
+    hparams = project("mouse1", "mouse10", expt_ids_to_keep=["mouse1"])
+    kept, other = build_data_generator(hparams).datasets
+    assert kept.session.labels_strong is not None
+    assert other.session.labels_strong is None
+
+
+def test_ids_may_come_joined_as_test_tube_holds_them(project):
+    assert build_data_generator(project("s", "tt", expt_ids="s;tt")).ids == ["s", "tt"]
+
+
+def test_held_out_sessions_are_read_though_not_listed_to_train_on(project):
+    hparams = project("s", "tt", "uuu", expt_ids=["s"], expt_ids_val=["tt"], expt_ids_test=["uuu"])
+    generator = build_data_generator(hparams)
+    assert generator.ids == ["s", "tt", "uuu"]
+    assert [generator.n_tot_batches[split] for split in ("train", "val", "test")] == [6, 6, 6]
+    assert generator.training_sessions == [0]
+
+
+@pytest.mark.parametrize(
+    ("settings", "has"),
+    [
+        ({}, False),
+        ({"lambda_weak": 1.0}, True),
+        ({"lambda_weak": 1.0, "semi_supervised_algo": "pseudo_labels"}, False),
+    ],
+)
+def test_heuristic_labels_are_read_where_they_are_learned_from(project, settings, has):
+    hparams = project("s", folders=("labels-hand", "labels-heuristic"), **settings)
+    session = build_data_generator(hparams).datasets[0].session
+    assert (session.labels_weak is not None) == has
+
+
+def test_heuristic_labels_alone_will_do(project):
+    hparams = project("s", folders=("labels-heuristic",), lambda_strong=0, lambda_weak=1)
+    generator = build_data_generator(hparams)
+    assert hparams["label_names"] == list(CLASSES)
+    assert "labels_strong" not in generator.next_batch("train")[0]
+
+
+# ------------------------------------------------------------------------------ bad input
+
+
+def test_no_hand_labels_anywhere_is_an_error_that_says_where_they_were_looked_for(project):
+    with pytest.raises(DataError, match=r"labels-hand: lambda_strong is 1, but no session has"):
+        build_data_generator(project("s", folders=()))
+
+
+def test_labels_of_other_sessions_are_listed(project, tmp_path):
+    project("other")
+    hparams = project("s", folders=())
+    with pytest.raises(DataError, match=r"expected s\.csv, \.\.\.; the folder holds other\.csv"):
+        build_data_generator(hparams)
+
+
+@pytest.mark.parametrize(
+    ("key", "folder"), [("lambda_weak", "labels-heuristic"), ("lambda_task", "tasks")]
+)
+def test_a_loss_without_anything_to_learn_from_is_an_error(project, key, folder):
+    with pytest.raises(DataError, match=f"{folder}: {key} is 0.5, but no session"):
+        build_data_generator(project("s", **{key: 0.5}))
+
+
+def test_a_session_that_teaches_nothing_is_told_of(project, caplog):
+    hparams = project("s", "tt", expt_ids_to_keep=["s"])
+    build_data_generator(hparams)
+    assert "session tt has no labels, so nothing is learned from it" in caplog.text
+
+
+def test_no_validation_sequence_anywhere_is_an_error(project):
+    with pytest.raises(
+        DataError,
+        match=r"no sequence of any session is for validation: one block of trial_splits 9;1;0;1 is "
+        r"13 sequences of 25 frames \(s has 12\).*expt_ids_val",
+    ):
+        build_data_generator(project("s", trial_splits="9;1;0;1"))
+
+
+def test_an_unknown_session_is_an_error_that_lists_what_there_is(project):
+    project("mouse1", "mouse2")
+    hparams = project("mouse1", expt_ids=["mouse_1"])
+    with pytest.raises(DataError, match=r"no inputs of session 'mouse_1' \(did you mean 'mouse1'"):
+        build_data_generator(hparams)
