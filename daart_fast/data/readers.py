@@ -466,13 +466,13 @@ def fill_gaps(values: np.ndarray, names: Sequence[str], source: PathLike) -> np.
     """
     filled = np.array(values, dtype=np.float64, order="C")
     frames = np.arange(len(filled))
-    for channel in np.flatnonzero(np.isnan(filled).any(0)):
+    for channel in np.flatnonzero(np.isnan(filled).any(0)).tolist():
         known = np.flatnonzero(~np.isnan(filled[:, channel]))
         if len(known) == 0:
             raise DataError(f"{source}: channel '{names[channel]}' has no value at all")
         filled[:, channel] = np.interp(frames, known, filled[known, channel])
     if len(filled) and np.abs(filled).max() > np.finfo(np.float32).max:
-        row, channel = np.argwhere(np.abs(filled) > np.finfo(np.float32).max)[0]
+        row, channel = np.argwhere(np.abs(filled) > np.finfo(np.float32).max)[0].tolist()
         raise DataError(
             f"{source}, frame {row}, channel '{names[channel]}': {filled[row, channel]:g} is too "
             "large a number"

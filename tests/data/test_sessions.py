@@ -1,0 +1,328 @@
+"""The files of a session: found by name, and fitting each other."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import tarfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from daart_fast.data.readers import read_markers
+from daart_fast.data.sessions import (
+    Session,
+    load_session,
+    read_session,
+    signal_paths,
+    statistics,
+    window_of,
+)
+from daart_fast.errors import DataError
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+REAL_DATA = REPOSITORY.parent / "shared" / "data"
+
+FEATURES = ",a,b\n0,1,10\n1,2,10\n2,3,10\n3,6,10\n"
+HAND = ",background,walk\n0,1,0\n1,0,1\n2,0,1\n3,1,0\n"
+HEURISTIC = ",background,walk\n0,0,1\n1,0,1\n2,0,1\n3,0,1\n"
+TASKS = ",speed\n0,0.5\n1,\n2,1.5\n3,2\n"
+
+
+@pytest.fixture
+def hparams(tmp_path: Path, write: Any) -> dict[str, Any]:
+    """A data folder with one session that has everything, s1, and one with inputs alone, s2."""
+    for name, text in {
+        "features/s1.csv": FEATURES,
+        "features/s2.csv": FEATURES,
+        "labels-hand/s1.csv": HAND,
+        "labels-heuristic/s1.csv": HEURISTIC,
+        "tasks/s1.csv": TASKS,
+    }.items():
+        write(name, text)
+    return {"data_dir": str(tmp_path), "input_type": "features"}
+
+
+def refused(hparams: dict[str, Any], session_id: str = "s1") -> str:
+    with pytest.raises(DataError) as caught:
+        load_session(hparams, session_id)
+    return str(caught.value)
+
+
+# --------------------------------------------------------------------- what a session holds
+
+
+def test_a_session_holds_what_its_files_hold(hparams):
+    session = load_session(hparams, "s1")
+    assert session.id == "s1" and len(session) == 4
+    assert session.inputs.dtype == np.float32 and session.inputs.flags.c_contiguous
+    assert session.inputs.tolist() == [[1, 10], [2, 10], [3, 10], [6, 10]]
+    assert session.input_names == ["a", "b"]
+    assert session.labels_strong.tolist() == [0, 1, 1, 0]
+    assert session.labels_weak.tolist() == [1, 1, 1, 1]
+    assert session.label_names == ["background", "walk"]
+    np.testing.assert_array_equal(session.tasks, [[0.5], [np.nan], [1.5], [2]])
+    assert session.task_names == ["speed"]
+
+
+def test_a_session_may_hold_inputs_alone(hparams):
+    session = load_session(hparams, "s2")
+    assert session.labels_strong is session.labels_weak is session.tasks is None
+    assert session.label_names == session.task_names == []
+
+
+def test_failure_04_an_unlabelled_session_may_have_any_length(hparams, write):
+    write("features/s2.csv", FEATURES + "4,5,10\n5,5,10\n6,5,10\n")
+    assert len(load_session(hparams, "s2")) == 7
+
+
+def test_a_session_of_one_frame_is_one(hparams, write):
+    write("features/s3.csv", ",a\n0,5\n")
+    session = load_session(hparams, "s3")
+    assert session.normalised_inputs().tolist() == [[0]]
+
+
+# --------------------------------------------------------------------- normalisation
+
+
+def test_normalised_inputs_have_mean_0_and_spread_1():
+    inputs = np.random.default_rng(0).normal([5, -300, 1e4], [0.1, 50, 3], (5000, 3))
+    session = Session("s", inputs.astype(np.float32), list("abc"), **statistics(inputs))
+    normalised = session.normalised_inputs()
+    assert normalised.dtype == np.float32
+    np.testing.assert_allclose(normalised.mean(0), 0, atol=1e-3)
+    np.testing.assert_allclose(normalised.std(0), 1, rtol=1e-3)
+
+
+@pytest.mark.parametrize("value", [0, 1, 0.1, -1e-7, 3e-20, 1e-25, 1e-38, 123456.7, 1e30, 3e38])
+def test_a_constant_channel_becomes_0(value):
+    inputs = np.full((1001, 2), value, dtype=np.float32)
+    inputs[:, 1] = np.arange(1001)
+    session = Session("s", inputs, list("ab"), **statistics(inputs))
+    assert np.all(session.normalised_inputs()[:, 0] == 0)
+    assert session.scale[0] == 0 and session.scale[1] > 0
+
+
+def test_a_channel_that_hardly_varies_is_still_normalised():
+    inputs = np.full((100_000, 1), 1000, dtype=np.float32)
+    inputs[50_000] = np.nextafter(np.float32(1000), np.float32(2000))
+    session = Session("s", inputs, ["a"], **statistics(inputs))
+    assert session.scale[0] > 0
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_spread_that_float32_cannot_invert_is_taken_for_0():
+    session = Session("s", np.zeros((2, 2), np.float32), list("ab"), [], None).normalised_by(
+        np.zeros(2), np.array([1e-45, 0.0])
+    )
+    assert session.scale.tolist() == [0, 0]
+
+
+# --------------------------------------------------------------------- files that fit
+
+
+def with_rows(path: Path, n_rows: int) -> Path:
+    """Leave n_rows rows in a file of 4, or repeat the last."""
+    header, *rows = path.read_text().splitlines()
+    rows += [f"{i}{rows[-1][1:]}" for i in range(4, n_rows)]
+    path.write_text("\n".join([header, *rows[:n_rows]]))
+    return path
+
+
+@pytest.mark.parametrize("folder", ["labels-hand", "labels-heuristic", "tasks"])
+@pytest.mark.parametrize("n_rows", [1, 2, 6])
+def test_lengths_that_differ_are_told_with_both_files(hparams, tmp_path, folder, n_rows):
+    path = with_rows(tmp_path / folder / "s1.csv", n_rows)
+    assert refused(hparams) == (
+        f"{path}: expected 4 rows, one for each frame of {tmp_path / 'features' / 's1.csv'}, "
+        f"found {n_rows}"
+    )
+
+
+@pytest.mark.parametrize("n_rows", [3, 5])
+def test_one_row_more_or_less_is_mended_and_told(hparams, tmp_path, caplog, n_rows):
+    # tools do not agree on whether a video's last frame counts
+    whole = load_session(hparams, "s1")
+    assert caplog.text == ""
+    paths = [with_rows(tmp_path / name / "s1.csv", n_rows) for name in ("labels-hand", "tasks")]
+    session = load_session(hparams, "s1")
+    missing = n_rows < 4
+    assert session.labels_strong.tolist() == [0, 1, 1, -100 if missing else 0]
+    np.testing.assert_array_equal(session.tasks[:3], whole.tasks[:3])
+    np.testing.assert_array_equal(session.tasks[3], np.nan if missing else whole.tasks[3])
+    for path in paths:
+        assert f"{path}: {n_rows} rows for the 4 frames of " in caplog.text
+
+
+def test_class_names_that_differ_are_told_with_both_files(hparams, tmp_path, write):
+    path = write("labels-heuristic/s1.csv", HEURISTIC.replace("walk", "run"))
+    assert refused(hparams) == (
+        f"{path}: expected the classes of {tmp_path / 'labels-hand' / 's1.csv'} "
+        "(background, walk), found background, run"
+    )
+
+
+def test_a_session_without_a_file_of_inputs_is_refused():
+    for paths in ({}, {"markers": None}):
+        with pytest.raises(DataError, match="session s1: expected a file of inputs, found none"):
+            read_session("s1", paths)
+
+
+def test_thresholds_and_label_kinds_reach_the_readers(hparams, write, tmp_path):
+    write(
+        "markers/s1.csv",
+        "scorer,n,n,n\nbodyparts,p,p,p\ncoords,x,y,likelihood\n"
+        "0,1,1,1\n1,9,9,0.1\n2,3,3,1\n3,4,4,1\n",
+    )
+    hparams |= {"input_type": "markers", "likelihood_threshold": 0.5}
+    session = load_session({**hparams, "classifier_type": "multibinary"}, "s1")
+    assert session.inputs[:, 0].tolist() == [1, 2, 3, 4]
+    assert session.labels_strong.dtype == np.float32
+    assert session.labels_strong.tolist() == [[1, 0], [0, 1], [0, 1], [1, 0]]
+
+
+# --------------------------------------------------------------------- files that are found
+
+
+@pytest.mark.parametrize("middle", ["", "_labeled"])
+@pytest.mark.parametrize("suffix", [".csv", ".csv.gz", ".h5", ".analysis.h5", ".npy", ".slp"])
+def test_inputs_are_found_by_the_names_that_tools_give(write, tmp_path, suffix, middle):
+    path = write(f"pose/s1{middle}{suffix}", b"")
+    hparams = {"data_dir": tmp_path, "input_type": "pose"}
+    assert signal_paths(hparams, "s1")["markers"] == path
+
+
+@pytest.mark.parametrize("ending", [".csv", "_labels.csv", ".csv.gz", "_labels.csv.gz"])
+@pytest.mark.parametrize(
+    ("signal", "folder"), [("labels_strong", "labels-hand"), ("labels_weak", "labels-heuristic")]
+)
+def test_labels_are_found_by_daarts_names(hparams, write, signal, folder, ending):
+    path = write(f"{folder}/s2{ending}", HAND)
+    assert signal_paths(hparams, "s2")[signal] == path
+    assert getattr(load_session(hparams, "s2"), signal).tolist() == [0, 1, 1, 0]
+
+
+def test_heuristic_labels_may_be_pickled(hparams, write):
+    content = {"states": [1, 1, 0, 0], "state_mapping": {0: "background", 1: "walk"}}
+    write("labels-heuristic/s2.pkl", pickle.dumps(content))
+    assert load_session(hparams, "s2").labels_weak.tolist() == [1, 1, 0, 0]
+
+
+def test_inputs_are_markers_unless_told_otherwise(hparams, write, tmp_path):
+    path = write("markers/s9.csv", FEATURES)
+    assert signal_paths({"data_dir": tmp_path}, "s9")["markers"] == path
+
+
+def test_a_folder_that_is_not_there_tells_what_is(hparams, tmp_path):
+    hparams["input_type"] = "feature"
+    assert refused(hparams) == (
+        f"{tmp_path / 'feature'}: expected a folder of inputs; {tmp_path} holds features, "
+        "labels-hand, labels-heuristic, tasks (did you mean 'features'?)"
+    )
+
+
+def test_a_data_folder_that_is_not_there_tells_what_is_above_it(hparams, tmp_path):
+    there = tmp_path / "tasks"
+    folder = there / "deep" / "down"
+    assert refused({**hparams, "data_dir": folder}) == (
+        f"{folder / 'features'}: expected a folder of inputs; {there} holds s1.csv"
+    )
+
+
+def test_a_data_folder_that_is_not_there_may_be_relative(hparams, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path / "tasks")
+    assert refused({**hparams, "data_dir": "data"}) == (
+        f"data{os.sep}features: expected a folder of inputs; {tmp_path / 'tasks'} holds s1.csv"
+    )
+
+
+def test_a_session_that_is_not_there_tells_which_are(hparams, write, tmp_path):
+    write("features/mouse_01_labeled.csv.gz", FEATURES)
+    assert refused(hparams, "mouse_1") == (
+        f"{tmp_path / 'features'}: no inputs of session 'mouse_1' (did you mean 'mouse_01'?); "
+        "expected mouse_1{.csv,.csv.gz,.h5,.analysis.h5,.npy,.slp}; "
+        f"{tmp_path / 'features'} holds mouse_01_labeled.csv.gz, s1.csv, s2.csv"
+    )
+
+
+def test_a_long_list_of_files_is_cut(hparams, write):
+    for i in range(30):
+        write(f"features/t{i:02}.csv", FEATURES)
+    assert refused(hparams, "none").endswith("t16.csv, t17.csv and 12 more")
+
+
+def test_a_session_whose_name_begins_like_anothers_is_not_it(hparams):
+    assert "no inputs of session 's'" in refused(hparams, "s")
+
+
+# --------------------------------------------------------------------- windows of labels
+
+
+@pytest.mark.parametrize("first", [-9, -5, -4, -2, 0, 1, 3, 5, 6, 9])
+def test_a_window_of_labels_is_unlabelled_beyond_the_ends(first):
+    labels = np.arange(6)
+    expected = [i if 0 <= i < 6 else -100 for i in range(first, first + 4)]
+    out = np.empty(4, dtype=np.int64)
+    window_of(labels, first, out)
+    assert out.tolist() == expected
+    rows = np.empty((4, 2), dtype=np.float32)
+    window_of(np.stack([labels, labels], 1).astype(np.float32), first, rows)
+    np.testing.assert_array_equal(rows[:, 0], [np.nan if i < 0 else i for i in expected])
+    real = np.empty(4, dtype=bool)
+    window_of(np.ones(6, dtype=bool), first, real)
+    assert real.tolist() == [i >= 0 for i in expected]
+
+
+def test_a_window_longer_than_the_session_holds_it_whole():
+    out = np.empty(7, dtype=np.int64)
+    window_of(np.arange(3), -2, out)
+    assert out.tolist() == [-100, -100, 0, 1, 2, -100, -100]
+
+
+def test_a_window_of_nothing_is_unlabelled():
+    out = np.zeros(3, dtype=np.int64)
+    window_of(None, 0, out)
+    assert out.tolist() == [-100] * 3
+
+
+# --------------------------------------------------------------------- real data
+
+
+@pytest.fixture(scope="module")
+def real_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two public data sets, unpacked."""
+    archives = sorted(REAL_DATA.glob("*.tar.gz"))
+    if not archives:
+        pytest.skip("no shared/data beside the repository")
+    folder = tmp_path_factory.mktemp("real")
+    for archive in archives:
+        with tarfile.open(archive) as tar:
+            tar.extractall(folder, filter="data")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("data", "input_type", "n_sessions", "n_channels", "n_classes"),
+    [("rat_social", "markers", 12, 20, 4), ("hapt", "features", 12, 6, 8)],
+)
+def test_real_data_are_read(real_data, data, input_type, n_sessions, n_channels, n_classes):
+    hparams = {"data_dir": real_data / data, "input_type": input_type}
+    ids = sorted(path.stem for path in (real_data / data / input_type).iterdir())
+    assert len(ids) == n_sessions
+    for session in (load_session(hparams, session_id) for session_id in ids):
+        assert session.inputs.shape == (len(session.labels_strong), n_channels)
+        assert np.isfinite(session.inputs).all()
+        assert len(session.label_names) == n_classes and session.label_names[0] == "background"
+        np.testing.assert_allclose(session.normalised_inputs().std(0), 1, rtol=1e-3)
+
+
+def test_gaps_of_real_tracks_are_bridged_between_what_was_seen(real_data):
+    path = real_data / "rat_social" / "markers" / "rat_01.csv"
+    markers = read_markers(path)
+    assert len(markers.names) == 10 and markers.names[0].endswith("-top")
+    seen = ~np.isnan(markers.xs)
+    assert 0.5 < seen.mean() < 0.9
+    inputs = read_session("rat_01", {"markers": path}).inputs[:, :10]
+    np.testing.assert_array_equal(inputs[seen], markers.xs[seen].astype(np.float32))
