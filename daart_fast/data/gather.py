@@ -17,7 +17,7 @@ def gather_window_numpy(
     Parameters
     ----------
     inputs
-        (T, N) float32
+        (T, N) float32; may be read-only, as a file mapped into memory is
     mean, scale
         (N,) float32; scale is one over the spread
     first
@@ -48,8 +48,10 @@ def _gather_window(inputs: Any, mean: Any, scale: Any, first: Any, out: Any) -> 
 def gather_window() -> Callable[[np.ndarray, np.ndarray, np.ndarray, int, np.ndarray], None]:
     """Return the compiled twin of `gather_window_numpy`, made on first use and kept on disk."""
     import numba
+    from numba import types
 
-    signature = "void(float32[:, ::1], float32[::1], float32[::1], int64, float32[:, ::1])"
+    rows, row = (types.Array(types.float32, ndim, "C", readonly=True) for ndim in (2, 1))
+    signature = types.void(rows, row, row, types.int64, types.float32[:, ::1])
     try:
         return numba.njit(signature, nogil=True, cache=True)(_gather_window)
     except (RuntimeError, OSError):  # no folder to keep it in

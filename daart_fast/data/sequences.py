@@ -117,7 +117,7 @@ def split_trials(
     """
     sizes = {"train": train_tr, "val": val_tr, "test": test_tr}
     block = sum(size + gap_tr for size in sizes.values())
-    n_blocks = n_trials // block
+    n_blocks = n_trials // block if block else 0
     if n_blocks == 0:
         raise ValueError(
             f"expected at least {block} sequences, as one block of the splits {train_tr};{val_tr};"
@@ -146,7 +146,7 @@ def splits_of(
     n_windows
         sequences in the session
     trial_splits
-        ``'train;val;test;gap'``, or a dict of `split_trials`' arguments
+        ``'train;val;test;gap'``, or a dict of `split_trials`' arguments, those missing 0
     rng_seed
         seeds the order of the blocks
     without
@@ -156,10 +156,12 @@ def splits_of(
     if isinstance(trial_splits, str):
         names = ("train_tr", "val_tr", "test_tr", "gap_tr")
         trial_splits = dict(zip(names, map(int, trial_splits.split(";")), strict=True))
-    trial_splits = {**trial_splits, **{f"{split}_tr": 0 for split in without}}
-    sizes = {split: trial_splits.get(f"{split}_tr", 0) for split in SPLITS}
-    whole = sum(sizes.values()) + 3 * trial_splits.get("gap_tr", 0) > n_windows
+    sizes = {
+        split: 0 if split in without else trial_splits.get(f"{split}_tr", 0) for split in SPLITS
+    }
+    gap = trial_splits.get("gap_tr", 0)
+    whole = sum(sizes.values()) + 3 * gap > n_windows
     if whole or sizes["val"] == sizes["test"] == 0:
         none = np.empty(0, dtype=np.int64)
         return {"train": np.arange(n_windows), "val": none, "test": none}
-    return split_trials(n_windows, rng_seed, **trial_splits)
+    return split_trials(n_windows, rng_seed, sizes["train"], sizes["val"], sizes["test"], gap)
