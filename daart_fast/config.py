@@ -19,10 +19,21 @@ import yaml
 
 from daart_fast.errors import ConfigError, did_you_mean
 
-__all__ = ["KEYS", "Key", "check_name", "check_together", "load_config", "split_ids", "with_defaults"]
+__all__ = [
+    "KEYS",
+    "Key",
+    "check_name",
+    "check_together",
+    "load_config",
+    "split_ids",
+    "with_defaults",
+]
 
 #: A ``data_dir`` or ``results_dir`` that begins so lies in ``demo/`` under the current folder.
 DEMO = "<demo>"
+
+#: What the random generators of NumPy take.
+MAX_SEED = 2**32 - 1
 
 #: How config files may spell "nothing" besides null.
 _NOTHING = {"none", "null", ""}
@@ -45,7 +56,7 @@ def _number(value: Any) -> float:
         raise ValueError
     try:
         number = float(value)
-    except ValueError:
+    except (ValueError, OverflowError):
         raise ValueError from None
     if not math.isfinite(number):
         raise ValueError
@@ -54,13 +65,15 @@ def _number(value: Any) -> float:
 
 def _integer(value: Any) -> int:
     number = _number(value)
+    if isinstance(value, int):
+        return value  # as it is, where a float has too few digits for it
     if number != int(number):
         raise ValueError
     return int(number)
 
 
 def _text(value: Any) -> str:
-    if isinstance(value, (str, int, float)) and not isinstance(value, bool):
+    if isinstance(value, (str, int, float)) and not isinstance(value, bool) and str(value).strip():
         return str(value)
     raise ValueError
 
@@ -225,9 +238,9 @@ class Key:
             text = "one of " + ", ".join(self.choices)
         limits = []
         if self.low is not None:
-            limits.append(f"{'above' if self.above else 'at least'} {self.low:g}")
+            limits.append(f"{'above' if self.above else 'at least'} {_plain(self.low)}")
         if self.high is not None:
-            limits.append(f"{'below' if self.below else 'at most'} {self.high:g}")
+            limits.append(f"{'below' if self.below else 'at most'} {_plain(self.high)}")
         return text + (" " + ", ".join(limits) if limits else "") + (", or null" * self.null)
 
     def check(self, value: Any) -> Any:
@@ -255,6 +268,10 @@ class Key:
         if self.low is not None and (value < self.low or (self.above and value == self.low)):
             return True
         return self.high is not None and (value > self.high or (self.below and value == self.high))
+
+
+def _plain(number: float) -> str:
+    return str(number) if isinstance(number, int) else f"{number:g}"
 
 
 def _table(*keys: Key) -> dict[str, Key]:
@@ -318,7 +335,7 @@ KEYS: dict[str, Key] = _table(
         "weight of the loss that predicts the values in tasks/", low=0),
     Key("tt_experiment_name", "model", NAME, "test",
         "the folder that groups models which belong together"),
-    Key("rng_seed_model", "model", INT, 0, "seed of the initial weights", low=0),
+    Key("rng_seed_model", "model", INT, 0, "seed of the initial weights", low=0, high=MAX_SEED),
     Key("variational", "model", BOOL, False, "encode each frame as a distribution"),
     Key("semi_supervised_algo", "model", TEXT, None, "learn from frames without hand labels",
         choices=("pseudo_labels", "ups"), null=True),
@@ -350,7 +367,7 @@ KEYS: dict[str, Key] = _table(
     Key("trial_splits", "train", SPLITS, "9;1;0;0",
         "sequences for training;validation;testing, and left out after each, in every block"),
     Key("rng_seed_train", "train", INT, 0, "seed of the splits and of the batches' order",
-        low=0),
+        low=0, high=MAX_SEED),
     Key("plot_train_curves", "train", BOOL, True, "draw the loss curves", neutral=True),
     Key("resume", "train", BOOL, True,
         "go on with an interrupted training of the same parameters", neutral=True),
@@ -536,7 +553,10 @@ def resolve_path(value: str | None, folder: Path) -> str | None:
         return None
     if value.startswith(DEMO):
         return str(Path.cwd() / "demo" / value[len(DEMO) :].lstrip("/\\"))
-    path = Path(value).expanduser()
+    try:
+        path = Path(value).expanduser()
+    except RuntimeError:  # no such user
+        path = Path(value)
     if path.is_absolute():
         return str(path)
     here, there = Path.cwd() / path, folder / path
