@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -37,10 +38,11 @@ print(ops.report())
 
 def python(script: str, **environment: str) -> subprocess.CompletedProcess[str]:
     clean = {k: v for k, v in os.environ.items() if not k.startswith("DAART_FAST_")}
-    # the package that this test runs on, wherever the child starts
     path = os.pathsep.join(p for p in sys.path if p)
     return subprocess.run(
         [sys.executable, "-c", script],
+        # the child looks for the package here first: the one that this test runs on
+        cwd=Path(ops.__file__).resolve().parents[2],
         env=clean | {"PYTHONPATH": path} | environment,
         capture_output=True,
         text=True,
