@@ -20,6 +20,7 @@ from typing import Any
 import yaml
 
 from daart_fast.config import IDS, KEYS, check_name, load_config, split_ids, with_defaults
+from daart_fast.errors import ConfigError
 from daart_fast.files import replacing
 
 __all__ = [
@@ -96,7 +97,10 @@ def get_expt_dir(base_dir: StrPath, expt_ids: str | Sequence[str]) -> str:
 
 
 def _checked_ids(expt_ids: str | Sequence[str]) -> list[str]:
-    return [check_name(session, "a session id") for session in split_ids(expt_ids)]
+    ids = [check_name(session, "a session id") for session in split_ids(expt_ids)]
+    if not ids:
+        raise ConfigError("expected at least one session id, got none")
+    return ids
 
 
 def _find_expt_dir(base: Path, ids: list[str]) -> Path | None:
@@ -105,9 +109,8 @@ def _find_expt_dir(base: Path, ids: list[str]) -> Path | None:
         return base / ids[0]
     for name in _multi_dirs(base):
         info = base / name / "expt_info.csv"
-        if info.is_file() and sorted(r["expt"] for r in read_expt_info_from_csv(info)) == sorted(
-            ids
-        ):
+        listed = read_expt_info_from_csv(info) if info.is_file() else []
+        if sorted(row.get("expt") or "" for row in listed) == sorted(ids):
             return base / name
     return None
 
@@ -226,6 +229,7 @@ def _tt_expt_dir(hparams: Mapping[str, Any]) -> Path | None:
     """``.../<backbone>/<experiment name>``, from whatever part of it `hparams` has."""
     if "tt_expt_dir" in hparams:
         return Path(hparams["tt_expt_dir"])
+    hparams = with_defaults(hparams)
     name = check_name(hparams["tt_experiment_name"], "an experiment name", nested=True)
     if "model_dir" in hparams:
         return Path(hparams["model_dir"]) / name
@@ -271,8 +275,8 @@ def _versions(folder: Path) -> list[Path]:
 def _read_hparams(path: Path) -> dict[str, Any] | None:
     """Stored hparams; None where there are none that can be read (a crash, another program)."""
     try:
-        stored = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError):
+        stored = load_plain_yaml(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
         return None
     return stored if isinstance(stored, dict) else None
 
@@ -303,7 +307,7 @@ def _equal(name: str, found: Any, wanted: Any) -> bool:
 # --------------------------------------------------------------------------------------------
 def read_expt_info_from_csv(expt_file: StrPath) -> list[dict[str, str]]:
     """Rows of an ``expt_info.csv``: one dict a session, its id under ``expt``."""
-    with open(expt_file, newline="", encoding="utf-8") as file:
+    with open(expt_file, newline="", encoding="utf-8-sig") as file:
         return [dict(row) for row in csv.DictReader(file)]
 
 
@@ -346,3 +350,39 @@ def _to_plain(value: Any) -> Any:
         if isinstance(value, plain):
             return plain(value)
     return None if value is None else str(value)
+
+
+def load_plain_yaml(text: str) -> Any:
+    """Read YAML in which daart may have marked values as Python objects, without making any.
+
+    A tuple is read as a list, a NumPy number as a number, and any other object as None.
+
+    Raises
+    ------
+    ValueError
+        if it is not valid YAML
+    """
+    try:
+        return yaml.load(text, Loader=_PlainLoader)
+    except (yaml.YAMLError, TypeError, KeyError, IndexError, RecursionError) as error:
+        raise ValueError(f"not valid YAML: {error}") from None
+
+
+class _PlainLoader(yaml.SafeLoader):
+    """Reads what stands for Python objects as plain values."""
+
+
+def _plain_object(loader: _PlainLoader, tag: str, node: yaml.Node) -> Any:
+    import numpy as np
+
+    if isinstance(node, yaml.SequenceNode) and tag == "tuple":
+        return loader.construct_sequence(node, deep=True)
+    if isinstance(node, yaml.MappingNode) and tag == "object/apply:numpy.dtype":
+        return loader.construct_mapping(node, deep=True)["args"][0]
+    if isinstance(node, yaml.SequenceNode) and tag.endswith(".multiarray.scalar"):
+        kind, number = loader.construct_sequence(node, deep=True)
+        return np.frombuffer(number, dtype=np.dtype(kind)).item()
+    return None
+
+
+_PlainLoader.add_multi_constructor("tag:yaml.org,2002:python/", _plain_object)

@@ -49,9 +49,11 @@ class ZScore(Transform):
 
     def __call__(self, signal: np.ndarray) -> np.ndarray:
         """Return float values, integers too."""
-        centred = signal - np.mean(signal, axis=0, dtype=np.float64)
+        mean = np.mean(signal, axis=0, dtype=np.float64)
         spread = np.std(signal, axis=0, dtype=np.float64)
-        return centred / np.where(spread > 0, spread, 1.0)
+        # the spread of a constant is no exact zero: its mean is rounded
+        varies = spread > 1e-12 * np.abs(mean)
+        return np.where(varies, signal - mean, 0.0) / np.where(varies, spread, 1.0)
 
 
 class Unitize(Transform):
@@ -59,6 +61,7 @@ class Unitize(Transform):
 
     def __call__(self, signal: np.ndarray) -> np.ndarray:
         """Return float values."""
+        signal = np.asarray(signal, dtype=np.float64)  # small integers would overflow
         low, high = signal.min(axis=0), signal.max(axis=0)
         return (signal - low) / np.where(high > low, high - low, 1.0)
 
@@ -68,17 +71,23 @@ class MotionEnergy(Transform):
 
     def __call__(self, signal: np.ndarray) -> np.ndarray:
         """Return an array of the same shape."""
+        if signal.dtype.kind in "iub":  # whose differences may not fit their type
+            signal = signal.astype(np.int64)
         return np.abs(np.diff(signal, axis=0, prepend=signal[:1]))
 
 
 class MakeOneHot(Transform):
-    """Class numbers (T,) as one-hot rows (T, C), C the greatest number plus one."""
+    """Class numbers (T,) as one-hot rows (T, C), C the greatest number plus one.
+
+    A frame without a label (-100) is a row of zeros.
+    """
 
     def __call__(self, signal: np.ndarray) -> np.ndarray:
         """Return int64 of 0 and 1; an array that has columns already is returned as it is."""
         if signal.ndim == 2:
             return signal
-        return np.eye(int(signal.max()) + 1, dtype=np.int64)[signal.astype(np.int64)]
+        classes = np.arange(int(signal.max()) + 1)
+        return (signal[:, None] == classes).astype(np.int64)
 
 
 class BlockShuffle(Transform):

@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 import torch
-import yaml
 from torch import Tensor
 
 from daart_fast.errors import DataError, did_you_mean
 from daart_fast.files import replacing
+from daart_fast.io import load_plain_yaml
 from daart_fast.models.base import read_state_dict
 from daart_fast.models.predict import predict_inputs
 from daart_fast.models.segmenter import HEADS, Segmenter
@@ -122,7 +122,8 @@ class Model:
         values, names = read_inputs(expt_file, threshold)
         source = str(expt_file) if sess_id is None else f"session {sess_id}, {expt_file}"
         values = self._select(values, names, source)
-        session = Session(sess_id or Path(expt_file).stem, values, list(names), **statistics(values))
+        name = sess_id or Path(expt_file).stem
+        session = Session(name, values, list(names)).normalised_by(**statistics(values))
         if self.config.get("normalization") == "train":
             session = session.normalised_by(self.config["input_mean"], self.config["input_std"])
         probabilities = predict_inputs(self.model, session.normalised_inputs())["labels"]
@@ -184,32 +185,13 @@ def _find_weights(folder: Path) -> Path:
 # -------------------------------------------------------------------------------- hparams.yaml
 
 
-class _PlainLoader(yaml.SafeLoader):
-    """Reads what daart's dumps mark as Python objects without making any: see `_plain_object`."""
-
-
-def _plain_object(loader: _PlainLoader, tag: str, node: yaml.Node) -> Any:
-    """Read a tuple as a list, a numpy number as a number, and any other object as None."""
-    if isinstance(node, yaml.SequenceNode) and tag == "tuple":
-        return loader.construct_sequence(node, deep=True)
-    if isinstance(node, yaml.MappingNode) and tag == "object/apply:numpy.dtype":
-        return loader.construct_mapping(node, deep=True)["args"][0]
-    if isinstance(node, yaml.SequenceNode) and tag.endswith(".multiarray.scalar"):
-        kind, number = loader.construct_sequence(node, deep=True)
-        return np.frombuffer(number, dtype=np.dtype(kind)).item()
-    return None
-
-
-_PlainLoader.add_multi_constructor("tag:yaml.org,2002:python/", _plain_object)
-
-
 def _read_hparams(path: Path) -> dict[str, Any]:
     """Read hparams; daart's old name of ``backbone``, model_type, is understood."""
     if not path.is_file():
         raise DataError(f"{path}: there is no such file")
     try:
-        hparams = yaml.load(path.read_text(encoding="utf-8"), Loader=_PlainLoader)
-    except (yaml.YAMLError, ValueError, TypeError, KeyError) as error:
+        hparams = load_plain_yaml(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
         raise DataError(f"{path}: expected a YAML file of keys and values; {error}") from error
     if not isinstance(hparams, dict):
         raise DataError(f"{path}: expected keys and values, got a {type(hparams).__name__}")

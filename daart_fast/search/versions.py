@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
@@ -27,23 +28,25 @@ class Experiment:
     """
 
     def __init__(self, folder: Path, lock: IO[bytes] | None) -> None:
+        self._lock, self._process = lock, os.getpid()
         self.folder = folder
         self.version = int(folder.name.removeprefix("version_"))
         self.name = folder.parent.name
-        self._lock = lock
 
     @classmethod
     def take_up(cls, folder: Path) -> Experiment | None:
         """Hold a folder that is there already, or None where another run (perhaps) holds it."""
         lock = _lock(folder)
-        return lock and cls(folder, lock)
+        return None if lock is None else cls(folder, lock)
 
     def close(self) -> None:
-        """Let go of the folder."""
-        if self._lock is not None:
-            (self.folder / LOCK).unlink(missing_ok=True)
-            self._lock.close()
-            self._lock = None
+        """Let go of the folder; in a process forked off this one, of the copy it has."""
+        lock, self._lock = self._lock, None
+        if lock is not None:
+            if os.getpid() == self._process:
+                with suppress(OSError):  # Windows removes no open file; it does no harm there
+                    (self.folder / LOCK).unlink()
+            lock.close()
 
     def __del__(self) -> None:
         self.close()
