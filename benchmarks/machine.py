@@ -1,0 +1,141 @@
+"""What every benchmark needs: the machine and its FMA peak, fair timing, a table, a JSON file."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import statistics
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from daart_fast import ops
+from daart_fast.ops.backends import native
+
+Row = dict[str, Any]
+
+
+def processor() -> str:
+    """The processor's name, and how many of its cores this process may use."""
+    name = platform.processor() or platform.machine()
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        for line in info.read_text().splitlines():
+            if line.startswith("model name"):
+                name = line.split(":", 1)[1].strip()
+                break
+    return name
+
+
+def describe() -> Row:
+    """The machine and the software, for the head of a table."""
+    return {
+        "processor": processor(),
+        "torch": torch.__version__,
+        "instruction set": native.isa() if native is not None else "none: PyTorch alone",
+        "compiler": native.compiler if native is not None else "",
+    }
+
+
+@contextmanager
+def threads(n: int) -> Iterator[None]:
+    """Run a block of code with n of torch's threads."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(n)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+_peaks: dict[tuple[str, int], float] = {}
+
+
+def fma_peak(n_threads: int) -> float:
+    """Multiply-adds per second of the instruction set in use, the best seen in this run so far."""
+    if native is None:
+        raise SystemExit("the FMA peak needs the native module, which is not built")
+    key = (native.isa(), n_threads)
+    _peaks[key] = max(_peaks.get(key, 0.0), native.fma_rate(n_threads, 0.03))
+    return _peaks[key]
+
+
+def medians(sides: Sequence[Callable[[], Any]], seconds: float) -> list[float]:
+    """Seconds a call of each side takes: medians over rounds in which the sides take turns.
+
+    A round calls each side as often as fills a millisecond, so that the clock's grain does not
+    show; rounds go on for ``seconds``, at least five.
+    """
+    calls = []
+    for side in sides:
+        side()
+        start = time.perf_counter()
+        side()
+        calls.append(max(1, round(1e-3 / (time.perf_counter() - start))))
+    times: list[list[float]] = [[] for _ in sides]
+    end = time.perf_counter() + seconds
+    while time.perf_counter() < end or len(times[0]) < 5:
+        for side, n, seen in zip(sides, calls, times, strict=True):
+            start = time.perf_counter()
+            for _ in range(n):
+                side()
+            seen.append((time.perf_counter() - start) / n)
+    return [statistics.median(seen) for seen in times]
+
+
+def arguments(description: str | None) -> argparse.ArgumentParser:
+    """The options that all kernel benchmarks share."""
+    parser = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2], metavar="N")
+    parser.add_argument("--seconds", type=float, default=0.25, help="for each line of the table")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here too")
+    return parser
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    return f"{value:.2f}" if isinstance(value, float) else str(value)
+
+
+class Table:
+    """Rows printed as they come, and written to a JSON file at the end."""
+
+    def __init__(self, columns: dict[str, int]) -> None:
+        self.columns = columns
+        self.rows: list[Row] = []
+        for name, value in describe().items():
+            print(f"{name}: {value}")
+        print(ops.report().splitlines()[-3 if native is not None else -1])
+
+    def head(self, title: str) -> None:
+        print(f"\n{title}")
+        print("  ".join(name.rjust(width) for name, width in self.columns.items()))
+
+    def add(self, row: Row) -> None:
+        self.rows.append(row)
+        cells = (_cell(row.get(name)).rjust(width) for name, width in self.columns.items())
+        print("  ".join(cells), flush=True)
+
+    def finish(self, path: Path | None) -> None:
+        """Print the peaks and what fell short of its bar; write the JSON file."""
+        peaks = [
+            {"instruction set": isa, "threads": n, "gflops": round(2e-9 * rate, 1)}
+            for (isa, n), rate in _peaks.items()
+        ]
+        print("\nFMA peak measured in this run, GFLOP/s, float32:")
+        for peak in peaks:
+            print(f"  {peak['instruction set']}, threads {peak['threads']}: {peak['gflops']}")
+        with_bar = [row for row in self.rows if row.get("bar") is not None]
+        short = [row for row in with_bar if row["value"] < row["bar"]]
+        print(f"{len(with_bar) - len(short)} of {len(with_bar)} lines reach their bar")
+        if path is not None:
+            result = {"machine": describe(), "peaks": peaks, "rows": self.rows}
+            path.write_text(json.dumps(result, indent=1) + "\n")
