@@ -97,8 +97,8 @@ class Model:
         expt_file
             The session's inputs, in any format that training reads, from 1 frame up. Channels are
             put into the order of training by their names, and those that the model does not know
-            are left out. A model that has no record of names (daart's have none), and a file that
-            has none (npy), take the channels as they come.
+            are left out. A model that has no record of names (daart's have none, nor has one
+            trained on npy), and a file that has none (npy), take the channels as they come.
         output_file
             Where to write the probabilities: .npy, float32, (frames, classes). The suffix is
             added if missing, as ``np.save`` does.
@@ -115,17 +115,17 @@ class Model:
         DataError
             The file cannot be read, or lacks channels that the model needs.
         """
-        from daart_fast.data.readers import read_inputs
+        from daart_fast.data.readers import read_inputs, suffix_of
         from daart_fast.data.sessions import Session, statistics
 
         threshold = float(self.config.get("likelihood_threshold") or 0.0)
         values, names = read_inputs(expt_file, threshold)
         source = str(expt_file) if sess_id is None else f"session {sess_id}, {expt_file}"
-        values = self._select(values, names, source)
+        values = self._select(values, names, source, named=suffix_of(expt_file) != ".npy")
         name = sess_id or Path(expt_file).stem
         session = Session(name, values, list(names)).normalised_by(**statistics(values))
         if self.config.get("normalization") == "train":
-            session = session.normalised_by(self.config["input_mean"], self.config["input_std"])
+            session = session.normalised_by(*self._training_statistics())
         probabilities = predict_inputs(self.model, session.normalised_inputs())["labels"]
         if output_file is not None:
             path = Path(output_file)
@@ -134,10 +134,24 @@ class Model:
                 np.save(temporary, probabilities)
         return probabilities
 
-    def _select(self, values: np.ndarray, names: Sequence[str], source: str) -> np.ndarray:
+    def _training_statistics(self) -> list[np.ndarray]:
+        """Return the mean and the spread (N,) that the training sessions have in common."""
+        values = [self.config.get(name) for name in ("input_mean", "input_std")]
+        if any(value is None or len(value) != self.config["input_size"] for value in values):
+            raise DataError(
+                f"{self.model_dir or 'config'}: 'normalization' is 'train', which needs "
+                f"'input_mean' and 'input_std' of {self.config['input_size']} channels"
+            )
+        return [np.asarray(value, dtype=np.float64) for value in values]
+
+    def _select(
+        self, values: np.ndarray, names: Sequence[str], source: str, named: bool
+    ) -> np.ndarray:
         """Return the channels (T, N) that the model was trained on, in their order."""
+        from daart_fast.data.readers import channel_names
+
         wanted = self.config.get("input_names")
-        if wanted and not source.endswith(".npy"):
+        if wanted and named and list(wanted) != channel_names(len(wanted)):
             column = {name: i for i, name in enumerate(names)}
             missing = [name for name in wanted if name not in column]
             if missing:

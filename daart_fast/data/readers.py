@@ -382,7 +382,12 @@ def _load_npy(path: PathLike) -> tuple[np.ndarray, list[str]]:
     if len(infinite):
         row, column = infinite[0]
         raise DataError(f"{path}, row {row}, column {column}: expected a finite number, found inf")
-    return values.astype(np.float64, copy=False), [f"channel_{i}" for i in range(values.shape[1])]
+    return values.astype(np.float64, copy=False), channel_names(values.shape[1])
+
+
+def channel_names(n_channels: int) -> list[str]:
+    """Name the channels of a file that has no names."""
+    return [f"channel_{i}" for i in range(n_channels)]
 
 
 # ------------------------------------------------------------------------------------- inputs
