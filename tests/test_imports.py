@@ -1,0 +1,60 @@
+"""What importing costs, and that every name of daart's is where its scripts look for it."""
+
+from __future__ import annotations
+
+import importlib
+import subprocess
+import sys
+
+import pytest
+
+HEAVY = ("h5py", "matplotlib", "numba", "pandas", "scipy", "sklearn", "test_tube", "tqdm")
+
+
+@pytest.mark.parametrize(
+    ("statement", "allowed"),
+    [
+        ("import daart_fast", ()),
+        ("import daart_fast.cli, daart_fast.config, daart_fast.io", ()),
+        ("import daart_fast.ops, daart_fast.models, daart_fast.data", ()),
+        ("import daart_fast.testtube, daart_fast.utils, daart_fast.eval", ()),
+        ("import daart_fast.train, daart_fast.callbacks", ("tqdm",)),
+    ],
+)
+def test_heavy_packages_wait_until_they_are_needed(statement, allowed):
+    heavy = [name for name in HEAVY if name not in allowed]
+    # torch itself may bring some
+    code = f"import sys, torch; before = set(sys.modules)\n{statement}\n"
+    code += f"print([name for name in {heavy} if name in set(sys.modules) - before])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+DAARTS_NAMES = {
+    "data": "split_trials compute_sequences compute_sequence_pad load_marker_csv load_marker_h5 "
+    "load_feature_csv load_label_csv load_label_pkl SingleDataset DataGenerator",
+    "models": "Segmenter Ensembler",
+    "models.tcn": "DilatedTCN DilationBlock",
+    "models.rnn": "RNN",
+    "models.temporalmlp": "TemporalMLP",
+    "models.base": "BaseModel get_activation_func_from_str reparameterize_gaussian Segmenter Ensembler",
+    "train": "Trainer Logger",
+    "callbacks": "BaseCallback EarlyStopping AnnealHparam PseudoLabels UPS",
+    "transforms": "Compose Transform BlockShuffle MakeOneHot MotionEnergy Unitize ZScore",
+    "losses": "kl_div_to_std_normal",
+    "eval": "get_precision_recall int_over_union run_lengths plot_training_curves "
+    "load_metrics_csv_as_df",
+    "io": "get_subdirs get_expt_dir get_model_dir get_model_params find_experiment "
+    "read_expt_info_from_csv export_expt_info_to_csv export_hparams make_dir_if_not_exists "
+    "load_config",
+    "testtube": "get_all_params print_hparams create_tt_experiment clean_tt_dir",
+    "utils": "build_data_generator collect_callbacks",
+    "api.model": "Model",
+}
+
+
+@pytest.mark.parametrize("module", DAARTS_NAMES)
+def test_daarts_names_are_where_its_scripts_look_for_them(module):
+    found = importlib.import_module(f"daart_fast.{module}")
+    missing = [name for name in DAARTS_NAMES[module].split() if not hasattr(found, name)]
+    assert missing == []
