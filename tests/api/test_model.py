@@ -174,7 +174,7 @@ class _Touches:
 
 
 @pytest.mark.parametrize(
-    "save", [torch.save, lambda thing, path: path.write_bytes(pickle.dumps(thing))]
+    "save", [torch.save, lambda thing, path: path.write_bytes(pickle.dumps(thing, 2))]
 )
 def test_code_in_weights_is_not_run(model_dir, tmp_path, save):
     folder = model_dir()
