@@ -4,8 +4,8 @@
 
 ``value`` is the fraction of the FMA peak that was measured in the same run, for the instruction
 set in use, counting the multiply-adds of the direct method: minimal filtering needs fewer, so above
-1 is possible. Times are medians through the public operation, weight transforms and autograd included;
-PyTorch's are of ``conv1d`` on (B, C, T), the layout that suits it.
+1 is possible. Times are medians through the public operation, weight transforms and autograd
+included; PyTorch's are of ``conv1d`` on (B, C, T), the layout that suits it.
 """
 
 from __future__ import annotations
