@@ -169,7 +169,7 @@ class SingleDataset:
         """
         session = self.session
         first = index * self.sequence_length - self.before
-        gather_window()(session.inputs, session.mean32, session.scale, first, out["markers"])
+        gather_window()(*session.gather_arguments, first, out["markers"])
         for name, rows in out.items():
             if name == "frame_mask":
                 window_of(self._every_frame, first, rows)

@@ -9,6 +9,15 @@ from typing import Any
 import numpy as np
 
 
+#: Channels in a row that the compiled loop likes: enough for vector code to pay.
+RUN = 256
+
+
+def repeated(values: np.ndarray) -> np.ndarray:
+    """Repeat (N,) values until there are at least `RUN` of them: one row after another."""
+    return np.tile(values.astype(np.float32), max(1, RUN // len(values)))
+
+
 def gather_window_numpy(
     inputs: np.ndarray, mean: np.ndarray, scale: np.ndarray, first: int, out: np.ndarray
 ) -> None:
@@ -19,29 +28,32 @@ def gather_window_numpy(
     inputs
         (T, N) float32; may be read-only, as a file mapped into memory is
     mean, scale
-        (N,) float32; scale is one over the spread
+        (k N,) float32, k times the same N values (see `repeated`); scale is one over the spread
     first
         the first frame, may be negative or beyond the end
     out
         (W, N) float32, overwritten
     """
+    n_channels = inputs.shape[1]
     begin = min(max(-first, 0), len(out))
     end = min(max(len(inputs) - first, begin), len(out))
     out[:begin] = 0
     out[end:] = 0
-    out[begin:end] = (inputs[first + begin : first + end] - mean) * scale
+    values = inputs[first + begin : first + end]
+    out[begin:end] = (values - mean[:n_channels]) * scale[:n_channels]
 
 
 def _gather_window(inputs: Any, mean: Any, scale: Any, first: Any, out: Any) -> None:
-    n_frames, n_channels = inputs.shape
-    for row in range(out.shape[0]):
-        frame = first + row
-        if 0 <= frame < n_frames:
-            for channel in range(n_channels):
-                out[row, channel] = (inputs[frame, channel] - mean[channel]) * scale[channel]
-        else:
-            for channel in range(n_channels):
-                out[row, channel] = 0.0
+    begin = min(max(-first, 0), len(out))
+    end = min(max(len(inputs) - first, begin), len(out))
+    out[:begin] = 0
+    out[end:] = 0
+    source, target = inputs[first + begin : first + end].ravel(), out[begin:end].ravel()
+    # Runs of several frames, each from its place 0 on: the compiler sees no negative index.
+    for start in range(0, len(target), len(mean)):
+        run, values = target[start : start + len(mean)], source[start : start + len(mean)]
+        for i in range(len(run)):
+            run[i] = (values[i] - mean[i]) * scale[i]
 
 
 @cache

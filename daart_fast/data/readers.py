@@ -371,7 +371,7 @@ def _is_number(cell: str) -> bool:
 def _load_npy(path: PathLike) -> tuple[np.ndarray, list[str]]:
     try:
         values = np.load(path, allow_pickle=False)
-    except (ValueError, OSError, EOFError) as error:
+    except Exception as error:  # its header is Python text, and may be wrong in any way
         raise DataError(f"{path}: expected a .npy file of numbers: {error}") from None
     if values.ndim != 2 or 0 in values.shape or values.dtype.kind not in "fiub":
         raise DataError(

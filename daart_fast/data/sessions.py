@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from daart_fast.data.gather import repeated
 from daart_fast.data.labels import UNLABELLED, Labels, read_labels, read_tasks
 from daart_fast.data.readers import INPUT_SUFFIXES, read_inputs, suffix_of
 from daart_fast.errors import DataError, did_you_mean
@@ -59,7 +60,7 @@ class Session:
 
     @cached_property
     def mean32(self) -> np.ndarray:
-        """(N,) float32: the mean, as the gather takes it."""
+        """(N,) float32: the mean."""
         return self.mean.astype(np.float32)
 
     @cached_property
@@ -70,6 +71,11 @@ class Session:
         with np.errstate(divide="ignore", over="ignore"):
             scale = np.where(varies, 1.0 / self.std, 0.0).astype(np.float32)
         return np.where(np.isfinite(scale), scale, np.float32(0))
+
+    @cached_property
+    def gather_arguments(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Inputs, mean and scale as `gather_window` takes them."""
+        return self.inputs, repeated(self.mean32), repeated(self.scale)
 
     def normalised_inputs(self) -> np.ndarray:
         """(T, N) float32: mean 0 and spread 1 in every channel that is not constant."""

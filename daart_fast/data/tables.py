@@ -164,6 +164,8 @@ def _checked_rows(
     for i in kept:
         n_cells = rows[i].count(b",") + 1
         if b'"' in rows[i]:
+            if rows[i].count(b'"') % 2:
+                raise DataError(f"{path}, line {n_header_lines + i + 1}: a quote is not closed")
             n_cells = len(next(csv.reader([rows[i].decode("utf-8", "replace")])))
         if n_cells != n_columns:
             raise DataError(
