@@ -470,7 +470,12 @@ def _read_yaml(path: Path) -> dict[str, _Entry]:
 
 def _parse(text: str, source: str, folder: Path | None = None) -> dict[str, _Entry]:
     """Read ``key: value`` lines; YAML alone would drop a repeated key's first value in silence."""
-    loader = yaml.SafeLoader(text)
+    try:
+        loader = yaml.SafeLoader(text)
+    except yaml.reader.ReaderError as error:
+        line = text[: error.position].count("\n") + 1
+        character = repr(text[error.position])
+        raise ConfigError(f"{source}, line {line}: not valid YAML: it holds {character}") from None
     entries: dict[str, _Entry] = {}
     try:
         root = loader.get_single_node()

@@ -272,6 +272,7 @@ def test_a_file_that_is_not_there_is_named_with_the_nearest(write, tmp_path):
             "FILE, line 1, column 9: not valid YAML: ",
         ),
         ("n_lags: 2001-99-99\n", "FILE: not valid YAML: "),
+        ("n_lags: 2\nbatch\x07size: 2\n", "FILE, line 2: not valid YAML: it holds '\\x07'"),
         (b"\xff\xfea\x00", "FILE: cannot be read as text"),
         ("", "FILE: 'expt_ids' is missing"),
         ("# a comment\n", "FILE: 'expt_ids' is missing"),

@@ -225,6 +225,11 @@ def test_a_row_of_another_length_is_shown_with_its_line(write, row, n_cells):
     assert refused(load_feature_csv, path) == expected
 
 
+def test_a_quote_that_is_not_closed_is_shown_with_its_line(write):
+    path = write("s.csv", ',a,b\n0,1,2\n1,"2,3\n2,3,4\n3,4,"5"\n')
+    assert refused(load_feature_csv, path) == ", line 3: a quote is not closed"
+
+
 def test_header_rows_of_different_lengths_are_refused(write):
     path = write("s.csv", ONE_ANIMAL.replace("bodyparts,nose", "bodyparts"))
     assert refused(load_marker_csv, path) == (
@@ -537,6 +542,13 @@ def test_npy_of_any_numbers(tmp_path, kind):
 def test_npy_of_anything_else_is_refused(tmp_path, values, said):
     np.save(tmp_path / "s.npy", values)
     assert said in refused(read_inputs, tmp_path / "s.npy")
+
+
+@pytest.mark.parametrize("harm", [lambda b: b[:60], lambda b: b.replace(b"'shape'", b"'shape ")])
+def test_a_broken_npy_is_refused(tmp_path, harm):
+    np.save(tmp_path / "s.npy", np.eye(3))
+    (tmp_path / "s.npy").write_bytes(harm((tmp_path / "s.npy").read_bytes()))
+    assert "expected a .npy file of numbers: " in refused(read_inputs, tmp_path / "s.npy")
 
 
 def test_npy_is_not_unpickled(tmp_path):
