@@ -1,6 +1,7 @@
 """Metrics and pictures of what was predicted and how training went."""
 
 from daart_fast.eval.curves import load_metrics_csv_as_df, plot_training_curves
+from daart_fast.eval.ethogram import plot_ethogram
 from daart_fast.eval.metrics import (
     confusion_matrix,
     get_precision_recall,
@@ -16,6 +17,7 @@ __all__ = [
     "int_over_union",
     "load_metrics_csv_as_df",
     "macro_f1",
+    "plot_ethogram",
     "plot_training_curves",
     "run_lengths",
     "score_sessions",

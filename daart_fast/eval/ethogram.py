@@ -1,0 +1,116 @@
+"""A picture of who did what when: predicted behaviour, and the truth above it where it is known."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from daart_fast.errors import DataError
+from daart_fast.files import replacing
+
+__all__ = ["class_colours", "plot_ethogram"]
+
+#: Tol's 'muted' scheme, which colour-blind readers tell apart; after nine classes it starts anew.
+COLOURS = (
+    "#CC6677", "#332288", "#DDCC77", "#117733", "#88CCEE", "#882255", "#44AA99", "#999933",
+    "#AA4499",
+)  # fmt: skip
+BACKGROUND = "#DDDDDD"
+
+
+def class_colours(label_names: Sequence[str], background: int | None = 0) -> list[str]:
+    """Return a colour for each class: grey for the background, the others in their order."""
+    others = [name for i, name in enumerate(label_names) if i != background]
+    place = {name: COLOURS[i % len(COLOURS)] for i, name in enumerate(others)}
+    return [BACKGROUND if i == background else place[name] for i, name in enumerate(label_names)]
+
+
+def plot_ethogram(
+    probabilities: ArrayLike,
+    label_names: Sequence[str],
+    labels: ArrayLike | None = None,
+    fps: float | None = None,
+    background: int | None = 0,
+    save_file: str | os.PathLike[str] | None = None,
+) -> Any:
+    """Draw the probabilities of each class over time, the likeliest class, and the truth.
+
+    Parameters
+    ----------
+    probabilities
+        (T, C), as in ``<sess_id>_states.npy``.
+    label_names
+        The C classes.
+    labels
+        (T,) integers, the true classes; negative or `background` where not scored, which stays
+        blank.
+    fps
+        Frames a second: the axis then shows seconds.
+    background
+        The class that means 'not scored'.
+    save_file
+        Where to write, with an extension that matplotlib knows.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    DataError
+        The lengths or the number of classes differ.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    states = np.asarray(probabilities)
+    true = None if labels is None else np.asarray(labels)
+    if states.ndim != 2 or states.shape[1] != len(label_names):
+        raise DataError(
+            f"expected probabilities of shape (frames, {len(label_names)}), got {states.shape}"
+        )
+    if true is not None and true.shape != states.shape[:1]:
+        raise DataError(f"expected {len(states)} labels, one for each frame, got {true.shape}")
+    rows = {"predicted": states.argmax(1)}
+    if true is not None:
+        rows = {"hand labels": np.where(true == background, -1, true), **rows}
+
+    figure = Figure(figsize=(10.0, 1.6 + 0.5 * len(rows)), layout="constrained")
+    FigureCanvasAgg(figure)  # draws without a screen, and leaves the user's pyplot alone
+    heights = [0.35] * len(rows) + [1.0]
+    *strips, bottom = figure.subplots(len(rows) + 1, 1, sharex=True, height_ratios=heights)
+    colours = class_colours(label_names, background)
+    unit = fps or 1.0
+    for panel, (title, classes) in zip(strips, rows.items(), strict=True):
+        _draw_bouts(panel, classes, colours, unit)
+        panel.set_ylabel(title, rotation=0, ha="right", va="center")
+    shown = [i for i in range(len(label_names)) if i != background]
+    time = np.arange(len(states)) / unit
+    for i in shown:
+        bottom.plot(time, states[:, i], color=colours[i], linewidth=1, label=label_names[i])
+    bottom.set(ylabel="probability", ylim=(0, 1), xlim=(0, len(states) / unit))
+    bottom.set_xlabel("seconds" if fps else "frame")
+    bottom.spines[["top", "right"]].set_visible(False)
+    figure.legend(loc="outside upper center", ncols=min(len(shown), 7), frameon=False)
+    if save_file is not None:
+        with replacing(Path(save_file)) as temporary:
+            figure.savefig(temporary, dpi=150)
+    return figure
+
+
+def _draw_bouts(panel: Any, classes: np.ndarray, colours: Sequence[str], unit: float) -> None:
+    """Draw each run of one class as a bar; negative ones stay blank."""
+    starts = np.flatnonzero(np.diff(classes, prepend=classes[0] - 1))
+    stops = np.append(starts[1:], len(classes))
+    for value in np.unique(classes[classes >= 0]).tolist():
+        own = classes[starts] == value
+        spans = np.stack([starts[own], stops[own] - starts[own]], axis=1) / unit
+        panel.broken_barh(spans.tolist(), (0, 1), color=colours[value], linewidth=0)
+    panel.set(yticks=[], ylim=(0, 1))
+    panel.spines[:].set_visible(False)
+    panel.tick_params(bottom=False)
