@@ -5,14 +5,15 @@
 Two sessions of 47,500 frames and 16 channels, sequences of 500 frames with the padding of daart's
 default model. ``windows``: copying a batch's windows of inputs, normalised on the way, against
 ``index_select`` of the same windows from a tensor that was normalised and padded beforehand.
-``batch``: everything `DataGenerator.next_batch` does (labels, masks and bookkeeping too), as a share
-of a training step of daart's default model on that batch. Medians, the sides taking turns.
+``batch``: everything `DataGenerator.next_batch` does (labels, masks and bookkeeping too), as a
+share of a training step of daart's default model on that batch. Medians, the sides taking turns.
 """
 
 from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +62,9 @@ def generator_for(folder: Path, batch_size: int) -> tuple[DataGenerator, dict[st
     return build_data_generator(hparams), hparams
 
 
-def windows(generator: DataGenerator, batch_size: int) -> tuple[Callable[[], Any], Callable[[], Any]]:
+def windows(
+    generator: DataGenerator, batch_size: int
+) -> tuple[Callable[[], Any], Callable[[], Any]]:
     """Return the gather and index_select, each copying the next batch of windows at every call."""
     session = generator.datasets[0].session
     length, pad = generator.datasets[0].sequence_length, generator.datasets[0].sequence_pad
@@ -120,11 +123,9 @@ def main() -> None:
             generator, hparams = generator_for(Path(scratch), batch_size)
             for n_threads in options.threads:
                 with machine.threads(n_threads):
-                    ours, theirs = machine.medians(
-                        windows(generator, batch_size), options.seconds
-                    )
+                    ours, theirs = machine.medians(windows(generator, batch_size), options.seconds)
                     batch, step = machine.medians(
-                        (lambda: generator.next_batch("train"), step_of(generator, hparams)),
+                        (partial(generator.next_batch, "train"), step_of(generator, hparams)),
                         options.seconds,
                     )
                 shared = {"batch": batch_size, "threads": n_threads}

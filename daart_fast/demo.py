@@ -209,7 +209,7 @@ def _smooth(values: NDArray[np.float64], width: int = 9) -> NDArray[np.float64]:
 def _track(
     rng: np.random.RandomState, points: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """What a pose tracker sees: points (frames, parts, 2) with gaps, likelihoods (frames, parts)."""
+    """What a tracker sees: points (frames, parts, 2) with gaps, likelihoods (frames, parts)."""
     n_frames, n_parts, _ = points.shape
     seen = points * [1.0, -1.0] + [70.0, 150.0]  # in the image, y points down
     seen += 0.7 * rng.randn(*points.shape)

@@ -19,5 +19,7 @@ class DataError(ValueError):
 
 def did_you_mean(word: str, choices: Iterable[str]) -> str:
     """Return ``" (did you mean 'x'?)"`` for the nearest choice, or ``""`` where none is near."""
-    near = difflib.get_close_matches(str(word), [str(choice) for choice in choices], n=1, cutoff=0.6)
+    near = difflib.get_close_matches(
+        str(word), [str(choice) for choice in choices], n=1, cutoff=0.6
+    )
     return f" (did you mean '{near[0]}'?)" if near else ""

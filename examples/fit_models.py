@@ -1,7 +1,7 @@
 """Fit a model for each combination of settings in three config files.
 
     python examples/fit_models.py
-    python examples/fit_models.py --data_config data.yaml --model_config model.yaml --train_config train.yaml
+    python examples/fit_models.py --data_config D.yaml --model_config M.yaml --train_config T.yaml
 
 Without config files it fits the ones in ``configs/``, on a small demo set that it writes first.
 Copy this script and change it: each step is one call.

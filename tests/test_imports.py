@@ -37,7 +37,8 @@ DAARTS_NAMES = {
     "models.tcn": "DilatedTCN DilationBlock",
     "models.rnn": "RNN",
     "models.temporalmlp": "TemporalMLP",
-    "models.base": "BaseModel get_activation_func_from_str reparameterize_gaussian Segmenter Ensembler",
+    "models.base": "BaseModel get_activation_func_from_str reparameterize_gaussian Segmenter "
+    "Ensembler",
     "train": "Trainer Logger",
     "callbacks": "BaseCallback EarlyStopping AnnealHparam PseudoLabels UPS",
     "transforms": "Compose Transform BlockShuffle MakeOneHot MotionEnergy Unitize ZScore",

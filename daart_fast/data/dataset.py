@@ -112,8 +112,7 @@ class SingleDataset:
         if not -self.n_sequences <= index < self.n_sequences:
             raise IndexError(f"session {self.id} has {self.n_sequences} sequences, not {index}")
         index %= self.n_sequences
-        out = {name: np.empty(shape, dtype) for name, (shape, dtype) in self.layout().items()}
-        self.gather(index, out)
+        out = self._gathered(index)
         if self.as_numpy:
             return {**out, "batch_idx": np.array(index)}
         tensors = {name: torch.from_numpy(values) for name, values in out.items()}
@@ -136,11 +135,7 @@ class SingleDataset:
     @property
     def data(self) -> dict[str, list[np.ndarray]]:
         """Copies of all sequences, by signal."""
-        sequences: list[dict[str, Any]] = []
-        for index in range(self.n_sequences):
-            out = {name: np.empty(shape, dtype) for name, (shape, dtype) in self.layout().items()}
-            self.gather(index, out)
-            sequences.append(out)
+        sequences = [self._gathered(index) for index in range(self.n_sequences)]
         names = [name for name in SIGNALS if name in self.layout()]
         return {name: [sequence[name] for sequence in sequences] for name in names}
 
@@ -177,6 +172,14 @@ class SingleDataset:
                 window_of(self.pseudo_labels, first, rows)
             elif name != "markers":
                 window_of(getattr(session, name), first, rows)
+
+    def _gathered(self, index: int) -> dict[str, np.ndarray]:
+        """Sequence ``index`` in new arrays."""
+        out: dict[str, np.ndarray] = {
+            name: np.empty(shape, dtype) for name, (shape, dtype) in self.layout().items()
+        }
+        self.gather(index, out)
+        return out
 
     def frames_of(self, split: str) -> np.ndarray:
         """Return (T,) bool: the frames that the sequences of a split answer for."""

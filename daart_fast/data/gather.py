@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-
 #: Channels in a row that the compiled loop likes: enough for vector code to pay.
 RUN = 256
 

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from daart_fast.data.dataset import SIGNALS, SingleDataset
+from daart_fast.data.dataset import SingleDataset
 from daart_fast.data.sequences import SPLITS, splits_of
 from daart_fast.data.sessions import Session
 from daart_fast.errors import ConfigError, DataError

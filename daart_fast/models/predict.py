@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
@@ -76,7 +76,7 @@ def predict_inputs(
             f"expected inputs of shape (frames >= 1, {n_channels}), got {tuple(inputs.shape)}"
         )
     x = torch.as_tensor(inputs, dtype=torch.float32)
-    context = model.model["encoder"].context
+    context = cast("tuple[int, int] | None", model.model["encoder"].context)
     with _running(model, mode):
         if context is None:
             parts = list(_in_windows(model, x))

@@ -151,7 +151,7 @@ class Segmenter(BaseModel):
         for name, module in self.model.items():
             n_parameters = sum(p.numel() for p in module.parameters())
             lines.append(f"{name.replace('_', ' ').capitalize()} ({n_parameters:,} parameters):")
-            layers = module.model if isinstance(module, BaseModel) else module
+            layers = module.get_submodule("model") if isinstance(module, BaseModel) else module
             lines += [
                 f"    {layer}: {_describe(child)}" for layer, child in layers.named_children()
             ]

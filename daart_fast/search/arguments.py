@@ -157,7 +157,7 @@ def _trial_parser() -> Any:
 
 def _write_demo_if_asked_for(hparams: dict[str, Any]) -> None:
     """Write the demo set where a config's data_dir is the place of the demo set."""
-    place = resolve_path(DEMO_DATA, Path.cwd())
+    place = str(resolve_path(DEMO_DATA, Path.cwd()))
     wanted = hparams["data_dir"]
     if place in (wanted if isinstance(wanted, list) else [wanted]) and not Path(place).exists():
         print(f"writing the demo set to {place}", file=sys.stderr)

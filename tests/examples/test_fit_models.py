@@ -266,7 +266,7 @@ tt_n_cpu_workers: 2
 }
 
 #: What a lab that uses daart has, its imports changed.
-DAART_SCRIPT = '''
+DAART_SCRIPT = """
 import os, sys
 from daart_fast.io import export_hparams
 from daart_fast.models import Segmenter
@@ -298,7 +298,7 @@ if __name__ == "__main__":
         done = hyperparams.optimize_parallel_cpu(
             run, nb_trials=hyperparams.tt_n_cpu_trials, nb_workers=hyperparams.tt_n_cpu_workers)
     sys.exit(0 if all(result for _, result in done) else 1)
-'''
+"""
 
 
 def test_daarts_configuration_and_script_run_as_they_are(run, demo, tmp_path):
