@@ -281,6 +281,79 @@ def test_dotted_names_do_not_reach_what_is_refused():
         loads_plain(data, "there")
 
 
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+def test_plain_data_are_read_back_as_they_were(protocol):
+    shared = [1, 2]
+    content = {
+        "text": "größe", "bytes": b"\x00\xff", "float": 0.1, "none": None, "true": True,
+        "list": [shared, (shared, 2**70)], "set": {1, 2}, 3: 4,
+    }  # fmt: skip
+    assert loads_plain(pickle.dumps(content, protocol), "there") == content
+
+
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+@pytest.mark.parametrize(
+    "array",
+    [
+        np.arange(6).reshape(2, 3),
+        np.asfortranarray(np.arange(6.0).reshape(2, 3)),
+        np.arange(24, dtype="float32").reshape(2, 3, 4).transpose(1, 0, 2),
+        np.arange(3, dtype=">i2"),
+        np.array([True, False]),
+        np.array(["a", "größe"]),
+        np.array([b"a", b"bc"]),
+        np.array(["a", 1, None], dtype=object),
+        np.empty((0, 3)),
+        np.array(3),
+        np.float32(0.5),
+        np.int64(-7),
+        np.str_("text"),
+    ],
+    ids=str,
+)
+def test_arrays_are_read_back_as_they_were(array, protocol):
+    found = loads_plain(pickle.dumps(array, protocol), "there")
+    assert type(found) is type(array) and found.dtype == array.dtype
+    np.testing.assert_array_equal(found, array)
+
+
+@pytest.mark.parametrize(
+    "thing",
+    [np.array([_Runs(eval, "1")], dtype=object), np.array(["2020-01-01"], "M8[D]"), np.ndarray],
+)
+def test_arrays_of_anything_else_are_refused(thing):
+    with pytest.raises(DataError, match="not a pickle of plain data: it holds "):
+        loads_plain(pickle.dumps(thing), "there")
+
+
+def test_a_pickle_that_is_broken_anywhere_is_refused_and_harms_nothing():
+    # NumPy's own unpickling crashes on some of these
+    whole = {"states": np.arange(5), "state_labels": np.array(["a", "b"]), "n": np.int64(3)}
+    draw = np.random.default_rng(0)
+    for protocol in range(pickle.HIGHEST_PROTOCOL + 1):
+        data = pickle.dumps(whole, protocol)
+        for _ in range(1000):
+            harmed = bytearray(data)
+            for place in draw.integers(len(data), size=draw.integers(1, 4)):
+                harmed[place] = draw.integers(256)
+            try:
+                loads_plain(bytes(harmed), "there")
+            except DataError:
+                continue
+    assert loads_plain(pickle.dumps(whole), "there")["n"] == 3
+
+
+def test_lists_within_lists_do_not_explode():
+    nested: list = []
+    for _ in range(60):
+        nested = [nested, nested]
+    assert loads_plain(pickle.dumps(nested), "there")[0] is not None
+    endless: list = []
+    endless.append(endless)
+    with pytest.raises(DataError, match="not a pickle of plain data"):
+        loads_plain(pickle.dumps(endless), "there")
+
+
 # --------------------------------------------------------------------- tasks
 
 
