@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import pickle
 import re
+import struct
 from collections.abc import Callable
 from typing import Any
 
@@ -42,8 +43,15 @@ def loads_plain(data: bytes, source: str) -> Any:
         raise DataError(f"{source}: not a pickle of plain data: {error}") from None
 
 
-class _PlainUnpickler(pickle.Unpickler):
-    """Gives stand-ins for NumPy's helpers, made anew for each pickle, as it may write to them."""
+class _PlainUnpickler(pickle._Unpickler):
+    """Gives stand-ins for NumPy's helpers, made anew for each pickle, as it may write to them.
+
+    It is the unpickler in Python, which takes no memory for what a broken pickle only claims.
+    """
+
+    dispatch: dict[int, Callable[[Any], None]] = dict(pickle._Unpickler.dispatch)
+    read: Callable[[int], bytes]
+    append: Callable[[Any], None]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -62,7 +70,15 @@ class _PlainUnpickler(pickle.Unpickler):
             return self.stand_ins[name]
         if (module, name) == ("_codecs", "encode"):  # how old protocols write bytes
             return lambda text, encoding="latin1": text.encode("latin1")
+        if (module, name) == ("__builtin__", "bytes"):  # and no bytes
+            return lambda: b""
         raise pickle.UnpicklingError(f"it holds {module}.{name}, which is not plain data")
+
+    def _load_bytearray(self) -> None:
+        (size,) = struct.unpack("<Q", self.read(8))
+        self.append(bytearray(self.read(size)))  # where Python makes room for size bytes first
+
+    dispatch[pickle.BYTEARRAY8[0]] = _load_bytearray
 
 
 class _StandIn:
@@ -97,7 +113,7 @@ class _Maker:
     def _make(self, value: Any) -> Any:
         if isinstance(value, dict):
             return {self.make(key): self.make(element) for key, element in value.items()}
-        if isinstance(value, (list, tuple, set, frozenset)):
+        if isinstance(value, (list, tuple)):
             return type(value)([self.make(element) for element in value])
         if type(value) not in self._making:
             raise ValueError(f"it holds {type(value).__name__}, which is not plain data")
@@ -132,6 +148,6 @@ class _Maker:
         code = code.decode() if isinstance(code, bytes) else code
         if not re.fullmatch(r"[biufSUO]\d+", code):
             raise ValueError(f"it holds an array of {code}, which is not plain data")
-        order = found.state[1] if found.state else "="
+        order: Any = found.state[1] if found.state else "="
         order = order.decode() if isinstance(order, bytes) else order
         return np.dtype(code).newbyteorder(order)
