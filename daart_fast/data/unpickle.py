@@ -12,7 +12,7 @@ import pickle
 import re
 import struct
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -49,7 +49,7 @@ class _PlainUnpickler(pickle._Unpickler):
     It is the unpickler in Python, which takes no memory for what a broken pickle only claims.
     """
 
-    dispatch: dict[int, Callable[[Any], None]] = dict(pickle._Unpickler.dispatch)
+    dispatch: ClassVar[dict[int, Callable[[Any], None]]] = dict(pickle._Unpickler.dispatch)
     read: Callable[[int], bytes]
     append: Callable[[Any], None]
 
