@@ -32,6 +32,9 @@ __all__ = [
 #: A ``data_dir`` or ``results_dir`` that begins so lies in ``demo/`` under the current folder.
 DEMO = "<demo>"
 
+#: The ``input_type`` whose inputs are features built from the tracked points in ``markers/``.
+KINEMATIC = "features-kinematic"
+
 #: What the random generators of NumPy take.
 MAX_SEED = 2**32 - 1
 
@@ -283,7 +286,17 @@ def _table(*keys: Key) -> dict[str, Key]:
 KEYS: dict[str, Key] = _table(
     # ---- data
     Key("input_type", "data", TEXT, "markers",
-        "the folder of data_dir that holds the inputs: markers, features, or any other"),
+        "the folder of data_dir that holds the inputs: markers, features, or any other; "
+        f"{KINEMATIC}: features built from markers"),
+    Key("kinematic_groups", "data", TEXT, "distances;speeds",
+        f"{KINEMATIC}: which, of distances;speeds;accelerations;angles;egocentric;animals;"
+        "likelihoods"),
+    Key("kinematic_windows", "data", TEXT, None,
+        f"{KINEMATIC}: seconds, as '0.5;2'; mean and spread of each feature over windows so long "
+        "are features too (needs fps)", null=True),
+    Key("kinematic_axis", "data", TEXT, None,
+        f"{KINEMATIC}: two body parts, as 'tail_base;nose': where an animal is, and what is ahead "
+        "of it (egocentric needs them; animals then has headings)", null=True),
     Key("expt_ids", "data", IDS, None, "the sessions to train on", required=True),
     Key("expt_ids_to_keep", "data", IDS, None,
         "the sessions whose hand labels are used; null: all of them", null=True),
@@ -603,6 +616,13 @@ def check_together(hparams: Mapping[str, Any]) -> None:
     if get["semi_supervised_algo"] and get["anneal_start"] > get["anneal_end"]:
         start, end = get["anneal_start"], get["anneal_end"]
         fail("anneal_start", f"'anneal_start' ({start}) comes after 'anneal_end' ({end})")
+    if get["input_type"] == KINEMATIC:
+        from daart_fast.features import Kinematics  # it reads files, which this module does not
+
+        try:
+            Kinematics.from_hparams(get)
+        except ConfigError as error:
+            fail("input_type", str(error))
     _check_ids(get, fail)
 
 

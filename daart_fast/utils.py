@@ -16,6 +16,7 @@ from daart_fast.data.generator import DataGenerator
 from daart_fast.data.sequences import compute_sequence_pad
 from daart_fast.data.sessions import signal_paths
 from daart_fast.errors import DataError
+from daart_fast.features import reader_of
 from daart_fast.transforms import Transform, ZScore
 
 __all__ = ["build_data_generator", "collect_callbacks"]
@@ -69,6 +70,7 @@ def build_data_generator(hparams: dict[str, Any]) -> DataGenerator:
         ids_val=held_out[0],
         ids_test=held_out[1],
         normalization=get["normalization"],
+        read=reader_of(get),
     )
     _check_splits(get, generator)
     hparams |= _derived(get, generator)

@@ -115,11 +115,12 @@ class Model:
         DataError
             The file cannot be read, or lacks channels that the model needs.
         """
-        from daart_fast.data.readers import read_inputs, suffix_of
+        from daart_fast.data.readers import suffix_of
         from daart_fast.data.sessions import Session, statistics
+        from daart_fast.features import reader_of
 
         threshold = float(self.config.get("likelihood_threshold") or 0.0)
-        values, names = read_inputs(expt_file, threshold)
+        values, names = reader_of(self.config)(Path(expt_file), threshold)
         source = str(expt_file) if sess_id is None else f"session {sess_id}, {expt_file}"
         values = self._select(values, names, source, named=suffix_of(expt_file) != ".npy")
         name = sess_id or Path(expt_file).stem

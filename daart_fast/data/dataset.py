@@ -11,8 +11,9 @@ import numpy as np
 import torch
 
 from daart_fast.data.gather import gather_window
+from daart_fast.data.readers import read_inputs
 from daart_fast.data.sequences import count_windows
-from daart_fast.data.sessions import Session, read_session, window_of
+from daart_fast.data.sessions import Reader, Session, read_session, window_of
 from daart_fast.errors import ConfigError, did_you_mean
 from daart_fast.transforms import Compose, Transform, ZScore
 
@@ -54,6 +55,8 @@ class SingleDataset:
         How labels are read: see `daart_fast.data.labels.read_labels`.
     likelihood_threshold
         Tracked points less certain count as missing.
+    read
+        Reads the inputs; see `daart_fast.features.reader_of`.
 
     Attributes
     ----------
@@ -81,6 +84,7 @@ class SingleDataset:
         causal: bool = False,
         classifier_type: str = "multiclass",
         likelihood_threshold: float = 0.0,
+        read: Reader = read_inputs,
     ) -> None:
         for signal in signals:
             if signal not in SIGNALS:
@@ -93,6 +97,7 @@ class SingleDataset:
             dict(zip(signals, paths, strict=True)),
             likelihood_threshold,
             classifier_type,
+            read,
         )
         self.session = _transformed(session, dict(zip(signals, transforms, strict=True)))
         self.id, self.device, self.as_numpy = id, device, as_numpy

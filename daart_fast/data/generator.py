@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 
 from daart_fast.data.dataset import SingleDataset
+from daart_fast.data.readers import read_inputs
 from daart_fast.data.sequences import SPLITS, splits_of
-from daart_fast.data.sessions import Session
+from daart_fast.data.sessions import Reader, Session
 from daart_fast.errors import ConfigError, DataError
 from daart_fast.transforms import Transform
 
@@ -57,7 +58,7 @@ class DataGenerator:
         Whether batches are gathered in pinned memory; on a CUDA device they always are.
     input_type
         See `SingleDataset`.
-    causal, classifier_type, likelihood_threshold
+    causal, classifier_type, likelihood_threshold, read
         See `SingleDataset`.
     ids_val, ids_test
         Sessions among `ids_list` that are held out whole, for validation and test. The others
@@ -111,6 +112,7 @@ class DataGenerator:
         ids_val: Sequence[str] = (),
         ids_test: Sequence[str] = (),
         normalization: str = "session",
+        read: Reader = read_inputs,
     ) -> None:
         self.ids = [str(session_id) for session_id in ids_list]
         twice = sorted({name for name in self.ids if self.ids.count(name) > 1})
@@ -129,6 +131,7 @@ class DataGenerator:
                 causal=causal,
                 classifier_type=classifier_type,
                 likelihood_threshold=likelihood_threshold,
+                read=read,
             )
             for parts in zip(self.ids, signals_list, transforms_list, paths_list, strict=True)
         ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -11,15 +11,19 @@ from typing import Any
 
 import numpy as np
 
+from daart_fast.config import KINEMATIC
 from daart_fast.data.gather import repeated
 from daart_fast.data.labels import UNLABELLED, Labels, read_labels, read_tasks
-from daart_fast.data.readers import INPUT_SUFFIXES, read_inputs, suffix_of
+from daart_fast.data.readers import INPUT_SUFFIXES, Inputs, read_inputs, suffix_of
 from daart_fast.errors import DataError, did_you_mean
 
 __all__ = ["Session", "find_file", "load_session", "read_session", "signal_paths"]
 
 #: signals and the folders they lie in
 LABEL_FOLDERS = {"labels_strong": "labels-hand", "labels_weak": "labels-heuristic"}
+
+#: what makes channels of a file, given a likelihood threshold
+Reader = Callable[[str | Path, float], Inputs]
 
 
 @dataclass(frozen=True)
@@ -113,7 +117,8 @@ def signal_paths(hparams: Mapping[str, Any], session_id: str) -> dict[str, Path 
         if the folder or the inputs are missing, naming what is there
     """
     data_dir = Path(hparams["data_dir"])
-    folder = data_dir / hparams.get("input_type", "markers")
+    input_type = hparams.get("input_type", "markers")
+    folder = data_dir / ("markers" if input_type == KINEMATIC else input_type)
     if not folder.is_dir():
         raise DataError(f"{folder}: expected a folder of inputs; {_what_is_there(folder)}")
     endings = [s for suffix in INPUT_SUFFIXES for s in (suffix, f"_labeled{suffix}")]
@@ -152,6 +157,7 @@ def read_session(
     paths: Mapping[str, str | Path | None],
     likelihood_threshold: float = 0.0,
     classifier_type: str = "multiclass",
+    read: Reader = read_inputs,
 ) -> Session:
     """Read a session's files and check that they fit each other.
 
@@ -166,6 +172,8 @@ def read_session(
         tracked points less certain count as missing
     classifier_type
         see `read_labels`
+    read
+        reads the inputs; see `daart_fast.features.reader_of`
 
     Raises
     ------
@@ -175,7 +183,7 @@ def read_session(
     source = paths.get("markers")
     if source is None:
         raise DataError(f"session {session_id}: expected a file of inputs, found none")
-    inputs, names = read_inputs(source, likelihood_threshold)
+    inputs, names = read(source, likelihood_threshold)
     labels: dict[str, Labels] = {}
     for signal in LABEL_FOLDERS:
         if (path := paths.get(signal)) is not None:
@@ -247,11 +255,14 @@ def _agreed_names(
 
 def load_session(hparams: Mapping[str, Any], session_id: str) -> Session:
     """Read the session of that name from hparams' ``data_dir``; see `read_session`."""
+    from daart_fast.features import reader_of
+
     return read_session(
         session_id,
         signal_paths(hparams, session_id),
         hparams.get("likelihood_threshold", 0.0),
         hparams.get("classifier_type", "multiclass"),
+        reader_of(hparams),
     )
 
 

@@ -1,0 +1,322 @@
+"""From tracked points to features with names."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import combinations, permutations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from daart_fast.config import KINEMATIC
+from daart_fast.data.readers import Inputs, Markers, fill_gaps, read_inputs, read_markers
+from daart_fast.errors import ConfigError, DataError, did_you_mean
+from daart_fast.features import kernels
+from daart_fast.features.skeleton import Animal, animals_of
+
+__all__ = ["GROUPS", "Kinematics", "reader_of"]
+
+#: what can be built, with what it is; the order is that of the columns
+GROUPS = {
+    "distances": "of each pair of keypoints",
+    "speeds": "of each keypoint",
+    "accelerations": "of each keypoint",
+    "angles": "at each keypoint, between its neighbours in the file's order (cosine and sine)",
+    "egocentric": "coordinates, seen from the first point of kinematic_axis and turned so that "
+    "the second lies ahead",
+    "animals": "distance, approach, heading and bearing of each pair of animals",
+    "likelihoods": "of each keypoint, 0 where it was not detected",
+}
+
+#: Frames that one thread fills at a time. Running sums begin anew with each, so that the answer
+#: does not depend on the number of threads.
+CHUNK = 4096
+
+
+@dataclass(frozen=True)
+class Kinematics:
+    """Which features to build from tracked points, and how.
+
+    Attributes
+    ----------
+    groups
+        of `GROUPS`
+    windows
+        seconds; of each feature the mean and the spread over a window so long are added
+    fps
+        frames a second. Without it speeds are in pixels a frame, and there can be no windows
+    axis
+        two body parts: where an animal is, and a point ahead of it
+    causal
+        whether only the past counts: windows then end with their frame, else they are centred
+    """
+
+    groups: tuple[str, ...]
+    windows: tuple[float, ...] = ()
+    fps: float | None = None
+    axis: tuple[str, str] | None = None
+    causal: bool = False
+
+    def __post_init__(self) -> None:
+        for group in self.groups:
+            if group not in GROUPS:
+                raise ConfigError(
+                    f"'kinematic_groups': there is no group {group!r}{did_you_mean(group, GROUPS)};"
+                    f" expected some of {';'.join(GROUPS)}"
+                )
+        if not self.groups:
+            raise ConfigError(f"'kinematic_groups': expected some of {';'.join(GROUPS)}")
+        if "egocentric" in self.groups and self.axis is None:
+            raise ConfigError(
+                "'kinematic_axis' is missing: egocentric coordinates need two body parts, where "
+                "the animal is and one ahead of it, such as tail_base;nose"
+            )
+        if self.windows and not self.fps:
+            raise ConfigError("'fps' is missing: 'kinematic_windows' are in seconds")
+
+    @classmethod
+    def from_hparams(cls, hparams: Mapping[str, Any]) -> Kinematics | None:
+        """Read the settings out of hparams; None where their inputs are files as they are."""
+        if hparams.get("input_type") != KINEMATIC:
+            return None
+        axis = _words(hparams.get("kinematic_axis"))
+        if len(axis) not in (0, 2):
+            raise ConfigError(f"'kinematic_axis': expected two body parts, got {';'.join(axis)}")
+        return cls(
+            groups=tuple(_words(hparams.get("kinematic_groups") or "distances;speeds")),
+            windows=_windows(hparams.get("kinematic_windows")),
+            fps=hparams.get("fps"),
+            axis=(axis[0], axis[1]) if axis else None,
+            causal=bool(hparams.get("causal")),
+        )
+
+    def __call__(self, markers: Markers, source: str | os.PathLike[str] = "") -> Inputs:
+        """Build the features of one session.
+
+        Parameters
+        ----------
+        markers
+            NaN where a point was not detected; such gaps are interpolated
+        source
+            where they come from, for errors
+
+        Returns
+        -------
+        Inputs
+            (T, N) float32 and N names: distances in pixels, speeds in pixels a second (a frame
+            where fps is not given), accelerations in pixels a second squared, angles as cosine
+            and sine
+
+        Raises
+        ------
+        ConfigError
+            a body part of `axis` does not exist, or a group has nothing to measure
+        DataError
+            a point was never detected
+        """
+        animals = animals_of(markers.names)
+        points = _points(markers, animals, source)
+        columns = list(self._columns(markers.names, animals))
+        if not columns and self.groups != ("likelihoods",):
+            raise ConfigError(
+                f"{source}: {';'.join(self.groups)} of {len(markers.names)} keypoints of "
+                f"{len(animals)} animal(s): there is nothing to measure"
+            )
+        names = [column.name for column in columns]
+        likely = "likelihoods" in self.groups
+        if likely:
+            names += [f"likelihood:{name}" for name in markers.names]
+        base = np.empty((len(points), len(names)), dtype=np.float32)
+        self._measure(points, columns, base)
+        if likely:
+            seen = np.where(np.isnan(markers.xs), 0.0, markers.likelihoods)
+            base[:, len(columns) :] = np.nan_to_num(seen)
+        return self._with_windows(base, names)
+
+    def read(self, path: str | Path, likelihood_threshold: float = 0.0) -> Inputs:
+        """Read tracked points and build their features.
+
+        Points less likely than ``likelihood_threshold`` count as not detected. Returns and raises
+        as `daart_fast.data.readers.read_inputs` and a call do.
+        """
+        if not Path(path).is_file():
+            raise DataError(f"{path}: no such file")
+        markers = read_markers(path)
+        unsure = markers.likelihoods < likelihood_threshold
+        xs, ys = (np.where(unsure, np.nan, values) for values in (markers.xs, markers.ys))
+        return self(Markers(xs, ys, markers.likelihoods, markers.names), path)
+
+    def _measure(self, points: np.ndarray, columns: Sequence[_Column], out: np.ndarray) -> None:
+        """Fill the columns of ``out`` that are measured from points (T, P, 2)."""
+        rate = float(self.fps or 1.0)
+        lead = 0 if self.causal else 1
+        start = 0
+        while start < len(columns):  # columns of one kernel stand together
+            kernel = columns[start].kernel
+            stop = start
+            while stop < len(columns) and columns[stop].kernel is kernel:
+                stop += 1
+            table = np.array([column.row for column in columns[start:stop]], dtype=np.int64)
+            run, part = kernels.compiled(kernel), out[:, start:stop]
+            _in_threads(len(out), lambda a, b: run(points, table, rate, 1, lead, a, b, part))  # noqa: B023
+            start = stop
+
+    def _with_windows(self, base: np.ndarray, names: list[str]) -> Inputs:
+        """Add mean and spread over each window to (T, N) features."""
+        n = len(names)
+        values = np.empty((len(base), n * (1 + 2 * len(self.windows))), dtype=np.float32)
+        values[:, :n] = base
+        every = list(names)
+        for i, seconds in enumerate(self.windows):
+            half = max(1, round(seconds * float(self.fps or 1.0) / 2))
+            before, after = (2 * half, 0) if self.causal else (half, half)
+            mean, spread = np.split(values[:, n * (1 + 2 * i) : n * (3 + 2 * i)], 2, axis=1)
+
+            def fill(a: int, b: int) -> None:
+                sums = np.empty((2, n))
+                kernels.windowed()(base, before, after, a, b, mean, spread, sums)  # noqa: B023
+
+            _in_threads(len(base), fill)
+            for what in ("mean", "std"):
+                every += [f"{name}:{what}{seconds:g}s" for name in names]
+        return Inputs(values, every)
+
+    def _columns(self, names: Sequence[str], animals: Sequence[Animal]) -> Iterator[_Column]:
+        """Yield what to measure, group by group, the columns of one kernel together."""
+        makers: dict[str, Callable[..., Iterator[_Column]]] = {
+            "distances": lambda: _pairs(names),
+            "speeds": lambda: _each(kernels.speed, "speed", names),
+            "accelerations": lambda: _each(kernels.acceleration, "acceleration", names),
+            "angles": lambda: _angles(animals),
+            "egocentric": lambda: _egocentric(names, animals, self.axis),
+            "animals": lambda: _between(len(names), animals, self.axis),
+        }
+        for group in GROUPS:
+            if group in self.groups and group in makers:
+                yield from makers[group]()
+
+
+@dataclass(frozen=True)
+class _Column:
+    """One feature: its name, the kernel that measures it and that kernel's row of its table."""
+
+    name: str
+    kernel: Callable[..., None]
+    row: tuple[int, ...]
+
+
+def _pairs(names: Sequence[str]) -> Iterator[_Column]:
+    for a, b in combinations(range(len(names)), 2):
+        yield _Column(f"distance:{names[a]}:{names[b]}", kernels.distance, (a, b))
+
+
+def _each(kernel: Callable[..., None], what: str, names: Sequence[str]) -> Iterator[_Column]:
+    for a, name in enumerate(names):
+        yield _Column(f"{what}:{name}", kernel, (a,))
+
+
+def _turn(name: str, a: int, b: int, c: int, d: int) -> Iterator[_Column]:
+    for part, what in enumerate(("cos", "sin")):
+        yield _Column(f"{name}:{what}", kernels.turn, (a, b, c, d, part))
+
+
+def _angles(animals: Sequence[Animal]) -> Iterator[_Column]:
+    for animal in animals:
+        places = list(animal.parts.items())
+        for (_, a), (part, b), (_, c) in zip(places, places[1:], places[2:], strict=False):
+            name = f"{animal.name}-{part}" if animal.name else part
+            yield from _turn(f"angle:{name}", a, b, c, b)
+
+
+def _egocentric(
+    names: Sequence[str], animals: Sequence[Animal], axis: tuple[str, str] | None
+) -> Iterator[_Column]:
+    """All points as each animal sees them; its own axis has no place across itself."""
+    assert axis is not None
+    for animal in animals:
+        origin, ahead = (animal.place(part) for part in axis)
+        seen_by = f"{animal.name}:" if animal.name else ""
+        for c, name in enumerate(names):
+            for part, what in enumerate(("ahead", "aside")):
+                if c != origin and (c != ahead or part == 0):
+                    row = (origin, ahead, c, part)
+                    yield _Column(f"ego:{seen_by}{name}:{what}", kernels.egocentric, row)
+
+
+def _between(
+    n_points: int, animals: Sequence[Animal], axis: tuple[str, str] | None
+) -> Iterator[_Column]:
+    """Animals two by two; the centre of animal i stands behind the keypoints, at n_points + i."""
+    centred = list(enumerate(animals, start=n_points))
+    pairs = list(combinations(centred, 2))
+    for (a, one), (b, other) in pairs:
+        yield _Column(f"distance:{one.name}:{other.name}", kernels.distance, (a, b))
+    for (a, one), (b, other) in pairs:
+        yield _Column(f"approach:{one.name}:{other.name}", kernels.approach, (a, b))
+    if axis is None:
+        return
+    for (_, one), (_, other) in pairs:
+        o, h, p, q = (who.place(part) for who in (one, other) for part in axis)
+        yield from _turn(f"heading:{one.name}:{other.name}", h, o, q, p)
+    for (_, one), (b, other) in permutations(centred, 2):
+        o, h = (one.place(part) for part in axis)
+        yield from _turn(f"bearing:{one.name}:{other.name}", h, o, b, o)
+
+
+def _points(
+    markers: Markers, animals: Sequence[Animal], source: str | os.PathLike[str]
+) -> np.ndarray:
+    """Return (T, K + A, 2) float64: the keypoints without gaps, then each animal's centre."""
+    flat = np.concatenate([markers.xs, markers.ys], axis=1)
+    names = [f"{name}_{axis}" for axis in "xy" for name in markers.names]
+    filled = fill_gaps(flat, names, source)
+    n_keypoints = len(markers.names)
+    points = np.empty((len(flat), n_keypoints + len(animals), 2))
+    for axis, values in enumerate((filled[:, :n_keypoints], filled[:, n_keypoints:])):
+        points[:, :n_keypoints, axis] = values
+        for i, animal in enumerate(animals):
+            points[:, n_keypoints + i, axis] = values[:, list(animal.parts.values())].mean(1)
+    return points
+
+
+def _in_threads(n_frames: int, fill: Callable[[int, int], None]) -> None:
+    """Call ``fill(first, last)`` for one chunk of frames after the other, in torch's threads."""
+    import torch
+
+    chunks = [(a, min(a + CHUNK, n_frames)) for a in range(0, n_frames, CHUNK)]
+    n_threads = min(torch.get_num_threads(), len(chunks))
+    if n_threads < 2:
+        for first, last in chunks:
+            fill(first, last)
+        return
+    with ThreadPoolExecutor(n_threads) as pool:
+        for _ in pool.map(lambda chunk: fill(*chunk), chunks):
+            pass
+
+
+def _words(value: Any) -> list[str]:
+    """Split ``a;b`` as the config files have it."""
+    return [word.strip() for word in str(value or "").split(";") if word.strip()]
+
+
+def _windows(value: Any) -> tuple[float, ...]:
+    words = _words(value)
+    try:
+        windows = tuple(float(word) for word in words)
+    except ValueError:
+        windows = (0.0,)
+    if not all(0 < seconds < float("inf") for seconds in windows):
+        raise ConfigError(
+            f"'kinematic_windows': expected seconds above 0, as '0.5;2', got {value!r}"
+        )
+    return windows
+
+
+def reader_of(hparams: Mapping[str, Any]) -> Callable[[str | Path, float], Inputs]:
+    """Return what reads a session's inputs: files as they are, or features built from markers."""
+    kinematics = Kinematics.from_hparams(hparams)
+    return read_inputs if kinematics is None else kinematics.read
