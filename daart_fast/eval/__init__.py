@@ -3,22 +3,44 @@
 from daart_fast.eval.curves import load_metrics_csv_as_df, plot_training_curves
 from daart_fast.eval.ethogram import plot_ethogram
 from daart_fast.eval.metrics import (
+    accuracy,
+    average_precision,
+    balanced_accuracy,
     confusion_matrix,
     get_precision_recall,
     int_over_union,
     macro_f1,
+    mean_iou,
     run_lengths,
+    weighted_f1,
+)
+from daart_fast.eval.segments import (
+    bout_statistics,
+    bouts,
+    edit_score,
+    segment_counts,
+    segment_f1,
 )
 from daart_fast.eval.sessions import score_sessions
 
 __all__ = [
+    "accuracy",
+    "average_precision",
+    "balanced_accuracy",
+    "bout_statistics",
+    "bouts",
     "confusion_matrix",
+    "edit_score",
     "get_precision_recall",
     "int_over_union",
     "load_metrics_csv_as_df",
     "macro_f1",
+    "mean_iou",
     "plot_ethogram",
     "plot_training_curves",
     "run_lengths",
     "score_sessions",
+    "segment_counts",
+    "segment_f1",
+    "weighted_f1",
 ]

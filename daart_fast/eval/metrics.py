@@ -14,11 +14,16 @@ from numpy.typing import ArrayLike
 from daart_fast.errors import DataError
 
 __all__ = [
+    "accuracy",
+    "average_precision",
+    "balanced_accuracy",
     "confusion_matrix",
     "get_precision_recall",
     "int_over_union",
     "macro_f1",
+    "mean_iou",
     "run_lengths",
+    "weighted_f1",
 ]
 
 
@@ -48,14 +53,7 @@ def confusion_matrix(
     DataError
         The lengths differ, or a class is no integer or out of range.
     """
-    true, pred = _classes(true_classes, "true_classes"), _classes(pred_classes, "pred_classes")
-    if true.shape != pred.shape:
-        raise DataError(
-            f"expected as many predictions as labels, got {len(pred)} for {len(true)} labels"
-        )
-    counts = true >= 0
-    if ignore_class is not None:
-        counts &= true != ignore_class
+    true, pred, counts = counted(true_classes, pred_classes, ignore_class)
     true, pred = true[counts], pred[counts]
     highest = max(true.max(initial=-1), pred.max(initial=-1))
     if n_classes is None:
@@ -98,7 +96,7 @@ def get_precision_recall(
     """
     ignores = background is not None and background >= 0
     if n_classes is None:
-        true = _classes(true_classes, "true_classes")
+        true = as_classes(true_classes, "true_classes")
         scored = true[(true >= 0) & (true != background)] if ignores else true[true >= 0]
         n_all = int(scored.max(initial=-1)) + 1
     else:
@@ -135,6 +133,96 @@ def macro_f1(
     return float(scores["f1"][kept].mean()) if kept and matrix.any() else float("nan")
 
 
+def weighted_f1(
+    true_classes: ArrayLike, pred_classes: ArrayLike, background: int | None = 0
+) -> float:
+    """Average the F1 of each scored class, weighed by how many frames it truly has.
+
+    NaN where no frame counts.
+    """
+    matrix = confusion_matrix(true_classes, pred_classes, background)
+    actual = matrix.sum(1)
+    f1 = 2.0 * matrix.diagonal() / np.maximum(matrix.sum(0) + actual, 1)
+    return float(np.average(f1, weights=actual)) if matrix.any() else float("nan")
+
+
+def accuracy(true_classes: ArrayLike, pred_classes: ArrayLike, background: int | None = 0) -> float:
+    """Return the fraction of the counted frames that are predicted right; NaN where none counts."""
+    matrix = confusion_matrix(true_classes, pred_classes, background)
+    return float(matrix.trace() / matrix.sum()) if matrix.any() else float("nan")
+
+
+def balanced_accuracy(
+    true_classes: ArrayLike, pred_classes: ArrayLike, background: int | None = 0
+) -> float:
+    """Average the recall of the scored classes that occur in truth; NaN where no frame counts."""
+    matrix = confusion_matrix(true_classes, pred_classes, background)
+    actual = matrix.sum(1)
+    if not matrix.any():
+        return float("nan")
+    return float((matrix.diagonal()[actual > 0] / actual[actual > 0]).mean())
+
+
+def mean_iou(true_classes: ArrayLike, pred_classes: ArrayLike, background: int | None = 0) -> float:
+    """Average intersection over union of the scored classes that occur, in frames.
+
+    NaN where no frame counts.
+    """
+    matrix = confusion_matrix(true_classes, pred_classes, background)
+    hits = matrix.diagonal()
+    either = matrix.sum(0) + matrix.sum(1) - hits
+    scored = either > 0
+    if background is not None and 0 <= background < len(scored):
+        scored[background] = False
+    return float((hits[scored] / either[scored]).mean()) if scored.any() else float("nan")
+
+
+def average_precision(
+    true_classes: ArrayLike, probabilities: ArrayLike, background: int | None = 0
+) -> np.ndarray:
+    """Compute the area under each class's precision-recall curve, as a sum of steps.
+
+    With the frames in falling order of a class's probability, P_n and R_n the precision and recall
+    of the first n frames (frames of equal probability come together), it is the sum of
+    (R_n - R_n-1) P_n, as scikit-learn's.
+
+    Parameters
+    ----------
+    true_classes
+        (T,) integers.
+    probabilities
+        (T, C), as in ``<sess_id>_states.npy``.
+    background
+        The ignored class; None scores every labelled frame.
+
+    Returns
+    -------
+    (C,) float64, NaN for the background and for classes without a counted frame.
+
+    Raises
+    ------
+    DataError
+        There are not as many rows of probabilities as labels.
+    """
+    states = np.asarray(probabilities)
+    if states.ndim != 2:
+        raise DataError(f"expected probabilities of shape (frames, classes), got {states.shape}")
+    true, _, counts = counted(true_classes, states.argmax(1), background)
+    true, states = true[counts], states[counts]
+    scores = [_average_precision_of(true == c, states[:, c]) for c in range(states.shape[1])]
+    return np.array(scores, dtype=np.float64)
+
+
+def _average_precision_of(true: np.ndarray, score: np.ndarray) -> float:
+    if not true.any():
+        return float("nan")
+    order = np.argsort(-score, kind="stable")
+    hits = np.cumsum(true[order])
+    last_of_equals = np.append(np.flatnonzero(np.diff(score[order])), len(order) - 1)
+    hits = hits[last_of_equals]
+    return float(np.sum(np.diff(hits, prepend=0) * hits / (last_of_equals + 1)) / hits[-1])
+
+
 def int_over_union(array1: ArrayLike, array2: ArrayLike) -> dict[int, float]:
     """Compute, for each value, the frames where both arrays have it over those where either has.
 
@@ -153,7 +241,7 @@ def int_over_union(array1: ArrayLike, array2: ArrayLike) -> dict[int, float]:
     DataError
         The lengths differ.
     """
-    first, second = _classes(array1, "array1"), _classes(array2, "array2")
+    first, second = as_classes(array1, "array1"), as_classes(array2, "array2")
     if first.shape != second.shape:
         raise DataError(f"expected arrays of one length, got {len(first)} and {len(second)}")
     counts = (first >= 0) & (second >= 0)
@@ -185,7 +273,7 @@ def run_lengths(array: ArrayLike) -> dict[int, list[int]]:
     >>> run_lengths([1, 1, 1, 0, 0, 4, 4, 4, 0, 1])
     {0: [2, 1], 1: [3, 1], 2: [], 3: [], 4: [3]}
     """
-    values = _classes(array, "array")
+    values = as_classes(array, "array")
     lengths: dict[int, list[int]] = {value: [] for value in range(int(values.max(initial=-1)) + 1)}
     if len(values) == 0:
         return lengths
@@ -196,7 +284,34 @@ def run_lengths(array: ArrayLike) -> dict[int, list[int]]:
     return lengths
 
 
-def _classes(array: ArrayLike, name: str) -> np.ndarray:
+def counted(
+    true_classes: ArrayLike, pred_classes: ArrayLike, background: int | None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Check labels and predictions; tell which frames count.
+
+    Returns
+    -------
+    true, pred : (T,) int64
+    counts : (T,) bool
+        labelled, and not as `background`
+
+    Raises
+    ------
+    DataError
+        The lengths differ, or a class is no integer.
+    """
+    true, pred = as_classes(true_classes, "true_classes"), as_classes(pred_classes, "pred_classes")
+    if true.shape != pred.shape:
+        raise DataError(
+            f"expected as many predictions as labels, got {len(pred)} for {len(true)} labels"
+        )
+    counts = true >= 0
+    if background is not None:
+        counts &= true != background
+    return true, pred, counts
+
+
+def as_classes(array: ArrayLike, name: str) -> np.ndarray:
     """Return (T,) int64."""
     values = np.asarray(array)
     if values.ndim != 1:

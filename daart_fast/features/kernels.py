@@ -17,6 +17,8 @@ from functools import cache
 from math import hypot
 from typing import Any
 
+from daart_fast.compiled import jit
+
 __all__ = ["compiled", "windowed"]
 
 
@@ -149,7 +151,7 @@ def compiled(kernel: Callable[..., None]) -> Callable[..., None]:
         types.float64[:, :, ::1], types.int64[:, ::1], types.float64, types.int64, types.int64,
         types.int64, types.int64, types.Array(types.float32, 2, "A"),
     )  # fmt: skip
-    return _jit(kernel, signature)
+    return jit(kernel, signature)
 
 
 @cache
@@ -159,16 +161,7 @@ def windowed() -> Callable[..., None]:
 
     rows = types.Array(types.float32, 2, "A")
     number = types.int64
-    return _jit(
+    return jit(
         _windowed,
         types.void(rows, number, number, number, number, rows, rows, types.float64[:, ::1]),
     )
-
-
-def _jit(function: Callable[..., None], signature: Any) -> Callable[..., None]:
-    import numba
-
-    try:
-        return numba.njit(signature, nogil=True, cache=True)(function)
-    except (RuntimeError, OSError):  # no folder to keep it in
-        return numba.njit(signature, nogil=True)(function)

@@ -2,15 +2,28 @@
 
 import numpy as np
 import pytest
-from sklearn.metrics import f1_score, precision_score, recall_score
+from sklearn.metrics import (
+    accuracy_score,
+    average_precision_score,
+    balanced_accuracy_score,
+    f1_score,
+    jaccard_score,
+    precision_score,
+    recall_score,
+)
 
 from daart_fast.errors import DataError
 from daart_fast.eval import (
+    accuracy,
+    average_precision,
+    balanced_accuracy,
     confusion_matrix,
     get_precision_recall,
     int_over_union,
     macro_f1,
+    mean_iou,
     run_lengths,
+    weighted_f1,
 )
 
 
@@ -54,6 +67,40 @@ def test_macro_f1_is_the_mean_over_the_scored_classes(labelled):
     assert macro_f1(true, pred) == pytest.approx(
         f1_score(true[scored], pred[scored], labels=[1, 2, 3], average="macro")
     )
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [
+        (weighted_f1, lambda t, p: f1_score(t, p, labels=[1, 2, 3], average="weighted")),
+        (accuracy, accuracy_score),
+        (mean_iou, lambda t, p: jaccard_score(t, p, labels=[1, 2, 3], average="macro")),
+    ],
+)
+def test_other_means_are_those_of_scikit_learn(labelled, ours, theirs):
+    true, pred = labelled
+    scored = true > 0
+    assert ours(true, pred) == pytest.approx(theirs(true[scored], pred[scored]))
+    assert np.isnan(ours([0, -100], [1, 1]))
+
+
+@pytest.mark.filterwarnings("ignore:y_pred contains classes")
+def test_balanced_accuracy_is_that_of_scikit_learn(labelled):
+    true, pred = labelled
+    expected = balanced_accuracy_score(true[true > 0], pred[true > 0])
+    assert balanced_accuracy(true, pred) == pytest.approx(expected)
+    assert np.isnan(balanced_accuracy([0], [1]))
+
+
+@pytest.mark.parametrize("digits", [8, 1])  # one digit: many frames of equal probability
+def test_average_precision_is_that_of_scikit_learn(labelled, digits):
+    true, _ = labelled
+    states = np.random.default_rng(0).dirichlet(np.ones(4), len(true)).round(digits)
+    found = average_precision(true, states)
+    kept = true > 0
+    expected = [average_precision_score(true[kept] == c, states[kept, c]) for c in (1, 2, 3)]
+    np.testing.assert_allclose(found[1:], expected)
+    assert np.isnan(found[0])
 
 
 def test_unlabelled_and_ignored_frames_never_count(labelled):
