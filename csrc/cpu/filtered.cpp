@@ -602,6 +602,7 @@ const Plan& choose_plan(const ConvShape& shape, Pass pass) {
     for (int i = 0; i < kPlans; i++) {
         const Plan& plan = all_plans()[i];
         if (plan.taps < shape.width) continue;
+        if (pass == Pass::weight_grad && !plan.weight_grad) continue;
         const double cost = filtered_cost(plan, shape, pass);
         if (best && cost >= least) continue;
         best = &plan;
