@@ -315,6 +315,15 @@ KEYS: dict[str, Key] = _table(
         choices=("session", "train")),
     Key("fps", "data", FLOAT, None, "frames a second, where a time is asked for in seconds",
         low=0, above=True, null=True),
+    Key("smoothing", "data", TEXT, None,
+        "how predicted classes are smoothed (probabilities stay as they are): bouts shorter than "
+        "smoothing_seconds go to a neighbour, the median over as long, Viterbi with transitions "
+        "(hmm) and durations (semi-markov) of the training labels, or whichever validates best",
+        choices=("bouts", "median", "hmm", "semi-markov", "auto"), null=True),
+    Key("smoothing_seconds", "data", FLOAT, None,
+        "bouts, median: how long (needs fps); null: whichever validates best", low=0, above=True,
+        null=True),
+    Key("smoothing_frames", "data", INT, None, "the same in frames", low=1, null=True),
     Key("data_dir", "data", PATH, None, "the folder that holds the inputs and labels",
         required=True, neutral=True),
     Key("results_dir", "data", PATH, None, "the folder that models are written to",
@@ -623,6 +632,10 @@ def check_together(hparams: Mapping[str, Any]) -> None:
             Kinematics.from_hparams(get)
         except ConfigError as error:
             fail("input_type", str(error))
+    if get["smoothing_seconds"] and not (get["fps"] or get["smoothing_frames"]):
+        fail("fps", "'fps' is missing: 'smoothing_seconds' is in seconds")
+    if get["classifier_type"] == "multibinary" and get["smoothing"] in ("hmm", "semi-markov"):
+        fail("smoothing", f"'smoothing' is {get['smoothing']!r}: multibinary has bouts and median")
     _check_ids(get, fail)
 
 

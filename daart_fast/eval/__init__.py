@@ -21,14 +21,18 @@ from daart_fast.eval.segments import (
     segment_counts,
     segment_f1,
 )
+from daart_fast.eval.selection import choose_smoother, smoother_of
 from daart_fast.eval.sessions import score_sessions
+from daart_fast.eval.smoothing import Smoother
 
 __all__ = [
+    "Smoother",
     "accuracy",
     "average_precision",
     "balanced_accuracy",
     "bout_statistics",
     "bouts",
+    "choose_smoother",
     "confusion_matrix",
     "edit_score",
     "get_precision_recall",
@@ -42,5 +46,6 @@ __all__ = [
     "score_sessions",
     "segment_counts",
     "segment_f1",
+    "smoother_of",
     "weighted_f1",
 ]

@@ -1,0 +1,165 @@
+"""Which smoothing suits a model: learned from its training labels, chosen on validation frames."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from daart_fast.config import with_defaults
+from daart_fast.errors import ConfigError
+from daart_fast.eval.metrics import macro_f1
+from daart_fast.eval.segments import f1_of, segment_counts
+from daart_fast.eval.smoothing import METHODS, Smoother, learn_durations, learn_transitions
+
+if TYPE_CHECKING:
+    from daart_fast.data import DataGenerator
+
+__all__ = ["SMOOTHER_FILE", "background_of", "choose_smoother", "smoother_of"]
+
+#: Where a model's directory keeps how its predictions are smoothed.
+SMOOTHER_FILE = "smoothing.json"
+
+#: What is tried where the config leaves it open: lengths in seconds, or in frames without fps.
+SECONDS = (0.1, 0.2, 0.4, 0.8, 1.6)
+FRAMES = (3, 7, 15, 31, 61)
+STRENGTHS = (1.0, 0.3, 0.1, 0.03)
+
+
+def background_of(hparams: Mapping[str, Any]) -> int | None:
+    """Return the class that is not scored; None where every labelled frame is."""
+    ignored = hparams.get("ignore_class", 0)
+    several = hparams.get("classifier_type", "multiclass") != "multiclass"
+    return None if several or ignored is None or ignored < 0 else int(ignored)
+
+
+def smoother_of(model_dir: str | os.PathLike[str] | None) -> Smoother:
+    """Return how a model directory's predictions are smoothed; not at all where it doesn't say."""
+    path = None if model_dir is None else Path(model_dir) / SMOOTHER_FILE
+    return Smoother.load(path) if path is not None and path.is_file() else Smoother()
+
+
+def choose_smoother(
+    hparams: Mapping[str, Any],
+    data_generator: DataGenerator,
+    states: Mapping[str, np.ndarray],
+) -> Smoother:
+    """Make the smoother that hparams ask for.
+
+    Transitions and durations are learned from the hand labels of training frames. Where the
+    method (``smoothing: auto``), a length or a strength is left open, that with the best score on
+    the validation frames is taken: the mean of macro-F1 and of F1 over bouts at an intersection
+    over union of 0.25. No smoothing is among what ``auto`` tries; of equals the first is taken.
+
+    Parameters
+    ----------
+    hparams
+        ``smoothing``, ``smoothing_seconds``, ``smoothing_frames``, ``fps``, ``ignore_class``,
+        ``weight_classes``, ``classifier_type``.
+    data_generator
+        What the model was trained with.
+    states
+        (T, C) probabilities by session.
+    """
+    get = with_defaults(hparams)
+    candidates = list(_candidates(get, data_generator))
+    if len(candidates) == 1:
+        return candidates[0]
+    scores = [_score(one, data_generator, states, background_of(get)) for one in candidates]
+    return candidates[int(np.argmax(np.nan_to_num(scores, nan=-1.0)))]
+
+
+def _candidates(get: Mapping[str, Any], generator: DataGenerator) -> Iterator[Smoother]:
+    several = get["classifier_type"] == "multibinary"
+    wanted = get["smoothing"]
+    methods: tuple[str, ...] = () if wanted is None else (wanted,)
+    if wanted == "auto":
+        methods = METHODS[:2] if several else METHODS
+    if wanted in (None, "auto"):
+        yield Smoother(multibinary=several)
+    for method in methods:
+        if method in ("bouts", "median"):
+            for n_frames in _lengths(get):
+                yield Smoother(method, n_frames, multibinary=several)
+        else:
+            learned = _learned(get, generator)
+            for strength in STRENGTHS:
+                yield Smoother(method, strength=strength, **learned)
+
+
+def _lengths(get: Mapping[str, Any]) -> list[int]:
+    """Return what lengths to try, in frames."""
+    if get["smoothing_frames"]:
+        return [int(get["smoothing_frames"])]
+    if get["smoothing_seconds"]:
+        if not get["fps"]:
+            raise ConfigError("'fps' is missing: 'smoothing_seconds' is in seconds")
+        return [max(1, round(get["smoothing_seconds"] * get["fps"]))]
+    if get["fps"]:
+        return sorted({max(1, round(seconds * get["fps"])) for seconds in SECONDS})
+    return list(FRAMES)
+
+
+def _learned(get: Mapping[str, Any], generator: DataGenerator) -> dict[str, Any]:
+    """Return transitions, durations and class shares of the training labels."""
+    n_classes = len(generator.label_names)
+    found = (_labels_on(dataset, "train") for dataset in generator.datasets)
+    tracks = [track for track in found if track is not None]
+    counts = np.zeros(n_classes)
+    for track in tracks:
+        counts += np.bincount(track[track >= 0], minlength=n_classes)
+    if (background := background_of(get)) is not None:
+        counts[background] = 0
+    if get["weight_classes"]:  # training saw each class as often as the others
+        counts = (counts > 0).astype(float)
+    return {
+        "prior": (counts / max(counts.sum(), 1.0)).tolist(),
+        "transitions": learn_transitions(tracks, n_classes).tolist(),
+        "durations": learn_durations(tracks, n_classes).tolist(),
+    }
+
+
+def _labels_on(dataset: Any, split: str) -> np.ndarray | None:
+    """Return hand labels (T,), -100 outside of a split; multibinary (T, C), NaN outside."""
+    labels, frames = dataset.session.labels_strong, dataset.frames_of(split)
+    if labels is None or not frames.any():
+        return None
+    if labels.ndim == 2:
+        return np.where(frames[:, None], labels, np.nan)
+    return np.where(frames, labels, -100)
+
+
+def _score(
+    smoother: Smoother,
+    generator: DataGenerator,
+    states: Mapping[str, np.ndarray],
+    background: int | None,
+) -> float:
+    """Mean of macro-F1 and of bouts' F1 on the validation frames; of behaviours its mean."""
+    true, pred = [], []
+    for dataset in generator.datasets:
+        labels = _labels_on(dataset, "val")
+        if labels is not None:
+            true.append(labels)
+            pred.append(smoother(states[dataset.id]))
+    if not true:
+        return float("nan")
+    if true[0].ndim == 2:
+        columns = range(true[0].shape[1])
+        pairs = [([_whole(t[:, c]) for t in true], [p[:, c] for p in pred]) for c in columns]
+        return float(np.mean([_score_of(t, p, 0) for t, p in pairs]))
+    return _score_of(true, pred, background)
+
+
+def _whole(column: np.ndarray) -> np.ndarray:
+    return np.where(np.isnan(column), -100, np.nan_to_num(column)).astype(np.int64)
+
+
+def _score_of(true: list, pred: list, background: int | None) -> float:
+    n = 1 + max(int(values.max(initial=0)) for values in (*true, *pred))
+    counts = sum(segment_counts(t, p, 0.25, background, n) for t, p in zip(true, pred, strict=True))
+    frames = macro_f1(np.concatenate(true), np.concatenate(pred), background)
+    return 0.5 * (frames + f1_of(np.asarray(counts).sum(0)))
