@@ -110,7 +110,9 @@ def test_outputs_that_are_not_configured_are_none(make_hparams: Make) -> None:
     assert {name for name, value in out.items() if value is None} == absent
 
 
-def test_latents_are_sampled_in_training_and_are_the_mean_otherwise(make_hparams: Make) -> None:
+def test_failure_09_latents_are_sampled_in_training_and_are_the_mean_otherwise(
+    make_hparams: Make,
+) -> None:
     model = Segmenter(make_hparams(variational=True))
     x = torch.randn(2, 40, 3)
     out = model(x)
@@ -120,7 +122,7 @@ def test_latents_are_sampled_in_training_and_are_the_mean_otherwise(make_hparams
     assert torch.equal(out["labels"], again["labels"])
 
 
-def test_a_sample_spreads_by_half_the_log_variance(make_hparams: Make) -> None:
+def test_failure_09_a_sample_spreads_by_half_the_log_variance(make_hparams: Make) -> None:
     model = Segmenter(make_hparams(variational=True))
     x = torch.randn(1, 40, 3).expand(4000, -1, -1)
     with torch.no_grad():
@@ -280,7 +282,7 @@ def test_weak_labels_teach_only_where_no_hand_label_is_scored(
     assert torch.allclose(model.losses(batch)["loss_weak"], expected)
 
 
-def test_weak_labels_alone_are_enough(make_hparams: Make, make_batch: MakeBatch) -> None:
+def test_failure_09_weak_labels_alone_are_enough(make_hparams: Make, make_batch: MakeBatch) -> None:
     hparams = make_hparams(lambda_strong=0, lambda_weak=1)
     batch = make_batch(hparams)
     del batch["labels_strong"]
@@ -368,7 +370,7 @@ def test_missing_tasks_are_not_scored(make_hparams: Make, make_batch: MakeBatch)
     assert model.training_step(batch)["loss_task"] == 0.0
 
 
-def test_multibinary_scores_each_behaviour_by_its_own_sigmoid(
+def test_failure_09_multibinary_scores_each_behaviour_by_its_own_sigmoid(
     make_hparams: Make, make_batch: MakeBatch
 ) -> None:
     hparams = make_hparams(classifier_type="multibinary", ignore_class=IGNORED)
