@@ -7,15 +7,20 @@ called with keyword arguments, ``trainer``, ``model`` and ``data_generator`` amo
 
 from __future__ import annotations
 
+import csv
 import logging
 import math
+import os
+import statistics
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
 from daart_fast.errors import ConfigError, did_you_mean
+from daart_fast.files import replacing
 from daart_fast.losses import IGNORED
 
 __all__ = [
@@ -23,6 +28,7 @@ __all__ = [
     "AnnealHparam",
     "BaseCallback",
     "EarlyStopping",
+    "MedianPruning",
     "PseudoLabels",
     "collect_callbacks",
 ]
@@ -108,6 +114,92 @@ class EarlyStopping(BaseCallback):
         self.counter = state["counter"]
         self.best_epoch = state["best_epoch"]
         self.best_loss = state["best_loss"]
+
+
+class MedianPruning(BaseCallback):
+    """Ends the training of a search's trial that does worse than most of the others.
+
+    From `epochs` on, the trial's best validation loss so far is compared with what the other
+    trials had reached in the same epoch: above their median, it stops. Trials read each other's
+    ``metrics.csv``, so it does not matter on which machine they run.
+
+    Parameters
+    ----------
+    notes
+        The folder in which each trial leaves a note of where its own folder is.
+    trial
+        The trial's number.
+    epochs
+        The first epoch in which to stop.
+    at_least
+        How many others must have come so far.
+    """
+
+    def __init__(
+        self, notes: str | os.PathLike[str], trial: int, epochs: int, at_least: int = 2
+    ) -> None:
+        self.notes, self.trial = Path(notes), trial
+        self.epochs, self.at_least = epochs, at_least
+        self.best_loss = math.inf
+
+    def on_fit_start(self, *, trainer: Any, model: Any, data_generator: Any, **kwargs: Any) -> None:
+        """Tell the other trials where to look."""
+        if trainer.folder is not None:
+            leave_note(self.notes, self.trial, trainer.folder)
+
+    def on_val_check(
+        self, *, trainer: Any, model: Any, data_generator: Any, loss: float, **kwargs: Any
+    ) -> None:
+        """Compare with the others."""
+        self.best_loss = min(self.best_loss, loss)  # a NaN is never the smaller one
+        if trainer.curr_epoch < self.epochs:
+            return
+        others = self._others(trainer.curr_epoch)
+        if len(others) >= self.at_least and self.best_loss > statistics.median(others):
+            trainer.should_halt = True
+            model.hparams["pruned_epoch"] = trainer.curr_epoch
+            logging.info(
+                f"pruned in epoch {trainer.curr_epoch}: its validation loss {self.best_loss:.6g} "
+                f"is above {statistics.median(others):.6g}, the median of {len(others)} others"
+            )
+
+    def _others(self, epoch: int) -> list[float]:
+        """Return the best loss up to an epoch of each other trial that has validated in it."""
+        losses = []
+        for note in self.notes.glob("*"):
+            if note.name.isdigit() and note.name != str(self.trial):
+                seen = validation_losses(note.read_text(encoding="utf-8"))
+                if seen and max(seen) >= epoch:
+                    losses.append(min(loss for at, loss in seen.items() if at <= epoch))
+        return losses
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the best loss."""
+        return {"best_loss": self.best_loss}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take it back."""
+        self.best_loss = state["best_loss"]
+
+
+def leave_note(notes: str | os.PathLike[str], trial: int, folder: str | os.PathLike[str]) -> None:
+    """Note a trial's folder, under its number, for the other trials of its search."""
+    with replacing(Path(notes) / str(trial)) as temporary:
+        temporary.write_text(os.fspath(folder), encoding="utf-8")
+
+
+def validation_losses(folder: str | os.PathLike[str]) -> dict[int, float]:
+    """Read from a ``metrics.csv`` the lowest validation loss of each epoch, over all sessions."""
+    losses: dict[int, float] = {}
+    try:
+        with open(Path(folder) / "metrics.csv", newline="", encoding="utf-8") as file:
+            for row in csv.DictReader(file):
+                if row["dataset"] == "-1" and row.get("val_loss"):
+                    epoch, loss = int(row["epoch"]), float(row["val_loss"])
+                    losses[epoch] = min(loss, losses.get(epoch, math.inf))
+    except OSError:
+        pass  # it hasn't started
+    return losses
 
 
 class AnnealHparam(BaseCallback):
@@ -331,8 +423,10 @@ def collect_callbacks(hparams: Mapping[str, Any]) -> list[BaseCallback]:
     Parameters
     ----------
     hparams
-        Read: enable_early_stop, early_stop_history, min_epochs; semi_supervised_algo, lambda_weak,
-        prob_threshold, variance_threshold, anneal_start, anneal_end.
+        Read: enable_early_stop, early_stop_history, min_epochs; search_pruning,
+        search_pruning_epochs (within a search, which sets search_notes and search_trial);
+        semi_supervised_algo, lambda_weak, prob_threshold, variance_threshold, anneal_start,
+        anneal_end.
 
     Returns
     -------
@@ -348,6 +442,9 @@ def collect_callbacks(hparams: Mapping[str, Any]) -> list[BaseCallback]:
     callbacks: list[BaseCallback] = []
     if hparams.get("enable_early_stop", False):
         callbacks.append(EarlyStopping(patience=hparams.get("early_stop_history", 10)))
+    if hparams.get("search_pruning") and hparams.get("search_notes"):
+        epochs = hparams.get("search_pruning_epochs", 5)
+        callbacks.append(MedianPruning(hparams["search_notes"], hparams["search_trial"], epochs))
     algorithm = hparams.get("semi_supervised_algo")
     if algorithm in (None, "none"):
         return callbacks

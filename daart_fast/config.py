@@ -100,6 +100,73 @@ def _gpus(value: Any) -> int | str:
     return value if isinstance(value, int) else str(value)
 
 
+def _minutes(text: str) -> int:
+    """Read a time as Slurm does: minutes, M:S, H:M:S, D-H, D-H:M, D-H:M:S; rounded up."""
+    days, dash, rest = str(text).rpartition("-")
+    parts = [int(part) for part in rest.split(":")]
+    if len(parts) > 3 or min(parts) < 0:
+        raise ValueError
+    if dash:
+        hours, minutes, seconds = (parts + [0, 0])[:3]
+    else:
+        hours, minutes, seconds = {1: [0, *parts, 0], 2: [0, *parts], 3: parts}[len(parts)]
+    return _one_or_more(math.ceil(int(days or 0) * 1440 + hours * 60 + minutes + seconds / 60))
+
+
+def _gigabytes(text: str) -> float:
+    match = re.fullmatch(r"([\d.]+)\s*(MB?|GB?|)", str(text).strip(), re.IGNORECASE)
+    if match is None or float(match[1]) <= 0:
+        raise ValueError
+    return float(match[1]) / (1024 if match[2].upper().startswith("M") else 1)
+
+
+def _none_or_more(value: Any) -> int:
+    if (number := _integer(value)) < 0:
+        raise ValueError
+    return number
+
+
+def _one_or_more(value: Any) -> int:
+    if (number := _integer(value)) < 1:
+        raise ValueError
+    return number
+
+
+def _lines(value: Any) -> list[str]:
+    return [str(line) for line in value] if isinstance(value, list) else str(value).splitlines()
+
+
+#: What the ``slurm:`` part may hold: how it is read, and what to ask for where it cannot be.
+SLURM: dict[str, tuple[Callable[[Any], Any], str]] = {
+    "partition": (_text, "a partition's name"),
+    "time": (_minutes, "minutes, or a time as 2:30:00 or 1-12:00:00"),
+    "memory": (_gigabytes, "GB, or a size as 500MB"),
+    "gpus": (_none_or_more, "a whole number, GPUs of each trial"),
+    "cpus": (_one_or_more, "a whole number at least 1, cores of each trial"),
+    "constraint": (_text, "features that a node must have"),
+    "account": (_text, "an account's name"),
+    "qos": (_text, "the name of a quality of service"),
+    "at_once": (_one_or_more, "a whole number at least 1, how many trials to run at once"),
+    "setup": (_lines, "shell lines to run before each trial"),
+}
+
+
+def _slurm(value: Any) -> dict[str, Any]:
+    """Read the ``slurm:`` part, its values as they are spelled (YAML takes 1:30:00 for 5400)."""
+    if not isinstance(value, Mapping):
+        raise ValueError
+    settings = {}
+    for name, given in value.items():
+        if name not in SLURM:
+            raise ConfigError(f"there is no {name!r} in it{did_you_mean(name, SLURM)}")
+        read, wanted = SLURM[name]
+        try:
+            settings[name] = read(given)
+        except (ValueError, TypeError):
+            raise ConfigError(f"{name!r} is {given!r}: expected {wanted}") from None
+    return settings
+
+
 def _experiment_name(value: Any) -> str:
     return check_name(_text(value), "an experiment name", nested=True)
 
@@ -207,6 +274,7 @@ SPLITS = Kind(
 )
 DEVICE = Kind(_device, "cpu, cuda or cuda:N", spelled=True)
 GPUS = Kind(_gpus, "a GPU's number, or several as '0;1'")
+SLURM_PART = Kind(_slurm, f"a mapping with {', '.join(SLURM)}", spelled=True)
 
 
 @dataclass(frozen=True)
@@ -399,6 +467,22 @@ KEYS: dict[str, Key] = _table(
         "try at most so many combinations of a search; null: all", low=1, null=True, neutral=True),
     Key("tt_n_cpu_workers", "train", INT, 1, "how many trials to run at once", low=1,
         neutral=True),
+    Key("trials_per_gpu", "train", INT, 1, "cuda: how many trials to run at once on each GPU",
+        low=1, neutral=True),
+    Key("executor", "train", TEXT, "local", "where to run a search's trials: here, or as jobs",
+        choices=("local", "slurm"), neutral=True),
+    Key("slurm", "train", SLURM_PART, None, "what a trial's job asks Slurm for", null=True,
+        neutral=True),
+    Key("cv_folds", "train", INT, None,
+        "cross-validation: hold out so many groups of sessions in turn", low=2, null=True,
+        neutral=True),
+    Key("leave_one_session_out", "train", BOOL, False,
+        "cross-validation that holds out each session in turn", neutral=True),
+    Key("search_pruning", "train", TEXT, None,
+        "stop a search's trial whose validation loss is above the median of the others'",
+        choices=("median",), null=True),
+    Key("search_pruning_epochs", "train", INT, 5, "but not before it has trained so many epochs",
+        low=1),
 )
 # fmt: on
 
@@ -407,9 +491,10 @@ KEYS: dict[str, Key] = _table(
 # fmt: off
 DERIVED = frozenset({
     "best_val_epoch", "class_weights", "data_config", "expt_dir", "hpc_exp_number", "input_mean",
-    "input_names", "input_size", "input_std", "kl_weight", "label_names", "model_config",
-    "model_dir", "output_size", "sequence_pad", "task_names", "task_size", "train_config",
-    "training_completed", "tt_expt_dir", "tt_version_dir", "version",
+    "input_names", "input_size", "input_std", "kl_weight", "label_names", "macro_f1",
+    "model_config", "model_dir", "output_size", "pruned_epoch", "search_notes", "search_trial",
+    "sequence_pad", "task_names", "task_size", "train_config", "training_completed",
+    "tt_expt_dir", "tt_version_dir", "version",
 })
 # fmt: on
 
@@ -526,9 +611,11 @@ def _parse(text: str, source: str, folder: Path | None = None) -> dict[str, _Ent
 
 
 def _spelled(node: yaml.Node) -> Any:
-    """Return a scalar (or a list of them) as it is written, null as None."""
+    """Return a scalar (or a list or mapping of them) as it is written, null as None."""
     if isinstance(node, yaml.SequenceNode):
         return [_spelled(element) for element in node.value]
+    if isinstance(node, yaml.MappingNode):
+        return {str(name.value): _spelled(value) for name, value in node.value}
     if isinstance(node, yaml.ScalarNode):
         return None if node.tag == "tag:yaml.org,2002:null" else node.value
     return {}
@@ -544,7 +631,7 @@ def _check(name: str, entry: _Entry) -> Any:
         hint = hint or did_you_mean(name, KEYS)
         raise ConfigError(f"{entry.where}: there is no key {name!r}{hint}")
     value = entry.text if key.kind.spelled else entry.value
-    if key.kind is IDS or not isinstance(value, list):
+    if key.kind in (IDS, SLURM_PART) or not isinstance(value, list):
         return _check_one(key, value, entry.where)
     if not value:
         raise ConfigError(f"{entry.where}: {name!r} is an empty list: expected {key.wants}")

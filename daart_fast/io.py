@@ -8,6 +8,7 @@ inside that lists them.
 from __future__ import annotations
 
 import csv
+import functools
 import itertools
 import os
 import re
@@ -31,6 +32,7 @@ __all__ = [
     "get_model_dir",
     "get_model_params",
     "get_subdirs",
+    "get_tt_expt_dir",
     "load_config",
     "make_dir_if_not_exists",
     "matching_versions",
@@ -215,7 +217,7 @@ def find_experiment(hparams: dict[str, Any], verbose: bool = False) -> list[str]
     list of str
         the version folders, lowest number first; empty if there is none
     """
-    folder = _tt_expt_dir(hparams)
+    folder = get_tt_expt_dir(hparams)
     if folder is None:
         return []
     return [
@@ -225,8 +227,11 @@ def find_experiment(hparams: dict[str, Any], verbose: bool = False) -> list[str]
     ]
 
 
-def _tt_expt_dir(hparams: Mapping[str, Any]) -> Path | None:
-    """``.../<backbone>/<experiment name>``, from whatever part of it `hparams` has."""
+def get_tt_expt_dir(hparams: Mapping[str, Any]) -> Path | None:
+    """``.../<backbone>/<experiment name>``, from whatever part of it `hparams` has.
+
+    None where these sessions have no folder yet; none is made.
+    """
     if "tt_expt_dir" in hparams:
         return Path(hparams["tt_expt_dir"])
     hparams = with_defaults(hparams)
@@ -251,10 +256,10 @@ def matching_versions(
     """
     wanted = _identity(hparams)
     for version in _versions(Path(folder)):
-        stored = _read_hparams(version / "hparams.yaml")
-        if stored is None:
+        read = _read_hparams(version / "hparams.yaml")
+        if read is None:
             continue
-        found = _identity(stored)
+        stored, found = read
         differing = [name for name in wanted if not _equal(name, found[name], wanted[name])]
         if not differing:
             yield version, stored
@@ -272,13 +277,22 @@ def _versions(folder: Path) -> list[Path]:
     return [folder / name for name in sorted(names, key=lambda name: int(name[8:]))]
 
 
-def _read_hparams(path: Path) -> dict[str, Any] | None:
-    """Stored hparams; None where there are none that can be read (a crash, another program)."""
+def _read_hparams(path: Path) -> tuple[dict[str, Any], dict[str, Any]] | None:
+    """Stored hparams and their `_identity`; None where there are none that can be read.
+
+    (After a crash, or where another program wrote them.)
+    """
     try:
-        stored = load_plain_yaml(path.read_text(encoding="utf-8"))
+        return _parse_hparams(path.read_bytes())
     except (OSError, ValueError):
         return None
-    return stored if isinstance(stored, dict) else None
+
+
+@functools.lru_cache(maxsize=4096)
+def _parse_hparams(text: bytes) -> tuple[dict[str, Any], dict[str, Any]] | None:
+    """Parse each file once: for each of its trials, a search looks through all versions."""
+    stored = load_plain_yaml(text.decode("utf-8"))
+    return (stored, _identity(stored)) if isinstance(stored, dict) else None
 
 
 def _identity(hparams: Mapping[str, Any]) -> dict[str, Any]:

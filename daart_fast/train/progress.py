@@ -4,11 +4,27 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable
 from typing import TextIO
 
 from tqdm import tqdm
 
-__all__ = ["Progress"]
+__all__ = ["Progress", "hand_to"]
+
+#: Seconds from one report to a listener to the next, at least.
+PAUSE = 0.5
+
+_listener: Callable[[dict[str, float]], None] | None = None
+
+
+def hand_to(listener: Callable[[dict[str, float]], None] | None) -> None:
+    """Hand the progress of this process's trainings to a function, instead of showing it.
+
+    It is called with a dict: ``epoch``, ``n_epochs``, ``done`` (of the training, 0 to 1), and, once
+    known, ``loss``, ``val_loss`` and ``best``. None: show it again.
+    """
+    global _listener
+    _listener = listener
 
 
 class Progress:
@@ -48,7 +64,7 @@ class Progress:
         self._next = self._start  # the first report is shown at once
         self._shown = -1
         self._bar: tqdm | None = None
-        if self._stream.isatty():
+        if _listener is None and self._stream.isatty():
             self._bar = tqdm(
                 total=self.total,
                 initial=done,
@@ -84,13 +100,21 @@ class Progress:
             self._line()
 
     @property
-    def _epoch(self) -> str:
+    def _epoch_number(self) -> int:
         # the batch that was done last belongs to this epoch
-        epoch = max(self.done - 1, 0) // max(self.n_batches, 1)
-        return f"epoch {epoch}/{self.n_epochs}"
+        return max(self.done - 1, 0) // max(self.n_batches, 1)
+
+    @property
+    def _epoch(self) -> str:
+        return f"epoch {self._epoch_number}/{self.n_epochs}"
 
     def _line(self) -> None:
         now = time.monotonic()
+        if _listener is not None:
+            where = {"epoch": self._epoch_number, "n_epochs": self.n_epochs}
+            _listener({**where, "done": self.done / max(self.total, 1), **self._losses})
+            self._next = now + PAUSE
+            return
         left = (now - self._start) / max(self.done - self._first, 1) * (self.total - self.done)
         losses = "".join(f"  {name} {loss:.4g}" for name, loss in self._losses.items())
         print(

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from daart_fast.config import KEYS
+from daart_fast.train import interruption
 from daart_fast.train.checkpoint import (
     Checkpoint,
     get_rng_states,
@@ -205,8 +206,10 @@ class Trainer:
                 if self._validation_due():
                     self._validate()
             self._progress.step()
-            if self._checkpoint.due:
+            if self._checkpoint.due or interruption.asked():
                 self._write_checkpoint()
+            if interruption.asked():
+                raise interruption.Interrupted(f"stopped in epoch {self.curr_epoch}, as asked")
         self._log_training()
         self._call("on_epoch_end")
         self.curr_epoch += 1
