@@ -89,13 +89,16 @@ def get_expt_dir(base_dir: StrPath, expt_ids: str | Sequence[str]) -> str:
         if an id would lead out of `base_dir`
     """
     base, ids = Path(base_dir), _checked_ids(expt_ids)
-    found = _find_expt_dir(base, ids)
-    while found is None:
+    while True:
+        # The numbers come first: a folder that another process makes from here on takes the very
+        # number that this one would, so that two for the same sessions cannot come about.
         taken = [int(name[6:]) for name in _multi_dirs(base)]
+        found = _find_expt_dir(base, ids)
+        if found is not None:
+            return str(found)
         candidate = base / f"multi-{max(taken, default=-1) + 1}"
-        # another process may have made the very same folder, or taken the number, just now
-        found = candidate if _make_listed(candidate, ids) else _find_expt_dir(base, ids)
-    return str(found)
+        if _make_listed(candidate, ids):
+            return str(candidate)
 
 
 def _checked_ids(expt_ids: str | Sequence[str]) -> list[str]:
