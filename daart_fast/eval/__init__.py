@@ -14,6 +14,7 @@ from daart_fast.eval.metrics import (
     run_lengths,
     weighted_f1,
 )
+from daart_fast.eval.scores import score
 from daart_fast.eval.segments import (
     bout_statistics,
     bouts,
@@ -24,6 +25,7 @@ from daart_fast.eval.segments import (
 from daart_fast.eval.selection import choose_smoother, smoother_of
 from daart_fast.eval.sessions import score_sessions
 from daart_fast.eval.smoothing import Smoother
+from daart_fast.eval.summary import summarise, write_bouts, write_predictions
 
 __all__ = [
     "Smoother",
@@ -43,9 +45,13 @@ __all__ = [
     "plot_ethogram",
     "plot_training_curves",
     "run_lengths",
+    "score",
     "score_sessions",
     "segment_counts",
     "segment_f1",
     "smoother_of",
+    "summarise",
     "weighted_f1",
+    "write_bouts",
+    "write_predictions",
 ]

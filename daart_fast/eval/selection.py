@@ -18,7 +18,7 @@ from daart_fast.eval.smoothing import METHODS, Smoother, learn_durations, learn_
 if TYPE_CHECKING:
     from daart_fast.data import DataGenerator
 
-__all__ = ["SMOOTHER_FILE", "background_of", "choose_smoother", "smoother_of"]
+__all__ = ["SMOOTHER_FILE", "background_of", "choose_smoother", "labels_on", "smoother_of"]
 
 #: Where a model's directory keeps how its predictions are smoothed.
 SMOOTHER_FILE = "smoothing.json"
@@ -106,7 +106,7 @@ def _lengths(get: Mapping[str, Any]) -> list[int]:
 def _learned(get: Mapping[str, Any], generator: DataGenerator) -> dict[str, Any]:
     """Return transitions, durations and class shares of the training labels."""
     n_classes = len(generator.label_names)
-    found = (_labels_on(dataset, "train") for dataset in generator.datasets)
+    found = (labels_on(dataset, "train") for dataset in generator.datasets)
     tracks = [track for track in found if track is not None]
     counts = np.zeros(n_classes)
     for track in tracks:
@@ -122,7 +122,7 @@ def _learned(get: Mapping[str, Any], generator: DataGenerator) -> dict[str, Any]
     }
 
 
-def _labels_on(dataset: Any, split: str) -> np.ndarray | None:
+def labels_on(dataset: Any, split: str) -> np.ndarray | None:
     """Return hand labels (T,), -100 outside of a split; multibinary (T, C), NaN outside."""
     labels, frames = dataset.session.labels_strong, dataset.frames_of(split)
     if labels is None or not frames.any():
@@ -138,10 +138,13 @@ def _score(
     states: Mapping[str, np.ndarray],
     background: int | None,
 ) -> float:
-    """Mean of macro-F1 and of bouts' F1 on the validation frames; of behaviours its mean."""
+    """Mean of macro-F1 and of bouts' F1 on the validation frames.
+
+    Of several behaviours the mean over them; that one is absent then is a class as well.
+    """
     true, pred = [], []
     for dataset in generator.datasets:
-        labels = _labels_on(dataset, "val")
+        labels = labels_on(dataset, "val")
         if labels is not None:
             true.append(labels)
             pred.append(smoother(states[dataset.id]))
@@ -150,7 +153,7 @@ def _score(
     if true[0].ndim == 2:
         columns = range(true[0].shape[1])
         pairs = [([_whole(t[:, c]) for t in true], [p[:, c] for p in pred]) for c in columns]
-        return float(np.mean([_score_of(t, p, 0) for t, p in pairs]))
+        return float(np.nanmean([_score_of(t, p, None) for t, p in pairs]))
     return _score_of(true, pred, background)
 
 

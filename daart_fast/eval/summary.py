@@ -1,0 +1,235 @@
+"""What a model predicted, as files: a table of frames and one of bouts a session, and a summary.
+
+Beside ``<sess_id>_states.npy``, which stays the raw probabilities whatever is done here:
+
+- ``<sess_id>_predictions.csv``: frame, time (seconds; empty without fps), class, and the
+  probability of each class;
+- ``<sess_id>_bouts.csv``: class, start, stop, duration (seconds; frames without fps);
+- ``smoothing.json``: how classes were smoothed, for new sessions;
+- ``summary.json``: how much of each behaviour there is in each session, and every score.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from daart_fast.config import with_defaults
+from daart_fast.errors import DataError
+from daart_fast.eval.scores import score
+from daart_fast.eval.segments import bout_statistics, bouts
+from daart_fast.eval.selection import SMOOTHER_FILE, background_of, choose_smoother, labels_on
+from daart_fast.eval.smoothing import Smoother
+from daart_fast.files import replacing
+
+if TYPE_CHECKING:
+    from daart_fast.data import DataGenerator
+
+__all__ = ["describe_session", "summarise", "write_bouts", "write_predictions"]
+
+SPLITS = ("train", "val", "test")
+
+
+def write_predictions(
+    path: str | os.PathLike[str],
+    states: np.ndarray,
+    classes: np.ndarray,
+    label_names: Sequence[str],
+    fps: float | None = None,
+) -> None:
+    """Write frame, time in seconds, class, and each class's probability, a row a frame.
+
+    Parameters
+    ----------
+    path
+        the csv
+    states
+        (T, C) probabilities
+    classes
+        (T,) integers; multibinary (T, C) of 0 and 1, whose names are joined by ``+``
+    label_names
+        the C classes
+    fps
+        frames a second; without it ``time`` is empty
+    """
+    import pandas as pd
+
+    frames = np.arange(len(states))
+    names = np.array([*label_names, ""], dtype=object)
+    if classes.ndim == 2:
+        spelled = ["+".join(names[:-1][row.astype(bool)]) for row in classes]
+    else:
+        spelled = names[classes].tolist()
+    table = pd.DataFrame(states, columns=list(label_names))
+    head = {"frame": frames, "time": frames / fps if fps else "", "class": spelled}
+    with replacing(path) as temporary:
+        pd.concat([pd.DataFrame(head), table], axis=1).to_csv(
+            temporary, index=False, float_format="%.6g", encoding="utf-8"
+        )
+
+
+def write_bouts(
+    path: str | os.PathLike[str],
+    classes: np.ndarray,
+    label_names: Sequence[str],
+    fps: float | None = None,
+) -> None:
+    """Write class, start, stop, duration of each bout, in order of time.
+
+    In seconds, without fps in frames. ``stop`` is where the next bout may start. Arguments as for
+    `write_predictions`; of several behaviours at once each has bouts of its own.
+    """
+    unit = float(fps) if fps else 1
+    with replacing(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["class", "start", "stop", "duration"])
+        for label, start, stop in _all_bouts(classes).tolist():
+            times = [start / unit, stop / unit, (stop - start) / unit]
+            writer.writerow([label_names[label], *(f"{time:.6g}" for time in times)])
+
+
+def _all_bouts(classes: np.ndarray) -> np.ndarray:
+    """List bouts of (T,) classes, or of (T, C) behaviours: (n, 3) class, start, stop."""
+    if classes.ndim == 1:
+        return bouts(classes)
+    each = []
+    for label, column in enumerate(classes.T):
+        found = bouts(column, background=0)
+        found[:, 0] = label
+        each.append(found)
+    every = np.concatenate(each)
+    return every[np.lexsort((every[:, 0], every[:, 1]))]
+
+
+def describe_session(
+    classes: np.ndarray, label_names: Sequence[str], fps: float | None = None
+) -> dict[str, Any]:
+    """Tell how much of each class a session has: its share of the frames, bouts, durations.
+
+    Durations are in seconds, without fps in frames.
+    """
+    n = len(label_names)
+    if classes.ndim == 2:
+        shares = classes.mean(0)
+        rows = [bout_statistics(column, 2, fps)[1] for column in classes.T]
+    else:
+        shares = np.bincount(classes, minlength=n) / max(len(classes), 1)
+        rows = bout_statistics(classes, n, fps)
+    return {
+        "frames": len(classes),
+        "seconds": len(classes) / fps if fps else None,
+        "classes": {
+            name: {"share": float(share), **{k: None if np.isnan(v) else v for k, v in row.items()}}
+            for name, share, row in zip(label_names, shares, rows, strict=True)
+        },
+    }
+
+
+def summarise(
+    hparams: Mapping[str, Any],
+    data_generator: DataGenerator,
+    folder: str | os.PathLike[str],
+) -> dict[str, Any]:
+    """Write the files above for every session of a model whose states are written.
+
+    Parameters
+    ----------
+    hparams
+        the model's: ``smoothing``, ``fps``, ``ignore_class``, ``classifier_type``, ...
+    data_generator
+        what it was trained with
+    folder
+        the model's, with ``<sess_id>_states.npy``
+
+    Returns
+    -------
+    dict
+        what stands in ``summary.json``: ``sessions`` by name, and ``scores`` of each split that
+        has hand labels, all its sessions pooled
+
+    Raises
+    ------
+    DataError
+        states are missing, or do not have a row for each frame
+    """
+    get, folder = with_defaults(hparams), Path(folder)
+    names, fps = data_generator.label_names, get["fps"]
+    states = {d.id: _states(folder, d.id, len(d.session)) for d in data_generator.datasets}
+    smoother = choose_smoother(get, data_generator, states)
+    smoother.save(folder / SMOOTHER_FILE)
+    classes = {name: smoother(own) for name, own in states.items()}
+    sessions = {}
+    for name, own in states.items():
+        write_predictions(folder / f"{name}_predictions.csv", own, classes[name], names, fps)
+        write_bouts(folder / f"{name}_bouts.csv", classes[name], names, fps)
+        sessions[name] = describe_session(classes[name], names, fps)
+    scores, scores_by_session = _scores(get, data_generator, states, classes)
+    for name, own_scores in scores_by_session.items():
+        sessions[name]["scores"] = own_scores
+    summary = {
+        "label_names": list(names),
+        "background": background_of(get),
+        "fps": fps,
+        "unit": "seconds" if fps else "frames",
+        "smoothing": _in_words(smoother),
+        "scores": scores,
+        "sessions": sessions,
+    }
+    with replacing(folder / "summary.json") as temporary:
+        temporary.write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
+    return summary
+
+
+def _states(folder: Path, session: str, n_frames: int) -> np.ndarray:
+    path = folder / f"{session}_states.npy"
+    if not path.is_file():
+        raise DataError(f"{path}: no such file")
+    states = np.load(path)
+    if len(states) != n_frames:
+        raise DataError(f"{path}: expected {n_frames} rows, one a frame, found {len(states)}")
+    return states
+
+
+def _scores(
+    get: Mapping[str, Any],
+    generator: DataGenerator,
+    states: Mapping[str, np.ndarray],
+    classes: Mapping[str, np.ndarray],
+) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
+    """Score each split, all sessions pooled and each by itself."""
+    pooled: dict[str, Any] = {}
+    single: dict[str, dict[str, Any]] = {}
+
+    def of(labels: Mapping[str, np.ndarray]) -> dict[str, Any]:
+        found, own_classes = [states[name] for name in labels], [classes[name] for name in labels]
+        return score(
+            list(labels.values()), found, own_classes, generator.label_names,
+            background_of(get), get["fps"],
+        )  # fmt: skip
+
+    for split in SPLITS:
+        found = {dataset.id: labels_on(dataset, split) for dataset in generator.datasets}
+        labels = {name: own for name, own in found.items() if own is not None}
+        if not labels or not (whole := of(labels))["frames"]:
+            continue
+        pooled[split] = whole
+        for name, own in labels.items():
+            if (score_of_one := of({name: own}))["frames"]:
+                single.setdefault(name, {})[split] = score_of_one
+    return pooled, single
+
+
+def _in_words(smoother: Smoother) -> dict[str, Any]:
+    """Return the settings of a smoother that mean something for its method."""
+    settings: dict[str, Any] = {"method": smoother.method}
+    if smoother.method in ("bouts", "median"):
+        settings["frames"] = smoother.n_frames
+    elif smoother.method:
+        settings["strength"] = smoother.strength
+    return settings

@@ -1,0 +1,186 @@
+"""The files that a model's predictions are written to, and every score in the summary."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from daart_fast.data import DataGenerator
+from daart_fast.errors import DataError
+from daart_fast.eval import (
+    edit_score,
+    macro_f1,
+    score,
+    segment_f1,
+    smoother_of,
+    summarise,
+    write_bouts,
+    write_predictions,
+)
+
+NAMES = ["background", "rest", "walk"]
+CLASSES = np.repeat([0, 1, 2, 1], [5, 20, 10, 65])
+
+
+def rows(path: Path) -> list[list[str]]:
+    with open(path, newline="") as file:
+        return list(csv.reader(file))
+
+
+def sure_of(classes: np.ndarray, n_classes: int = 3) -> np.ndarray:
+    return (np.eye(n_classes) * 0.7 + 0.1)[classes].astype(np.float32)
+
+
+# ------------------------------------------------------------------------------ tables
+
+
+def test_predictions_have_a_row_a_frame(tmp_path):
+    states = sure_of(np.array([1, 2]))
+    write_predictions(tmp_path / "p.csv", states, np.array([1, 2]), NAMES, fps=4)
+    assert rows(tmp_path / "p.csv") == [
+        ["frame", "time", "class", *NAMES],
+        ["0", "0", "rest", "0.1", "0.8", "0.1"],
+        ["1", "0.25", "walk", "0.1", "0.1", "0.8"],
+    ]
+
+
+def test_without_fps_time_is_left_empty(tmp_path):
+    write_predictions(tmp_path / "p.csv", sure_of(np.array([1])), np.array([1]), NAMES)
+    assert rows(tmp_path / "p.csv")[1] == ["0", "", "rest", "0.1", "0.8", "0.1"]
+
+
+def test_behaviours_that_occur_at_once_are_named_together(tmp_path):
+    both = np.array([[0, 1], [1, 1], [0, 0]])
+    write_predictions(tmp_path / "p.csv", both * 0.8, both, ["rest", "walk"])
+    assert [row[2] for row in rows(tmp_path / "p.csv")[1:]] == ["walk", "rest+walk", ""]
+    write_bouts(tmp_path / "b.csv", both, ["rest", "walk"])
+    assert rows(tmp_path / "b.csv")[1:] == [["walk", "0", "2", "2"], ["rest", "1", "2", "1"]]
+
+
+def test_bouts_are_in_seconds_where_the_frame_rate_is_known(tmp_path):
+    write_bouts(tmp_path / "b.csv", CLASSES, NAMES, fps=20)
+    assert rows(tmp_path / "b.csv") == [
+        ["class", "start", "stop", "duration"],
+        ["background", "0", "0.25", "0.25"],
+        ["rest", "0.25", "1.25", "1"],
+        ["walk", "1.25", "1.75", "0.5"],
+        ["rest", "1.75", "5", "3.25"],
+    ]
+    write_bouts(tmp_path / "b.csv", CLASSES, NAMES)
+    assert rows(tmp_path / "b.csv")[3] == ["walk", "25", "35", "10"]
+
+
+# ------------------------------------------------------------------------------ scores
+
+
+def test_scores_of_several_sessions_are_pooled():
+    draw = np.random.default_rng(0)
+    labels = [np.repeat(draw.choice([-100, 0, 1, 2], 20), 10) for _ in range(2)]
+    states = [draw.dirichlet(np.ones(3), 200) for _ in labels]
+    classes = [own.argmax(1) for own in states]
+    found = score(labels, states, classes, NAMES, fps=10)
+    true, pred = np.concatenate(labels), np.concatenate(classes)
+    assert found["macro_f1"] == pytest.approx(macro_f1(true, pred))
+    assert found["frames"] == (true > 0).sum() == np.sum(found["confusion"])
+    apart = [np.append(own, -100) for own in labels]  # no bout runs from one session into the next
+    joined = np.concatenate(apart), np.concatenate([np.append(own, 1) for own in classes])
+    assert found["segment_f1"]["0.10"] == pytest.approx(segment_f1(*joined, 0.1))
+    weights = [(own > 0).sum() for own in labels]
+    edits = [edit_score(*pair) for pair in zip(labels, classes, strict=True)]
+    assert found["edit"] == pytest.approx(np.average(edits, weights=weights))
+    rest = found["classes"]["rest"]
+    assert rest["frames"] == (true == 1).sum()
+    assert rest["true_bouts"]["total"] == pytest.approx((true == 1).sum() / 10)
+    assert list(found["classes"]) == ["rest", "walk"]
+    json.dumps(found, allow_nan=False)
+
+
+def test_nothing_to_score_is_null():
+    found = score([np.array([-100, 0])], [np.ones((2, 3))], [np.array([1, 1])], NAMES)
+    assert found["frames"] == 0 and found["macro_f1"] is None and found["edit"] is None
+
+
+def test_of_several_behaviours_a_false_alarm_counts():
+    labels = np.array([[1.0, 0.0], [1.0, 0.0], [np.nan, 0.0], [0.0, 0.0]])
+    found = score([labels], [np.full((4, 2), 0.5)], [np.ones((4, 2), int)], ["rest", "walk"])
+    assert found["classes"]["rest"]["precision"] == pytest.approx(2 / 3)
+    assert found["classes"]["rest"]["recall"] == 1
+    assert found["classes"]["walk"]["f1"] == 0
+    assert found["macro_f1"] == pytest.approx(0.4) and found["frames"] == 4
+
+
+# ------------------------------------------------------------------------------ the summary
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Callable[..., tuple[DataGenerator, Path]]:
+    """A function that writes sessions s (for training) and t (for testing), and their states."""
+
+    def make(states: np.ndarray | None = None) -> tuple[DataGenerator, Path]:
+        for session in "st":
+            np.save(tmp_path / f"{session}.npy", np.random.default_rng(0).random((100, 2)))
+            labels = np.eye(3, dtype=int)[CLASSES].tolist()
+            lines = [f"{i}," + ",".join(map(str, row)) for i, row in enumerate(labels)]
+            (tmp_path / f"{session}.csv").write_text("\n".join(["," + ",".join(NAMES), *lines]))
+            np.save(
+                tmp_path / f"{session}_states.npy", sure_of(CLASSES) if states is None else states
+            )
+        generator = DataGenerator(
+            ["s", "t"],
+            [["markers", "labels_strong"]] * 2,
+            [[None, None]] * 2,
+            [[tmp_path / f"{session}.npy", tmp_path / f"{session}.csv"] for session in "st"],
+            trial_splits="4;1;0;0",
+            sequence_length=10,
+            ids_test=["t"],
+        )
+        return generator, tmp_path
+
+    return make
+
+
+def test_each_session_and_each_split_is_in_the_summary(project):
+    generator, folder = project()
+    summary = summarise({"fps": 10.0}, generator, folder)
+    assert json.loads((folder / "summary.json").read_text()) == summary
+    assert summary["scores"]["test"]["macro_f1"] == 1.0
+    assert summary["scores"]["test"]["frames"] == 95
+    assert set(summary["scores"]) == {"train", "val", "test"}
+    assert summary["sessions"]["t"]["scores"]["test"]["segment_f1"]["0.50"] == 1.0
+    assert summary["sessions"]["t"]["seconds"] == 10
+    walk = summary["sessions"]["t"]["classes"]["walk"]
+    assert walk["share"] == pytest.approx(0.1) and walk["bouts"] == 1 and walk["mean"] == 1.0
+    assert summary["smoothing"] == {"method": None} and summary["unit"] == "seconds"
+    for session in "st":
+        assert len(rows(folder / f"{session}_predictions.csv")) == 101
+        assert len(rows(folder / f"{session}_bouts.csv")) == 5
+
+
+def test_classes_are_smoothed_and_probabilities_stay_as_they_are(project):
+    flicker = CLASSES.copy()
+    flicker[50] = 2
+    generator, folder = project(sure_of(flicker))
+    hparams: dict[str, Any] = {"smoothing": "bouts", "smoothing_frames": 5}
+    summary = summarise(hparams, generator, folder)
+    assert summary["smoothing"] == {"method": "bouts", "frames": 5}
+    assert summary["scores"]["test"]["macro_f1"] == 1.0
+    row = rows(folder / "t_predictions.csv")[51]
+    assert row[2:] == ["rest", "0.1", "0.1", "0.8"]
+    assert np.array_equal(np.load(folder / "t_states.npy"), sure_of(flicker))
+    assert smoother_of(folder)(sure_of(flicker)).tolist() == CLASSES.tolist()
+
+
+def test_states_that_are_missing_or_too_few_are_named(project):
+    generator, folder = project()
+    np.save(folder / "t_states.npy", sure_of(CLASSES)[:-1])
+    with pytest.raises(DataError, match="t_states.npy: expected 100 rows, one a frame, found 99"):
+        summarise({}, generator, folder)
+    (folder / "t_states.npy").unlink()
+    with pytest.raises(DataError, match="t_states.npy: no such file"):
+        summarise({}, generator, folder)
