@@ -14,6 +14,13 @@ from daart_fast.eval.metrics import (
     run_lengths,
     weighted_f1,
 )
+from daart_fast.eval.pictures import (
+    plot_bout_lengths,
+    plot_confusion,
+    plot_reliability,
+    plot_search,
+    reliability,
+)
 from daart_fast.eval.scores import score
 from daart_fast.eval.segments import (
     bout_statistics,
@@ -42,8 +49,13 @@ __all__ = [
     "load_metrics_csv_as_df",
     "macro_f1",
     "mean_iou",
+    "plot_bout_lengths",
+    "plot_confusion",
     "plot_ethogram",
+    "plot_reliability",
+    "plot_search",
     "plot_training_curves",
+    "reliability",
     "run_lengths",
     "score",
     "score_sessions",

@@ -11,23 +11,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from daart_fast.errors import DataError
+from daart_fast.eval.colours import class_colours
 from daart_fast.files import replacing
 
-__all__ = ["class_colours", "plot_ethogram"]
-
-#: Tol's 'muted' scheme, which colour-blind readers tell apart; after nine classes it starts anew.
-COLOURS = (
-    "#CC6677", "#332288", "#DDCC77", "#117733", "#88CCEE", "#882255", "#44AA99", "#999933",
-    "#AA4499",
-)  # fmt: skip
-BACKGROUND = "#DDDDDD"
-
-
-def class_colours(label_names: Sequence[str], background: int | None = 0) -> list[str]:
-    """Return a colour for each class: grey for the background, the others in their order."""
-    others = [name for i, name in enumerate(label_names) if i != background]
-    place = {name: COLOURS[i % len(COLOURS)] for i, name in enumerate(others)}
-    return [BACKGROUND if i == background else place[name] for i, name in enumerate(label_names)]
+__all__ = ["plot_ethogram"]
 
 
 def plot_ethogram(

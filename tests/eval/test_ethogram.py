@@ -7,7 +7,7 @@ import pytest
 
 from daart_fast.errors import DataError
 from daart_fast.eval import plot_ethogram
-from daart_fast.eval.ethogram import BACKGROUND, class_colours
+from daart_fast.eval.colours import BACKGROUND, class_colours
 
 NAMES = ["background", "rest", "walk"]
 STATES = np.array([[0.1, 0.8, 0.1]] * 4 + [[0.1, 0.2, 0.7]] * 6, dtype=np.float32)
