@@ -4,10 +4,12 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
+#include <array>
 #include <initializer_list>
 #include <stdexcept>
 #include <string>
 
+#include "block.h"
 #include "contract.h"
 #include "dispatch.h"
 
@@ -21,18 +23,7 @@ namespace daart_fast {
 namespace {
 
 constexpr int kMaxThreads = 1024;
-constexpr int kBlockSlot = 12;  // of scratch()
-
-template <typename T>
-const ElementwiseKernels<T>& elementwise(const Kernels& kernels);
-template <>
-const ElementwiseKernels<float>& elementwise<float>(const Kernels& kernels) {
-    return kernels.elementwise32;
-}
-template <>
-const ElementwiseKernels<double>& elementwise<double>(const Kernels& kernels) {
-    return kernels.elementwise64;
-}
+constexpr int kGradientSlot = 12;  // of scratch()
 
 void require(bool condition, const char* sentence) {
     if (!condition) throw std::invalid_argument(sentence);
@@ -98,9 +89,9 @@ void backward(const ConvShape& s, uintptr_t g, uintptr_t x, uintptr_t weight, ui
               int threads) {
     if (activation != Activation::linear) {
         const int64_t count = s.batch * s.y_stride;
-        T* inner = scratch_of<T>(kBlockSlot, count);
-        elementwise<T>(kernels()).times_derivative(count, pointer<T>(g), pointer<T>(y), activation,
-                                                   inner, threads);
+        T* inner = scratch_of<T>(kGradientSlot, count);
+        elementwise_kernels<T>().times_derivative(count, pointer<T>(g), pointer<T>(y), activation,
+                                                  inner, threads);
         g = reinterpret_cast<uintptr_t>(inner);
     }
     if (dx) {
@@ -149,6 +140,90 @@ void conv_backward(bool is_double, uintptr_t g, uintptr_t x, uintptr_t weight, u
                                                      threads);
 }
 
+// A block's tensors, what forward keeps for backward, and its gradients come as lists of addresses
+// in the order of BlockTensors, BlockSaved and BlockGradients; its sizes in that of BlockShape.
+using TensorList = std::array<uintptr_t, 11>;
+using SavedList = std::array<uintptr_t, 4>;
+using GradientList = std::array<uintptr_t, 9>;
+using SizeList = std::array<int64_t, 8>;
+
+BlockShape block_shape(const SizeList& n, int activation, int threads, const TensorList& tensors) {
+    const BlockShape s{n[0], n[1], n[2], n[3], n[4], n[5], n[6], n[7], activation_of(activation)};
+    check_threads(threads);
+    ConvShape first{
+        s.batch,    s.frames, s.frames, s.channels_in, s.channels_hidden, s.width, s.dilation,
+        s.pad_left, 0,        0};
+    complete(first);
+    ConvShape second = first;
+    second.channels_in = s.channels_hidden;
+    second.channels_out = s.channels_out;
+    complete(second);
+    const bool parameters = tensors[1] && tensors[2] && tensors[4] && tensors[5];
+    require(parameters, "the weights must not be null");
+    require(s.batch == 0 || tensors[0], "x must not be null");
+    require(s.channels_in == s.channels_out || tensors[7],
+            "where the number of channels changes the residual needs weights");
+    return s;
+}
+
+template <typename T>
+BlockTensors<T> block_tensors(const TensorList& a) {
+    return {pointer<T>(a[0]),
+            {pointer<T>(a[1]), pointer<T>(a[2]), pointer<T>(a[3])},
+            {pointer<T>(a[4]), pointer<T>(a[5]), pointer<T>(a[6])},
+            pointer<T>(a[7]),
+            pointer<T>(a[8]),
+            pointer<T>(a[9]),
+            pointer<T>(a[10])};
+}
+
+template <typename T>
+void block_forward_of(const BlockShape& s, const TensorList& tensors, const SavedList& saved,
+                      int threads) {
+    block_forward<T>(
+        s, block_tensors<T>(tensors),
+        {pointer<T>(saved[0]), pointer<T>(saved[1]), pointer<T>(saved[2]), pointer<T>(saved[3])},
+        threads);
+}
+
+template <typename T>
+void block_backward_of(const BlockShape& s, const TensorList& tensors, const SavedList& saved,
+                       uintptr_t dy, const GradientList& g, int threads) {
+    block_backward<T>(
+        s, block_tensors<T>(tensors),
+        {pointer<T>(saved[0]), pointer<T>(saved[1]), pointer<T>(saved[2]), pointer<T>(saved[3])},
+        pointer<T>(dy),
+        {pointer<T>(g[0]),
+         {pointer<T>(g[1]), pointer<T>(g[2]), pointer<T>(g[3])},
+         {pointer<T>(g[4]), pointer<T>(g[5]), pointer<T>(g[6])},
+         pointer<T>(g[7]),
+         pointer<T>(g[8])},
+        threads);
+}
+
+void block_forward_checked(bool is_double, const TensorList& tensors, const SavedList& saved,
+                           const SizeList& sizes, int activation, int threads) {
+    const BlockShape s = block_shape(sizes, activation, threads, tensors);
+    if (s.batch > 0) require(saved[0], "y must not be null");
+    (is_double ? block_forward_of<double> : block_forward_of<float>)(s, tensors, saved, threads);
+}
+
+void block_backward_checked(bool is_double, const TensorList& tensors, const SavedList& saved,
+                            uintptr_t dy, const GradientList& gradients, const SizeList& sizes,
+                            int activation, int threads) {
+    const BlockShape s = block_shape(sizes, activation, threads, tensors);
+    require(s.batch == 0 || (dy && saved[0] && saved[1] && saved[2]),
+            "backward needs the gradient and what forward kept");
+    require(saved[3], "backward needs the weights that forward kept");
+    for (const int i : {2, 4, 5}) {
+        require(!gradients[1] == !gradients[size_t(i)],
+                "the gradients of the weights come all or none");
+    }
+    require(!gradients[7] || tensors[7], "there are no weights in the residual");
+    (is_double ? block_backward_of<double> : block_backward_of<float>)(s, tensors, saved, dy,
+                                                                       gradients, threads);
+}
+
 bool says_filtered(int pass, int64_t batch, int64_t frames_in, int64_t frames_out,
                    int64_t channels_in, int64_t channels_out, int64_t width, int64_t dilation,
                    int64_t pad_left) {
@@ -177,6 +252,8 @@ PYBIND11_MODULE(_native, m) {
     const auto release = py::call_guard<py::gil_scoped_release>();
     m.def("conv_forward", &conv_forward, release);
     m.def("conv_backward", &conv_backward, release);
+    m.def("block_forward", &block_forward_checked, release);
+    m.def("block_backward", &block_backward_checked, release);
     m.def("fma_rate", &fma_rate, release, "Multiply-adds per second out of registers, float32.");
     m.def("isas", &available_isas, "Instruction sets this processor can run, best first.");
     m.def("isa", [] { return std::string(kernels().isa); });

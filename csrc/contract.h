@@ -76,6 +76,19 @@ struct ElementwiseKernels {
     // g[i] = dy[i] * derivative of the activation where its output is y[i]
     void (*times_derivative)(int64_t count, const T* dy, const T* y, Activation, T* g,
                              int threads) = nullptr;
+
+    // On contiguous (batch, frames, channels):
+    //   g = dy * derivative of the activation where its output is y
+    //   out = what the epilogue makes of g; its inner, residual and outer are not used
+    void (*gradient_gates)(int64_t batch, int64_t frames, int64_t channels, const T* dy, const T* y,
+                           Activation, T* g, const Epilogue<T>&, T* out, int threads) = nullptr;
+
+    // Weight normalisation of `rows` rows of `size` elements: weight = v * gain / norm, norm the
+    // root of a row's sum of squares; and the gradients of v and gain from that of the weight.
+    void (*normalise)(int64_t rows, int64_t size, const T* v, const T* gain, T* weight,
+                      T* norm) = nullptr;
+    void (*normalise_grad)(int64_t rows, int64_t size, const T* v, const T* gain, const T* norm,
+                           const T* dweight, T* dv, T* dgain) = nullptr;
 };
 
 // Everything that one instruction set (or, later, CUDA) provides. Each source file under cpu/ is

@@ -128,4 +128,13 @@ const ConvKernels<double>& kernels_for<double>(const ConvShape&, Pass) {
     return kernels().direct64;
 }
 
+template <>
+const ElementwiseKernels<float>& elementwise_kernels<float>() {
+    return kernels().elementwise32;
+}
+template <>
+const ElementwiseKernels<double>& elementwise_kernels<double>() {
+    return kernels().elementwise64;
+}
+
 }  // namespace daart_fast

@@ -25,5 +25,7 @@ bool runs_filtered(const ConvShape& shape, Pass pass);
 // The kernels that run it.
 template <typename T>
 const ConvKernels<T>& kernels_for(const ConvShape& shape, Pass pass);
+template <typename T>
+const ElementwiseKernels<T>& elementwise_kernels();
 
 }  // namespace daart_fast

@@ -6,7 +6,6 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from daart_fast import ops
@@ -70,48 +69,23 @@ class DilationBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, T, in_channels) to (B, T, out_channels)."""
         p = self.dropout if self.training else 0.0
-        return _residual_block(
+        first, second, residual = self.conv0, self.conv1, self.downsample
+        return ops.dilation_block(
             x,
-            self.conv0.kernel(),
-            self.conv0.bias,
-            self.conv1.kernel(),
-            self.conv1.bias,
-            self.downsample.weight if self.downsample is not None else None,
-            self.downsample.bias if self.downsample is not None else None,
-            self.conv0.dilation[0],
-            self.conv0.side,
+            first.weight_v,
+            first.weight_g,
+            first.bias,
+            second.weight_v,
+            second.weight_g,
+            second.bias,
+            residual.weight if residual is not None else None,
+            residual.bias if residual is not None else None,
+            dropout_mask(x, first.out_channels, p),
+            dropout_mask(x, second.out_channels, p),
+            first.dilation[0],
+            first.side,
             self.activation,
-            dropout_mask(x, self.conv0.out_channels, p),
-            dropout_mask(x, self.conv1.out_channels, p),
         )
-
-
-def _residual_block(
-    x: Tensor,
-    weight0: Tensor,
-    bias0: Tensor | None,
-    weight1: Tensor,
-    bias1: Tensor | None,
-    weight_residual: Tensor | None,
-    bias_residual: Tensor | None,
-    dilation: int,
-    padding: str,
-    activation: str,
-    mask0: Tensor | None,
-    mask1: Tensor | None,
-) -> Tensor:
-    hidden = ops.dilated_conv1d(x, weight0, bias0, dilation, padding, activation)
-    if mask0 is not None:
-        hidden = hidden * mask0[:, None, :]
-    out = ops.dilated_conv1d(hidden, weight1, bias1, dilation, padding, activation)
-    if mask1 is not None:
-        out = out * mask1[:, None, :]
-    residual = (
-        x if weight_residual is None else F.linear(x, weight_residual[:, :, 0], bias_residual)
-    )
-    out = out + residual
-    final = get_activation_func_from_str(activation)
-    return final(out) if final is not None else out
 
 
 class DilatedTCN(BaseModel):

@@ -58,7 +58,7 @@ def dilated_conv1d(
     left, right = _check(x, weight, bias, dilation, padding, activation)
     if not runs_native(x):
         return reference.dilated_conv1d(x, weight, bias, dilation, left, right, activation)
-    code = _CODES[activation]
+    code = activation_code(activation)
     if torch.is_grad_enabled() and (
         x.requires_grad or weight.requires_grad or (bias is not None and bias.requires_grad)
     ):
@@ -98,13 +98,8 @@ def _check(
         raise TypeError(f"x is {x.dtype}, but the weights are {others}")
     if dilation < 1:
         raise ValueError(f"dilation must be at least 1, but it is {dilation}")
-    if activation not in _CODES:
-        expected = ", ".join(_CODES)
-        raise ValueError(
-            f"activation must be one of {expected}, but it is {activation!r}"
-            f"{did_you_mean(activation, _CODES)}"
-        )
-    left, right = _sides(padding, dilation * (width - 1))
+    activation_code(activation)
+    left, right = sides(padding, dilation * (width - 1))
     frames = x.shape[1] + left + right - dilation * (width - 1)
     if x.shape[1] < 1 or frames < 1:
         raise ValueError(
@@ -114,7 +109,18 @@ def _check(
     return left, right
 
 
-def _sides(padding: str | tuple[int, int], span: int) -> tuple[int, int]:
+def activation_code(activation: str) -> int:
+    """The number by which the kernels know an activation."""
+    if activation not in _CODES:
+        expected = ", ".join(_CODES)
+        raise ValueError(
+            f"activation must be one of {expected}, but it is {activation!r}"
+            f"{did_you_mean(activation, _CODES)}"
+        )
+    return _CODES[activation]
+
+
+def sides(padding: str | tuple[int, int], span: int) -> tuple[int, int]:
     """The padding on the left and on the right, for taps that span ``span`` frames."""
     if padding == "same":
         return span // 2, span - span // 2

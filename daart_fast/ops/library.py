@@ -6,6 +6,7 @@ the cost of a call of what ``torch.library.custom_op`` with ``register_autograd`
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -24,6 +25,19 @@ _library.define(
 _library.define(
     "conv_backward(Tensor grad, Tensor x, Tensor weight, Tensor? y, int dilation, int left, "
     "int activation, bool need_x, bool need_weight, bool need_bias) -> (Tensor, Tensor, Tensor)"
+)
+_BLOCK_TENSORS = (
+    "Tensor x, Tensor v0, Tensor gain0, Tensor? bias0, Tensor v1, Tensor gain1, Tensor? bias1, "
+    "Tensor? residual_weight, Tensor? residual_bias, Tensor? mask0, Tensor? mask1, "
+)
+_library.define(
+    f"block_forward({_BLOCK_TENSORS}int dilation, int left, int activation, bool keep) "
+    "-> (Tensor, Tensor, Tensor, Tensor)"
+)
+_library.define(
+    f"block_backward(Tensor grad, {_BLOCK_TENSORS}Tensor y, Tensor hidden, Tensor inner, "
+    "Tensor weights, int dilation, int left, int activation, bool need_x, bool need_weights) "
+    "-> Tensor[]"
 )
 
 
@@ -149,14 +163,115 @@ def _conv_backward_fake(
     )
 
 
+# A block's tensors in the order of the schema: x, v0, gain0, bias0, v1, gain1, bias1,
+# residual_weight, residual_bias, mask0, mask1.
+BLOCK_TENSORS = 11
+# Which of them get a gradient, as backward's returned list has them.
+_BLOCK_LEAVES = range(9)
+
+BlockArguments = tuple[Tensor | None, ...]
+
+
+def _addresses(tensors: Sequence[Tensor | None]) -> list[int]:
+    return [0 if t is None else t.data_ptr() for t in tensors]
+
+
+def _block_sizes(tensors: BlockArguments, dilation: int, left: int) -> list[int]:
+    x, v0, v1 = tensors[0], tensors[1], tensors[4]
+    assert x is not None and v0 is not None and v1 is not None
+    hidden, c_in, width = v0.shape
+    return [x.shape[0], x.shape[1], c_in, hidden, v1.shape[0], width, dilation, left]
+
+
+def _block_forward(*arguments: Any) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    assert native is not None
+    tensors = tuple(None if t is None else t.contiguous() for t in arguments[:BLOCK_TENSORS])
+    dilation, left, activation, keep = arguments[BLOCK_TENSORS:]
+    made = _block_forward_shapes(torch.empty, tensors, keep)
+    native.block_forward(
+        made[0].dtype == torch.float64,
+        _addresses(tensors),
+        _addresses(made if keep else (made[0], None, None, None)),
+        _block_sizes(tensors, dilation, left),
+        activation,
+        torch.get_num_threads(),
+    )
+    return made
+
+
+def _block_backward(grad: Tensor, *arguments: Any) -> list[Tensor]:
+    assert native is not None
+    tensors = tuple(None if t is None else t.contiguous() for t in arguments[:BLOCK_TENSORS])
+    saved = arguments[BLOCK_TENSORS : BLOCK_TENSORS + 4]
+    dilation, left, activation, need_x, need_weights = arguments[BLOCK_TENSORS + 4 :]
+    grad = grad.contiguous()
+    made = _block_gradients(tensors, need_x, need_weights)
+    native.block_backward(
+        grad.dtype == torch.float64,
+        _addresses(tensors),
+        _addresses(saved),
+        grad.data_ptr(),
+        _addresses([t if t.numel() else None for t in made]),
+        _block_sizes(tensors, dilation, left),
+        activation,
+        torch.get_num_threads(),
+    )
+    return made
+
+
+def _block_forward_shapes(
+    empty: Callable[..., Tensor], tensors: BlockArguments, keep: bool
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """y, and what backward needs (of no size where there will be none)."""
+    x, v0, v1 = tensors[0], tensors[1], tensors[4]
+    assert x is not None and v0 is not None and v1 is not None
+    b, t, _ = x.shape
+    hidden, out = v0.shape[0], v1.shape[0]
+    # both normalised weights, then both norms
+    n_weights = v0.numel() + v1.numel() + hidden + out
+    return (
+        empty((b, t, out), dtype=x.dtype),
+        empty((b, t, hidden) if keep else (0,), dtype=x.dtype),
+        empty((b, t, out) if keep else (0,), dtype=x.dtype),
+        empty((n_weights,) if keep else (0,), dtype=x.dtype),
+    )
+
+
+def _block_gradients(tensors: BlockArguments, need_x: bool, need_weights: bool) -> list[Tensor]:
+    """One tensor for each leaf, of no size where no gradient is needed."""
+    x = tensors[0]
+    assert x is not None
+    made = []
+    for i in _BLOCK_LEAVES:
+        leaf = tensors[i]
+        wanted = leaf is not None and (need_weights if i else need_x)
+        made.append(x.new_empty(leaf.shape if wanted and leaf is not None else (0,)))
+    return made
+
+
+def _block_forward_fake(*arguments: Any) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    tensors = arguments[:BLOCK_TENSORS]
+    return _block_forward_shapes(tensors[0].new_empty, tensors, arguments[-1])
+
+
+def _block_backward_fake(grad: Tensor, *arguments: Any) -> list[Tensor]:
+    return _block_gradients(arguments[:BLOCK_TENSORS], *arguments[-2:])
+
+
 if native is not None:
+    _library.impl("block_forward", _block_forward, "CPU")
+    _library.impl("block_backward", _block_backward, "CPU")
     _library.impl("conv_forward", _conv_forward, "CPU")
     _library.impl("conv_backward", _conv_backward, "CPU")
 torch.library.register_fake("daart_fast::conv_forward", _conv_forward_fake, lib=_library)
 torch.library.register_fake("daart_fast::conv_backward", _conv_backward_fake, lib=_library)
+torch.library.register_fake("daart_fast::block_forward", _block_forward_fake, lib=_library)
+torch.library.register_fake("daart_fast::block_backward", _block_backward_fake, lib=_library)
 
 conv_forward = torch.ops.daart_fast.conv_forward.default
 conv_backward = torch.ops.daart_fast.conv_backward.default
+block_forward = torch.ops.daart_fast.block_forward.default
+block_backward = torch.ops.daart_fast.block_backward.default
 
 
 class Convolution(torch.autograd.Function):
@@ -186,3 +301,25 @@ class Convolution(torch.autograd.Function):
         grads = conv_backward(grad, x, weight, y, *ctx.constants, *need)
         given = (g if needed else None for g, needed in zip(grads, need, strict=True))
         return (*given, None, None, None, None)
+
+
+class Block(torch.autograd.Function):
+    """``block_forward`` with its gradient."""
+
+    @staticmethod
+    def forward(  # type: ignore[override]
+        ctx: Any, *arguments: Any
+    ) -> Tensor:
+        y, *kept = block_forward(*arguments, True)
+        ctx.save_for_backward(*arguments[:BLOCK_TENSORS], y, *kept)
+        ctx.constants = arguments[BLOCK_TENSORS:]
+        return y
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+        need = ctx.needs_input_grad[:BLOCK_TENSORS]
+        need_weights = any(need[1:])
+        grads = block_backward(grad, *ctx.saved_tensors, *ctx.constants, need[0], need_weights)
+        given = (g if needed else None for g, needed in zip(grads, need, strict=False))
+        return (*given, *(None,) * (len(ctx.needs_input_grad) - len(grads)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -34,3 +35,32 @@ def dilated_conv1d(
     padded = F.pad(x.transpose(1, 2), (left, right))
     y = F.conv1d(padded, weight, bias, dilation=dilation).transpose(1, 2)
     return activate(y, activation)
+
+
+def dilation_block(
+    x: Tensor,
+    v0: Tensor,
+    gain0: Tensor,
+    bias0: Tensor | None,
+    v1: Tensor,
+    gain1: Tensor,
+    bias1: Tensor | None,
+    residual_weight: Tensor | None,
+    residual_bias: Tensor | None,
+    mask0: Tensor | None,
+    mask1: Tensor | None,
+    dilation: int,
+    left: int,
+    activation: str,
+) -> Tensor:
+    """Two weight-normalised convolutions of x (B, T, C) and a residual around them."""
+    right = dilation * (v0.shape[2] - 1) - left
+    y = x
+    for v, gain, bias, mask in ((v0, gain0, bias0, mask0), (v1, gain1, bias1, mask1)):
+        weight = torch._weight_norm(v, gain, 0)
+        y = dilated_conv1d(y, weight, bias, dilation, left, right, activation)
+        if mask is not None:
+            y = y * mask[:, None, :]
+    if residual_weight is not None:
+        x = F.linear(x, residual_weight[:, :, 0], residual_bias)
+    return activate(y + x, activation)

@@ -106,6 +106,78 @@ def test_backward_needs_its_tensors(change: dict[str, int], message: str) -> Non
         backward(**change)
 
 
+BLOCK_SIZES = [2, 10, 3, 3, 3, 3, 1, 1]
+
+
+def block(backward: bool, **change: Any) -> None:
+    """A block of 3 channels; ``change`` sets items of the lists, by index."""
+    lists = {
+        "tensors": [P] * 11,
+        "saved": [P] * 4,
+        "gradients": [P] * 9,
+        "sizes": list(BLOCK_SIZES),
+    }
+    for name, items in change.items():
+        for i, value in items.items() if name in lists else ():
+            lists[name][i] = value
+    end = (change.get("activation", 0), change.get("threads", 1))
+    if backward:
+        dy = change.get("dy", P)
+        native.block_backward(
+            False, lists["tensors"], lists["saved"], dy, lists["gradients"], lists["sizes"], *end
+        )
+    else:
+        native.block_forward(False, lists["tensors"], lists["saved"], lists["sizes"], *end)
+
+
+def test_a_good_block_passes() -> None:
+    block(False)
+    block(True)
+
+
+@pytest.mark.parametrize("backward", [False, True])
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"sizes": {0: -1}}, "batch must not be negative"),
+        ({"sizes": {1: 0}}, "at least one frame"),
+        ({"sizes": {3: 0}}, "at least one channel"),
+        ({"sizes": {4: 2**41}}, "beyond 2\\^40"),
+        ({"sizes": {7: 3}}, "frames_out is fewer"),
+        ({"tensors": {0: 0}}, "x must not be null"),
+        ({"tensors": {1: 0}}, "the weights must not be null"),
+        ({"tensors": {5: 0}}, "the weights must not be null"),
+        ({"sizes": {2: 2}, "tensors": {7: 0}}, "the residual needs weights"),
+        ({"activation": 7}, "activation must lie"),
+        ({"threads": 0}, "threads must lie"),
+    ],
+)
+def test_a_bad_block_is_refused(backward: bool, change: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        block(backward, **change)
+
+
+@pytest.mark.parametrize(
+    ("backward", "change", "message"),
+    [
+        (False, {"saved": {0: 0}}, "y must not be null"),
+        (True, {"dy": 0}, "needs the gradient and what forward kept"),
+        (True, {"saved": {2: 0}}, "needs the gradient and what forward kept"),
+        (True, {"saved": {3: 0}}, "needs the weights that forward kept"),
+        (True, {"gradients": {4: 0}}, "all or none"),
+        (True, {"tensors": {7: 0}}, "there are no weights in the residual"),
+    ],
+)
+def test_a_block_needs_its_tensors(backward: bool, change: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        block(backward, **change)
+
+
+def test_a_list_of_the_wrong_length_is_a_type_error() -> None:
+    with pytest.raises(TypeError):
+        native.block_forward(False, [P] * 10, [P] * 4, BLOCK_SIZES, 0, 1)
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [

@@ -1,0 +1,130 @@
+"""The residual block of a dilated temporal network as one operation."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from daart_fast.ops import library, reference
+from daart_fast.ops.backends import runs_native
+from daart_fast.ops.conv import activation_code, sides
+
+
+def dilation_block(
+    x: Tensor,
+    v0: Tensor,
+    gain0: Tensor,
+    bias0: Tensor | None,
+    v1: Tensor,
+    gain1: Tensor,
+    bias1: Tensor | None,
+    residual_weight: Tensor | None = None,
+    residual_bias: Tensor | None = None,
+    mask0: Tensor | None = None,
+    mask1: Tensor | None = None,
+    dilation: int = 1,
+    padding: str = "same",
+    activation: str = "lrelu",
+) -> Tensor:
+    """Two weight-normalised dilated convolutions, a residual around them, one backward pass.
+
+    ::
+
+        hidden = activation(conv(x, gain0 v0 / ||v0||) + bias0) * mask0
+        inner = activation(conv(hidden, gain1 v1 / ||v1||) + bias1) * mask1
+        y = activation(inner + residual(x))
+
+    Parameters
+    ----------
+    x
+        (B, T, C_in), floating point. float32 and float64 on a CPU run natively, anything else
+        through PyTorch.
+    v0, gain0, bias0
+        (H, C_in, K), (H, 1, 1) and (H,) or None: the first convolution, its weights ``gain0`` times
+        ``v0`` over the norm of each output channel.
+    v1, gain1, bias1
+        (C_out, H, K), (C_out, 1, 1) and (C_out,) or None: the second.
+    residual_weight, residual_bias
+        (C_out, C_in, 1) and (C_out,) or None: what carries the residual. Without weights it is x
+        itself, and C_in must be C_out.
+    mask0, mask1
+        (B, H) and (B, C_out): what each channel is multiplied by in all frames (dropout of whole
+        channels: 0 or ``1 / (1 - p)``), never negative; no gradient is taken in it. None: ones.
+    dilation
+        Frames between the taps of both convolutions.
+    padding
+        ``"same"`` or ``"causal"``, see ``dilated_conv1d``.
+    activation
+        linear, relu, lrelu (slope 0.05 below zero), sigmoid or tanh.
+
+    Returns
+    -------
+    Tensor
+        (B, T, C_out), x's dtype. Differentiable once in x and all weights.
+
+    Raises
+    ------
+    TypeError
+        A dtype that is not floating point, or dtypes that differ.
+    ValueError
+        Any other argument that does not fit; the message says what was expected and what came.
+    """
+    tensors = (
+        *(x, v0, gain0, bias0, v1, gain1, bias1),
+        *(residual_weight, residual_bias, mask0, mask1),
+    )
+    _check(tensors, dilation)
+    code = activation_code(activation)
+    if padding not in ("same", "causal"):
+        raise ValueError(f"padding must be 'same' or 'causal', but it is {padding!r}")
+    left, _ = sides(padding, dilation * (v0.shape[2] - 1))
+    if not runs_native(x):
+        return reference.dilation_block(*tensors, dilation, left, activation)
+    if torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors):
+        y: Tensor = library.Block.apply(*tensors, dilation, left, code)
+        return y
+    y = library.block_forward(*tensors, dilation, left, code, False)[0]
+    return y
+
+
+_NAMES = (
+    *("x", "v0", "gain0", "bias0", "v1", "gain1", "bias1"),
+    *("residual_weight", "residual_bias", "mask0", "mask1"),
+)
+
+
+def _check(tensors: tuple[Tensor | None, ...], dilation: int) -> None:
+    x, v0, v1, residual_weight = tensors[0], tensors[1], tensors[4], tensors[7]
+    assert x is not None and v0 is not None and v1 is not None
+    for name, main in (("x", x), ("v0", v0), ("v1", v1)):
+        if main.dim() != 3:
+            raise ValueError(
+                f"{name} must have three dimensions, but its shape is {tuple(main.shape)}"
+            )
+    b, t, c_in = x.shape
+    hidden, _, k = v0.shape
+    out = v1.shape[0]
+    if t < 1 or min(hidden, out, c_in, k) < 1:
+        raise ValueError(
+            f"nothing to convolve: x is {tuple(x.shape)}, v0 is {tuple(v0.shape)}, "
+            f"v1 is {tuple(v1.shape)}"
+        )
+    if dilation < 1:
+        raise ValueError(f"dilation must be at least 1, but it is {dilation}")
+    if residual_weight is None and c_in != out:
+        raise ValueError(
+            f"x has {c_in} channels and the block makes {out}: the residual needs residual_weight"
+        )
+    expected = (
+        *((b, t, c_in), (hidden, c_in, k), (hidden, 1, 1), (hidden,)),
+        *((out, hidden, k), (out, 1, 1), (out,), (out, c_in, 1), (out,), (b, hidden), (b, out)),
+    )
+    if not x.is_floating_point():
+        raise TypeError(f"x must be floating point, but it is {x.dtype}")
+    for name, tensor, shape in zip(_NAMES, tensors, expected, strict=True):
+        if tensor is None:
+            continue
+        if tensor.shape != shape:
+            raise ValueError(f"{name} must be {shape}, but its shape is {tuple(tensor.shape)}")
+        if tensor.dtype != x.dtype:
+            raise TypeError(f"x is {x.dtype}, but {name} is {tensor.dtype}")
