@@ -396,6 +396,9 @@ KEYS: dict[str, Key] = _table(
         required=True, neutral=True),
     Key("results_dir", "data", PATH, None, "the folder that models are written to",
         required=True, neutral=True),
+    Key("cache_dir", "data", PATH, None,
+        "where sessions that were read are kept for the next start; null: the user's cache folder; "
+        "off: nowhere", null=True, neutral=True),
     # ---- model
     Key("model_class", "model", TEXT, "segmenter", "the kind of model", choices=("segmenter",)),
     Key("backbone", "model", TEXT, "dtcn", "the network that reads the sequence",
@@ -545,7 +548,7 @@ def load_config(*paths: str | os.PathLike[str], overrides: Iterable[str] = ()) -
             if key.required and paths:
                 raise ConfigError(f"{_file_for(key, paths)}: {name!r} is missing: {key.help}")
             hparams[name] = key.default
-    for name in ("data_dir", "results_dir"):
+    for name in ("data_dir", "results_dir", "cache_dir"):
         base = entries[name].folder if name in entries else Path.cwd()
         value = hparams[name]
         many = isinstance(value, list)

@@ -11,6 +11,7 @@ import numpy as np
 
 from daart_fast.callbacks import collect_callbacks
 from daart_fast.config import split_ids, with_defaults
+from daart_fast.data.cache import cache_folder
 from daart_fast.data.dataset import SIGNALS
 from daart_fast.data.generator import DataGenerator
 from daart_fast.data.sequences import compute_sequence_pad
@@ -71,6 +72,7 @@ def build_data_generator(hparams: dict[str, Any]) -> DataGenerator:
         ids_test=held_out[1],
         normalization=get["normalization"],
         read=reader_of(get),
+        cache=cache_folder(get["cache_dir"]),
     )
     _check_splits(get, generator)
     hparams |= _derived(get, generator)

@@ -1,5 +1,6 @@
 """Files -> sessions -> sequences -> batches."""
 
+from daart_fast.data.cache import clear_cache
 from daart_fast.data.dataset import SingleDataset
 from daart_fast.data.generator import DataGenerator
 from daart_fast.data.labels import load_label_csv, load_label_pkl
@@ -11,6 +12,7 @@ __all__ = [
     "DataGenerator",
     "Session",
     "SingleDataset",
+    "clear_cache",
     "compute_sequence_pad",
     "compute_sequences",
     "load_feature_csv",

@@ -57,6 +57,8 @@ class SingleDataset:
         Tracked points less certain count as missing.
     read
         Reads the inputs; see `daart_fast.features.reader_of`.
+    cache
+        The folder that keeps what was read for the next start; None: nowhere.
 
     Attributes
     ----------
@@ -85,6 +87,7 @@ class SingleDataset:
         classifier_type: str = "multiclass",
         likelihood_threshold: float = 0.0,
         read: Reader = read_inputs,
+        cache: Path | None = None,
     ) -> None:
         for signal in signals:
             if signal not in SIGNALS:
@@ -98,6 +101,7 @@ class SingleDataset:
             likelihood_threshold,
             classifier_type,
             read,
+            cache,
         )
         self.session = _transformed(session, dict(zip(signals, transforms, strict=True)))
         self.id, self.device, self.as_numpy = id, device, as_numpy
@@ -107,7 +111,6 @@ class SingleDataset:
         none = np.empty(0, dtype=np.int64)
         self.batch_idxs = {"train": np.arange(self.n_sequences), "val": none, "test": none}
         self.pseudo_labels: np.ndarray | None = None
-        self._every_frame = np.ones(len(self.session), dtype=bool)
 
     def __len__(self) -> int:
         return self.n_sequences
@@ -172,7 +175,8 @@ class SingleDataset:
         gather_window()(*session.gather_arguments, first, out["markers"])
         for name, rows in out.items():
             if name == "frame_mask":
-                window_of(self._every_frame, first, rows)
+                rows[:] = False
+                rows[max(-first, 0) : max(len(session) - first, 0)] = True
             elif name == "labels_weak" and pseudo and self.pseudo_labels is not None:
                 window_of(self.pseudo_labels, first, rows)
             elif name != "markers":

@@ -58,7 +58,7 @@ class DataGenerator:
         Whether batches are gathered in pinned memory; on a CUDA device they always are.
     input_type
         See `SingleDataset`.
-    causal, classifier_type, likelihood_threshold, read
+    causal, classifier_type, likelihood_threshold, read, cache
         See `SingleDataset`.
     ids_val, ids_test
         Sessions among `ids_list` that are held out whole, for validation and test. The others
@@ -113,6 +113,7 @@ class DataGenerator:
         ids_test: Sequence[str] = (),
         normalization: str = "session",
         read: Reader = read_inputs,
+        cache: Path | None = None,
     ) -> None:
         self.ids = [str(session_id) for session_id in ids_list]
         twice = sorted({name for name in self.ids if self.ids.count(name) > 1})
@@ -132,6 +133,7 @@ class DataGenerator:
                 classifier_type=classifier_type,
                 likelihood_threshold=likelihood_threshold,
                 read=read,
+                cache=cache,
             )
             for parts in zip(self.ids, signals_list, transforms_list, paths_list, strict=True)
         ]

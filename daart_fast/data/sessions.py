@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from daart_fast.config import KINEMATIC
+from daart_fast.data.cache import Cached, cache_folder, cached
 from daart_fast.data.gather import repeated
 from daart_fast.data.labels import UNLABELLED, Labels, read_labels, read_tasks
 from daart_fast.data.readers import INPUT_SUFFIXES, Inputs, read_inputs, suffix_of
@@ -158,6 +159,7 @@ def read_session(
     likelihood_threshold: float = 0.0,
     classifier_type: str = "multiclass",
     read: Reader = read_inputs,
+    cache: Path | None = None,
 ) -> Session:
     """Read a session's files and check that they fit each other.
 
@@ -173,7 +175,10 @@ def read_session(
     classifier_type
         see `read_labels`
     read
-        reads the inputs; see `daart_fast.features.reader_of`
+        reads the inputs: a function of a module, or a method of an object whose ``repr`` tells all
+        its settings; see `daart_fast.features.reader_of`
+    cache
+        the folder that keeps what was read; None: nowhere. See `daart_fast.data.cache`
 
     Raises
     ------
@@ -183,11 +188,11 @@ def read_session(
     source = paths.get("markers")
     if source is None:
         raise DataError(f"session {session_id}: expected a file of inputs, found none")
-    inputs, names = read(source, likelihood_threshold)
+    inputs, about = _cached_inputs(Path(source), likelihood_threshold, read, cache)
     labels: dict[str, Labels] = {}
     for signal in LABEL_FOLDERS:
         if (path := paths.get(signal)) is not None:
-            values, class_names = read_labels(path, classifier_type)
+            values, class_names = _cached_labels(Path(path), classifier_type, cache)
             labels[signal] = Labels(_fit_length(values, path, source, len(inputs)), class_names)
     label_names = _agreed_names(labels, paths)
     tasks: np.ndarray | None = None
@@ -198,13 +203,35 @@ def read_session(
     return Session(
         session_id,
         inputs,
-        names,
+        about["names"],
         **{signal: own.values for signal, own in labels.items()},
         label_names=label_names,
         tasks=tasks,
         task_names=task_names,
-        **statistics(inputs),
+        mean=np.array(about["mean"]),
+        std=np.array(about["std"]),
     )
+
+
+def _cached_inputs(source: Path, threshold: float, read: Reader, cache: Path | None) -> Cached:
+    """Return (T, N) float32 inputs, and their ``names``, ``mean`` and ``std``."""
+
+    def make() -> Cached:
+        values, names = read(source, threshold)
+        told = {name: numbers.tolist() for name, numbers in statistics(values).items()}
+        return Cached(values, {"names": list(names), **told})
+
+    how = f"{read.__module__}.{read.__qualname__} of {getattr(read, '__self__', None)!r}"
+    return cached(source, {"read": how, "likelihood_threshold": threshold}, make, cache)
+
+
+def _cached_labels(source: Path, classifier_type: str, cache: Path | None) -> Labels:
+    def make() -> Cached:
+        values, names = read_labels(source, classifier_type)
+        return Cached(values, {"names": list(names)})
+
+    values, about = cached(source, {"read": "labels", "kind": classifier_type}, make, cache)
+    return Labels(values, about["names"])
 
 
 def statistics(inputs: np.ndarray) -> dict[str, np.ndarray]:
@@ -263,6 +290,7 @@ def load_session(hparams: Mapping[str, Any], session_id: str) -> Session:
         hparams.get("likelihood_threshold", 0.0),
         hparams.get("classifier_type", "multiclass"),
         reader_of(hparams),
+        cache_folder(hparams.get("cache_dir")),
     )
 
 
