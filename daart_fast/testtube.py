@@ -18,6 +18,7 @@ from daart_fast.io import (
     matching_versions,
 )
 from daart_fast.search.arguments import get_all_params
+from daart_fast.search.trials import FAILED
 from daart_fast.search.versions import Experiment, claim_version
 
 __all__ = [
@@ -86,6 +87,7 @@ def _interrupted(hparams: Mapping[str, Any]) -> Experiment | None:
         return None
     for folder, stored in matching_versions(hparams["tt_expt_dir"], hparams):
         if not stored.get("training_completed") and (taken := Experiment.take_up(folder)):
+            (folder / FAILED).unlink(missing_ok=True)
             print(f"going on with the interrupted training in {folder}")
             return taken
     return None

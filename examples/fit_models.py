@@ -42,9 +42,10 @@ def train_model(trial, *_):
         trainer.fit(model, data_generator, save_path=folder)
 
         export_states(model, data_generator, folder)
-        for session, score in score_sessions(data_generator, folder, split="test").items():
+        scores = {split: score_sessions(data_generator, folder, split) for split in ("val", "test")}
+        for session, score in scores["test"].items():
             print(f"macro-F1 on the held-out frames of {session}: {score:.3f}")
-        export_hparams(hparams)
+        export_hparams({**hparams, "macro_f1": scores})
         clean_tt_dir(hparams)
     experiment.close()
     print(f"the model is in {folder}", flush=True)

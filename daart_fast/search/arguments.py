@@ -3,19 +3,31 @@
 from __future__ import annotations
 
 import argparse
+import json
+import os
+import random
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from daart_fast.config import IDS, KEYS, Key, check_together, load_config, resolve_path
 from daart_fast.demo import DEMO_DATA, write_demo
 from daart_fast.errors import ConfigError, did_you_mean
-from daart_fast.search.run import run_trials
+from daart_fast.search.fit import fit
+from daart_fast.search.local import places_on_cpu, places_on_gpus
+from daart_fast.search.search import Options, Search, run_trials
+from daart_fast.search.trials import folds
 
-__all__ = ["get_all_params"]
+__all__ = ["get_all_params", "run"]
 
 FILES = ("data", "model", "train")
+
+#: Keys that are about the search as a whole: a list of values makes no sense.
+OF_THE_SEARCH = (
+    "cv_folds", "executor", "gpus_vis", "leave_one_session_out", "slurm", "trials_per_gpu",
+    "tt_n_cpu_trials", "tt_n_cpu_workers",
+)  # fmt: skip
 
 
 def get_all_params(
@@ -42,8 +54,9 @@ def get_all_params(
     argparse.Namespace
         test-tube's: every key of the config files (a list of ids as one string joined by ``;``),
         with ``optimize_parallel_cpu(fn, nb_trials, nb_workers)`` and
-        ``optimize_parallel_gpu(fn, gpu_ids)``, which run every trial and return
-        ``[(trial, result), ...]``, the result None where the trial failed.
+        ``optimize_parallel_gpu(fn, gpu_ids)``, which run every trial (see `run_trials`) and return
+        ``[(trial, result), ...]``, the result None where the trial failed. Ctrl-C ends the
+        program with exit code 130.
     """
     parser = _command_line(default_configs is None)
     options = parser.parse_args(args)
@@ -51,13 +64,71 @@ def get_all_params(
         configs = {name: _config_file(options, name, default_configs) for name in FILES}
         hparams = load_config(*configs.values(), overrides=_overrides(options))
         hparams |= {f"{name}_config": str(path) for name, path in configs.items()}
-        namespace = _namespace(hparams, search_type)
-        for trial in namespace.generate_trials(None if search_type == "grid_search" else 1):
-            check_together(vars(trial))
+        flags = {name: getattr(options, name) for name in ("dry_run", "retry_failed", "wait")}
+        namespace = _namespace(hparams, search_type, flags)
     except ConfigError as error:
         parser.exit(2, f"{parser.prog}: error: {error}\n")
-    _write_demo_if_asked_for(hparams)
+    if not options.dry_run:
+        _write_demo_if_asked_for(hparams)
     return namespace
+
+
+def run(
+    configs: Mapping[str, Any] | Sequence[str | os.PathLike[str]],
+    *,
+    executor: str | None = None,
+    function: Callable[..., Any] = fit,
+    search_type: str = "grid_search",
+    dry_run: bool = False,
+    retry_failed: bool = False,
+    wait: bool = True,
+) -> Search:
+    """Run a search from Python, as ``examples/fit_models.py`` runs it from the command line.
+
+    Parameters
+    ----------
+    configs
+        The config files, or a mapping of their keys; lists are searched over.
+    executor
+        ``"local"`` or ``"slurm"``, instead of what `configs` say.
+    function
+        Fits a trial and returns anything but None; to run in other processes it must be one that
+        they can import.
+    search_type
+        ``"grid_search"`` or ``"random_search"``.
+    dry_run, retry_failed, wait
+        See `Options`.
+
+    Returns
+    -------
+    Search
+        What became of each trial, and the best of them.
+
+    Raises
+    ------
+    ConfigError
+        The settings cannot be used.
+    KeyboardInterrupt
+        Ctrl-C was pressed; the same call goes on.
+    """
+    changes = [] if executor is None else [f"executor={executor}"]
+    if isinstance(configs, Mapping):
+        # JSON is YAML: they are checked as if they stood in a file
+        values = [f"{name}={json.dumps(value, default=str)}" for name, value in configs.items()]
+        hparams = load_config(overrides=values + changes)
+        missing = [name for name, key in KEYS.items() if key.required and not hparams[name]]
+        if missing:
+            raise ConfigError(f"{missing[0]!r} is missing: {KEYS[missing[0]].help}")
+    else:
+        hparams = load_config(*configs, overrides=changes)
+    flags = {"dry_run": dry_run, "retry_failed": retry_failed, "wait": wait}
+    namespace = _namespace(hparams, search_type, flags)
+    if not dry_run:
+        _write_demo_if_asked_for(hparams)
+    n_trials = hparams["tt_n_cpu_trials"]
+    if hparams["device"] == "cpu":
+        return namespace.search_on_cpu(function, n_trials, hparams["tt_n_cpu_workers"])
+    return namespace.search_on_gpus(function, str(hparams["gpus_vis"]).split(";"), n_trials)
 
 
 def _command_line(files_required: bool) -> argparse.ArgumentParser:
@@ -84,6 +155,18 @@ def _command_line(files_required: bool) -> argparse.ArgumentParser:
         const="resume=false",
         help="start over where a training was interrupted, instead of going on",
     )
+    parser.add_argument(
+        "--dry_run", action="store_true", help="print the trials and where each would go"
+    )
+    parser.add_argument(
+        "--retry_failed", action="store_true", help="run trials again that failed in another call"
+    )
+    parser.add_argument(
+        "--wait",
+        action=argparse.BooleanOptionalAction,
+        default=False,
+        help="executor slurm: wait for the jobs and show how they fare, instead of returning",
+    )
     keys = parser.add_argument_group("settings")
     for name, key in KEYS.items():
         keys.add_argument(
@@ -108,22 +191,33 @@ def _overrides(options: argparse.Namespace) -> list[str]:
     return given + options.set
 
 
-def _namespace(hparams: dict[str, Any], search_type: str) -> Any:
+def _namespace(hparams: dict[str, Any], search_type: str, flags: Mapping[str, bool]) -> Any:
     """Hand hparams to test-tube's parser, the lists among them to search over."""
     if search_type not in ("grid_search", "random_search"):
         hint = did_you_mean(search_type, ("grid_search", "random_search"))
         raise ConfigError(
             f"search_type must be grid_search or random_search, not {search_type!r}{hint}"
         )
+    for name in OF_THE_SEARCH:
+        if isinstance(hparams[name], list):
+            raise ConfigError(f"{name!r} is {hparams[name]}: it cannot be searched over")
+    # the mapping is no hyperparameter, and test-tube takes none
+    options = Options(hparams["executor"], hparams["slurm"] or {}, **flags)
     parser = _trial_parser()(strategy=search_type)
+    parser.options, parser.per_gpu = options, hparams["trials_per_gpu"]
     for name, value in hparams.items():
         if name in KEYS and KEYS[name].kind is IDS:
             parser.add_argument(f"--{name}", default=";".join(value) if value else None)
         elif isinstance(value, list) and name in KEYS:
             parser.opt_list(f"--{name}", default=value[0], options=value, tunable=True)
-        elif name in KEYS or name.endswith("_config"):
+        elif (name in KEYS and name != "slurm") or name.endswith("_config"):
             parser.add_argument(f"--{name}", default=value)
-    return parser.parse_args([])
+    namespace = parser.parse_args([])
+    # functions, so that they are left out where a script takes the namespace for hparams
+    namespace.search_on_cpu, namespace.search_on_gpus = parser.search_on_cpu, parser.search_on_gpus
+    for trial in folds(parser.make_trials(None if search_type == "grid_search" else 1)):
+        check_together(vars(trial))
+    return namespace
 
 
 def _trial_parser() -> Any:
@@ -136,23 +230,65 @@ def _trial_parser() -> Any:
         from taking one folder.
         """
 
+        options: Options
+        per_gpu: int
+
+        def make_trials(self, n_trials: int | None) -> list[Any]:
+            """Make the trials; a random search draws the same ones when it is called again."""
+            state = random.getstate()
+            random.seed(0)
+            try:
+                return self.generate_trials(n_trials)
+            finally:
+                random.setstate(state)
+
+        def search_on_cpu(
+            self, function: Callable[..., Any], n_trials: int | None, n_workers: int
+        ) -> Search:
+            trials = self.make_trials(n_trials)
+            return run_trials(function, trials, places_on_cpu(n_workers), self.options)
+
+        def search_on_gpus(
+            self, function: Callable[..., Any], gpu_ids: Sequence[str], n_trials: int | None
+        ) -> Search:
+            trials = self.make_trials(n_trials)
+            for trial in trials:
+                trial.device = "cuda"  # each process sees its own GPU alone
+            places = places_on_gpus([str(gpu) for gpu in gpu_ids], self.per_gpu)
+            return run_trials(function, trials, places, self.options)
+
         def optimize_parallel_cpu(
             self,
             train_function: Callable[..., Any],
             nb_trials: int | None = None,
             nb_workers: int = 1,
         ) -> list[tuple[Any, Any]]:
-            return run_trials(train_function, self.generate_trials(nb_trials))
+            return _as_a_program(self.search_on_cpu, train_function, nb_trials, nb_workers)
 
         def optimize_parallel_gpu(
             self,
             train_function: Callable[..., Any],
-            gpu_ids: Sequence[str] | None = None,
+            gpu_ids: Sequence[str] | str = ("0",),
             max_nb_trials: int | None = None,
         ) -> list[tuple[Any, Any]]:
-            return run_trials(train_function, self.generate_trials(max_nb_trials))
+            ids = gpu_ids.split(";") if isinstance(gpu_ids, str) else gpu_ids
+            return _as_a_program(self.search_on_gpus, train_function, ids, max_nb_trials)
 
     return TrialParser
+
+
+def _as_a_program(search: Callable[..., Search], *arguments: Any) -> list[tuple[Any, Any]]:
+    """Run a search for a script: what ends it, ends the program without a traceback."""
+    try:
+        done = search(*arguments)
+    except KeyboardInterrupt:
+        sys.exit(130)  # as the shell has it
+    except ConfigError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    if done.options.dry_run:
+        sys.exit(0)
+    return done.results
 
 
 def _write_demo_if_asked_for(hparams: dict[str, Any]) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
-__all__ = ["Experiment", "claim_version"]
+__all__ = ["Experiment", "claim_number", "claim_version"]
 
 
 class Experiment:
@@ -57,16 +58,21 @@ LOCK = ".running"
 
 def claim_version(parent: Path) -> Experiment:
     """Make and hold the first free ``version_<N>`` in `parent`; no two runs get the same one."""
+    folder = claim_number(parent, "version_")
+    return Experiment(folder, _lock(folder))
+
+
+def claim_number(parent: Path, prefix: str) -> Path:
+    """Make the first free ``<prefix><N>`` in `parent`; no two callers get the same one."""
     parent.mkdir(parents=True, exist_ok=True)
-    version = 0
-    while True:
-        folder = parent / f"version_{version}"
+    for number in itertools.count():
+        folder = parent / f"{prefix}{number}"
         try:
             os.mkdir(folder)  # succeeds for one process only
         except FileExistsError:
-            version += 1
-        else:
-            return Experiment(folder, _lock(folder))
+            continue
+        break
+    return folder
 
 
 def _lock(folder: Path) -> IO[bytes] | None:

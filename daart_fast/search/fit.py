@@ -1,0 +1,46 @@
+"""The function that a search calls with each trial, unless it is given another."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+__all__ = ["fit"]
+
+
+def fit(trial: Any, *_: Any) -> str:
+    """Fit one model, predict its sessions and score them, as ``examples/fit_models.py`` does.
+
+    Parameters
+    ----------
+    trial
+        A namespace with every key of the config files.
+
+    Returns
+    -------
+    str
+        The version folder.
+    """
+    from daart_fast.eval import score_sessions
+    from daart_fast.io import export_hparams, find_experiment
+    from daart_fast.models import Segmenter, export_states
+    from daart_fast.testtube import clean_tt_dir, console_log, create_tt_experiment
+    from daart_fast.train import Trainer
+    from daart_fast.utils import build_data_generator, collect_callbacks
+
+    hparams, experiment = create_tt_experiment(vars(trial))
+    if hparams is None or experiment is None:
+        return find_experiment(vars(trial))[0]
+    folder: str = hparams["tt_version_dir"]
+    with console_log(folder):
+        data_generator = build_data_generator(hparams)
+        model = Segmenter(hparams).to(hparams["device"])
+        logging.info("%s\n%s", data_generator, model)
+        trainer = Trainer(**hparams, callbacks=collect_callbacks(hparams))
+        trainer.fit(model, data_generator, save_path=folder)
+        export_states(model, data_generator, folder)
+        scores = {split: score_sessions(data_generator, folder, split) for split in ("val", "test")}
+        export_hparams({**hparams, "macro_f1": scores})
+        clean_tt_dir(hparams)
+    experiment.close()
+    return folder

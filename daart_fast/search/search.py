@@ -1,0 +1,350 @@
+"""A search: its trials, run wherever they are to run, and what is told at the end.
+
+``examples/fit_models.py`` and daart's scripts come here through ``optimize_parallel_cpu`` and
+``optimize_parallel_gpu``, Python callers through `run`.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from daart_fast.callbacks import leave_note
+from daart_fast.config import check_name, split_ids
+from daart_fast.errors import ConfigError
+from daart_fast.io import get_expt_dir
+from daart_fast.search import summary
+from daart_fast.search.display import Display
+from daart_fast.search.local import Place, here, in_pool, places_on_cpu, why_not_spawned
+from daart_fast.search.slurm import on_slurm
+from daart_fast.search.trials import (
+    FAILED,
+    Ended,
+    Events,
+    Job,
+    Outcome,
+    folds,
+    label_of,
+    look_up,
+    searched_keys,
+)
+from daart_fast.search.versions import claim_number
+
+__all__ = ["Options", "Search", "run_trials"]
+
+#: What happened to a trial that another call of the same search has done, for the table.
+BEFORE = {"finished": "finished before", "failed": "failed before", "interrupted": "resumed"}
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a search is run.
+
+    Attributes
+    ----------
+    executor
+        ``"local"`` or ``"slurm"``.
+    slurm
+        The ``slurm:`` part of the config.
+    dry_run
+        Print the table of trials and run none.
+    retry_failed
+        Run trials again that failed in an earlier call.
+    wait
+        slurm: wait for the jobs to end, and show how they fare.
+    """
+
+    executor: str = "local"
+    slurm: Mapping[str, Any] = field(default_factory=dict)
+    dry_run: bool = False
+    retry_failed: bool = False
+    wait: bool = True
+
+
+class Search:
+    """The trials of a search, and what became of each.
+
+    Attributes
+    ----------
+    trials : list
+        The trials, folds of a cross-validation among them.
+    keys : list of str
+        The keys whose values are searched over.
+    outcomes : dict
+        From a trial's number, counted from 1, to its `Outcome`.
+    folder : Path or None
+        Where the summary, the picture and the trials' output are; None for a single trial.
+    """
+
+    def __init__(self, trials: Sequence[Any], options: Options = Options()) -> None:  # noqa: B008
+        self.options = options
+        self.trials = folds(trials)
+        self.keys = searched_keys(self.trials)
+        self.outcomes: dict[int, Outcome] = {}
+        self.folder: Path | None = None
+        self.jobs = [
+            Job(number, trial, label_of(trial, self.keys))
+            for number, trial in enumerate(self.trials, start=1)
+        ]
+
+    @property
+    def results(self) -> list[tuple[Any, Any]]:
+        """Each trial with what the function returned; None where it failed."""
+        nothing = Outcome("interrupted")
+        return [(job.trial, self.outcomes.get(job.number, nothing).result) for job in self.jobs]
+
+    @property
+    def failed(self) -> list[int]:
+        """The numbers of the trials that failed, now or (and were left alone) before."""
+        return [n for n, outcome in sorted(self.outcomes.items()) if outcome.status == "failed"]
+
+    @property
+    def best(self) -> summary.Row | None:
+        """The finished trial with the best score; None where there is none."""
+        rows = self.rows()
+        score = summary.score_of(rows, self._cross_validated)
+        return score and summary.best_of(rows, *score)
+
+    # ------------------------------------------------------------------------- running
+
+    def run(self, function: Callable[..., Any], places: Sequence[Place]) -> None:
+        """Run the trials that are not finished; show how they fare; write the summary.
+
+        Raises
+        ------
+        KeyboardInterrupt
+            Ctrl-C was pressed: the trials then running can be resumed.
+        """
+        jobs = self._to_run()
+        if self.options.dry_run:
+            self._print_table(places)
+            return
+        if len(self.jobs) > 1:
+            self._claim_folder()
+        events = self._execute(function, jobs, places)
+        quiet = len(self.jobs) == 1 or all(job.log is None for job in jobs)
+        display = Display(jobs, len(self.jobs), quiet=quiet)
+        interrupted = False
+        try:
+            with closing(events), closing(display):
+                for event in events:
+                    if isinstance(event, Ended):
+                        self.outcomes[event.number] = event.outcome
+                    if len(self.jobs) > 1:
+                        display.show(event)
+        except KeyboardInterrupt:
+            interrupted = True
+        if self.folder is not None:
+            self._report()
+        if interrupted:
+            self._say_what_is_left()
+            raise KeyboardInterrupt
+
+    def _to_run(self) -> list[Job]:
+        """Choose the trials to run; the others' outcomes are known."""
+        left_alone = {"finished"} if self.options.retry_failed else {"finished", "failed"}
+        if len(self.jobs) == 1:
+            return self.jobs  # no search: what became of it before, the function finds out
+        jobs = []
+        for job in self.jobs:
+            known = look_up(job.trial)
+            if known.state not in left_alone:
+                jobs.append(job)
+                continue
+            folder = str(known.folder)
+            result = folder if known.state == "finished" else None
+            self.outcomes[job.number] = Outcome(known.state, result, known.error, folder)
+        return jobs
+
+    def _claim_folder(self) -> None:
+        """Make the search's own folder, and tell each trial that it belongs to it."""
+        hparams = vars(self.trials[0])
+        if not {"results_dir", "expt_ids"} <= hparams.keys():
+            return
+        name = check_name(hparams["tt_experiment_name"], "an experiment name", nested=True)
+        parent = Path(get_expt_dir(hparams["results_dir"], hparams["expt_ids"])) / "searches" / name
+        self.folder = claim_number(parent, "search_")
+        for job in self.jobs:
+            job.log = self.folder / f"trial_{job.number:0{len(str(len(self.jobs)))}}.log"
+            notes = self.folder / "folders" / str(getattr(job.trial, "search_fold", 0))
+            job.trial.search_notes, job.trial.search_trial = str(notes), job.number
+            if job.number in self.outcomes:
+                leave_note(notes, job.number, self.outcomes[job.number].folder or "")
+
+    def _execute(
+        self, function: Callable[..., Any], jobs: list[Job], places: Sequence[Place]
+    ) -> Events:
+        if self.options.executor == "slurm":
+            folder = self.folder or self._single_folder()
+            return on_slurm(function, jobs, self.options.slurm, folder, self.options.wait)
+        reason = why_not_spawned(function) if len(self.jobs) > 1 else "there is one trial"
+        if reason:
+            if len(self.jobs) > 1:
+                print(f"trials run in this process, one after another: {reason}", file=sys.stderr)
+            for job in jobs:
+                job.log = None
+            return here(function, jobs, places[0])
+        return in_pool(function, jobs, places)
+
+    # ------------------------------------------------------------------------- telling
+
+    @property
+    def _cross_validated(self) -> bool:
+        return any(hasattr(trial, "search_fold") for trial in self.trials)
+
+    def rows(self) -> list[summary.Row]:
+        """Return the lines of the summary."""
+        rows = []
+        for job in self.jobs:
+            outcome = self.outcomes.get(job.number, Outcome("interrupted"))
+            folder = outcome.folder
+            if folder is None and (found := look_up(job.trial)).state != "new":
+                folder = str(found.folder)  # its process was killed, and could not say
+            held_out = self._held_out(job.trial)
+            settings = {name: vars(job.trial).get(name) for name in self.keys}
+            row = summary.read_row(job.number, outcome.status, settings, folder, held_out)
+            row.results |= {
+                "place": outcome.place,
+                "began": round(outcome.began, 3) or None,
+                "ended": round(outcome.ended, 3) if outcome.began else None,
+                "error": outcome.error,
+            }
+            rows.append(row)
+        return rows
+
+    def _held_out(self, trial: Any) -> list[str]:
+        """Name the sessions of a trial's fold (and not those that every trial holds out)."""
+        if not hasattr(trial, "search_fold"):
+            return []
+        always = set.intersection(*(set(split_ids(t.expt_ids_test)) for t in self.trials))
+        return [session for session in split_ids(trial.expt_ids_test) if session not in always]
+
+    def _report(self) -> None:
+        """Write the summary and the picture; name the best trial and those that failed."""
+        assert self.folder is not None
+        rows = self.rows()
+        table = self.folder / "search_summary.csv"
+        summary.write_table(table, [row.cells() for row in rows])
+        counts = [row.status for row in rows]
+        told = ", ".join(f"{counts.count(s)} {s}" for s in dict.fromkeys(counts))
+        print(f"{len(rows)} trials: {told}\nsummary: {table}")
+        for number in self.failed:
+            job, outcome = self.jobs[number - 1], self.outcomes[number]
+            where = job.log
+            if where is None or not where.exists():  # it failed in another call, or in this process
+                where = Path(outcome.folder or "") / FAILED
+            print(f"trial {number} ({job.label}) failed: {outcome.error}\n    see {where}")
+        if self.failed and not self.options.retry_failed:
+            print("(--retry_failed runs failed trials again)", file=sys.stderr)
+        if score := summary.score_of(rows, self._cross_validated):
+            self._report_best(rows, *score)
+
+    def _report_best(self, rows: list[summary.Row], score: str, more: bool) -> None:
+        assert self.folder is not None
+        if self.keys:
+            picture = self.folder / "search_summary.png"
+            summary.draw(picture, rows, score)
+            print(f"picture: {picture}")
+        if self._cross_validated:
+            self._report_folds(rows, score, more)
+            return
+        best = summary.best_of(rows, score, more)
+        label = self.jobs[best.number - 1].label
+        print(f"best: trial {best.number} ({label}), {score} {best.number_of(score):.4g}")
+        print(f"the model is in {best.folder}")
+        print(f"predict with it: daart-fast predict {best.folder} NEW_SESSIONS...", flush=True)
+
+    def _report_folds(self, rows: list[summary.Row], score: str, more: bool) -> None:
+        assert self.folder is not None
+        table = summary.settings_table(rows, score)
+        path = self.folder / "search_settings.csv"
+        summary.write_table(path, table)
+        print(f"{score} on the sessions held out, mean and spread over the folds: {path}")
+        keys = [name for name in self.keys if name != "search_fold"]
+        for line in table:
+            words = ", ".join(f"{name}={line[name]}" for name in keys) or "all"
+            spread = f" +- {line['spread']:.3g}" if line["spread"] is not None else ""
+            mean = f"{line['mean']:.4g}{spread}" if line["mean"] is not None else "none finished"
+            print(f"  {words}: {mean} ({line['folds']} folds)")
+        known = [line for line in table if line["mean"] is not None]
+        best = (max if more else min)(known, key=lambda line: line["mean"])
+        words = " ".join(f"--{name} {best[name]}" for name in keys)
+        print(
+            "the best setting, trained on all sessions: the same command with "
+            f"{words} --cv_folds null --leave_one_session_out false",
+            flush=True,
+        )
+
+    def _say_what_is_left(self) -> None:
+        left = len(self.jobs) - len(self.outcomes)
+        if self.options.executor == "slurm":
+            print(f"{left} jobs go on without this command (scancel ends them)", file=sys.stderr)
+        elif len(self.jobs) > 1:
+            print(
+                f"stopped: {left} trials are left. The same command goes on with them, those that "
+                "were running from their last checkpoints",
+                file=sys.stderr,
+            )
+
+    def _print_table(self, places: Sequence[Place]) -> None:
+        """Print each trial, and where it would go."""
+        for job in self.jobs:
+            known = look_up(job.trial)
+            state = BEFORE.get(known.state, "new")
+            if known.state == "failed" and self.options.retry_failed:
+                state = "retried"
+            where = f"{known.folder}{os.sep}version_N" if known.state == "new" else known.folder
+            print(f"trial {job.number}: {job.label or 'all settings are single values'}")
+            print(f"    {state}: {where}")
+        if self.options.executor == "slurm":
+            asked = ", ".join(f"{name} {value}" for name, value in self.options.slurm.items())
+            print(f"each as a job of one array on Slurm ({asked or 'nothing asked for'})")
+        else:
+            names = [f"{place.name} ({place.n_threads} threads)" for place in places]
+            print(f"at once: {', '.join(names[: len(self.jobs)])}")
+        print(f"{len(self.jobs)} trials; nothing was run", flush=True)
+
+    def _single_folder(self) -> Path:
+        """Where Slurm's files go when there is one trial: the folder of a search of one."""
+        self._claim_folder()
+        if self.folder is None:
+            raise ConfigError("executor 'slurm' needs trials with results_dir and expt_ids")
+        return self.folder
+
+
+def run_trials(
+    function: Callable[..., Any],
+    trials: Sequence[Any],
+    places: Sequence[Place] | None = None,
+    options: Options | None = None,
+) -> Search:
+    """Call a function with each trial, at the places given, or one after another.
+
+    A single trial runs in this process, several in worker processes, which must be able to import
+    the function (functions of a script can be imported; ones defined inside others run in this
+    process too). A trial that fails is told of with its traceback, and the others go on.
+
+    Parameters
+    ----------
+    function
+        Takes a trial, a namespace of all keys, and what its place adds (a GPU's id).
+    trials
+        What test-tube has made of the config files.
+    places
+        Where trials can run at the same time; one worker if None.
+    options
+        See `Options`.
+
+    Returns
+    -------
+    Search
+        Its `results` are what daart's scripts expect.
+    """
+    search = Search(trials, options or Options())
+    search.run(function, places or places_on_cpu(1))
+    return search

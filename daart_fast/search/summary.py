@@ -1,0 +1,186 @@
+"""What a search found: a table of its trials, a picture, the best of them."""
+
+from __future__ import annotations
+
+import csv
+import math
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from daart_fast.config import split_ids
+from daart_fast.files import replacing
+from daart_fast.io import load_plain_yaml
+
+__all__ = ["Row", "best_of", "draw", "read_row", "score_of", "settings_table", "write_table"]
+
+#: Scores that a trial may have, the first that all have being the one to choose by, and whether
+#: more is better. A loss depends on what weighs its terms; F1 doesn't.
+SCORES = {"val_f1": True, "val_loss": False}
+HELD_OUT_SCORES = {"test_f1": True, "test_loss": False}
+
+Cell = str | int | float | None
+
+
+@dataclass
+class Row:
+    """A trial's line of the summary."""
+
+    number: int
+    status: str
+    #: values of the searched keys
+    settings: dict[str, Any]
+    #: what came of it: val_loss, val_f1, test_loss, ...
+    results: dict[str, Cell]
+    folder: str | None
+
+    def number_of(self, score: str) -> float:
+        """Return a score; NaN where there is none."""
+        value = self.results.get(score)
+        return math.nan if value is None else float(value)
+
+    def cells(self) -> dict[str, Any]:
+        """Return the whole line, by column."""
+        settings = {name.removeprefix("search_"): value for name, value in self.settings.items()}
+        whole = {"trial": self.number, **settings, "status": self.status, **self.results}
+        return {**whole, "folder": self.folder}
+
+
+def read_row(
+    number: int, status: str, settings: dict[str, Any], folder: str | None, held_out: Sequence[str]
+) -> Row:
+    """Read from a version folder what came of a trial.
+
+    Parameters
+    ----------
+    number, status, settings, folder
+        The trial's.
+    held_out
+        The sessions that cross-validation has held out; empty without it.
+    """
+    results: dict[str, Cell] = {}
+    if folder is not None and (Path(folder) / "hparams.yaml").is_file():
+        text = (Path(folder) / "hparams.yaml").read_text(encoding="utf-8")
+        results = _results(load_plain_yaml(text), _metrics(Path(folder)), held_out)
+    return Row(number, status, settings, results, folder)
+
+
+def _metrics(folder: Path) -> list[dict[str, str]]:
+    try:
+        with open(folder / "metrics.csv", newline="", encoding="utf-8") as file:
+            return list(csv.DictReader(file))
+    except OSError:
+        return []
+
+
+def _results(
+    hparams: Mapping[str, Any], metrics: list[dict[str, str]], held_out: Sequence[str]
+) -> dict[str, Cell]:
+    ids = dict.fromkeys(
+        session
+        for name in ("expt_ids", "expt_ids_val", "expt_ids_test")
+        for session in split_ids(hparams.get(name))
+    )
+    numbers = {str(i) for i, session in enumerate(ids) if session in held_out} or {"-1"}
+    f1 = hparams.get("macro_f1") or {}
+    tested = {name: value for name, value in f1.get("test", {}).items() if name in held_out}
+    return {
+        "val_loss": min(_column(metrics, "val_loss", {"-1"}), default=None),
+        "val_f1": _mean(f1.get("val", {}).values()),
+        "test_loss": _mean(_column(metrics, "test_loss", numbers)),
+        "test_f1": _mean((tested or f1.get("test", {})).values()),
+        "best_val_epoch": hparams.get("best_val_epoch"),
+        "epochs": max((int(row["epoch"]) for row in metrics), default=None),
+        "pruned_epoch": hparams.get("pruned_epoch"),
+    }
+
+
+def _column(metrics: list[dict[str, str]], name: str, datasets: set[str]) -> list[float]:
+    return [float(row[name]) for row in metrics if row.get(name) and row["dataset"] in datasets]
+
+
+def _mean(values: Iterable[float]) -> float | None:
+    values = list(values)
+    return statistics.fmean(values) if values else None
+
+
+def score_of(rows: Sequence[Row], held_out: bool = False) -> tuple[str, bool] | None:
+    """Name the score that trials are compared by, and whether more of it is better."""
+    finished = [row for row in rows if row.status == "finished"]
+    for name, more in (HELD_OUT_SCORES if held_out else SCORES).items():
+        if finished and all(row.results.get(name) is not None for row in finished):
+            return name, more
+    return None
+
+
+def best_of(rows: Sequence[Row], score: str, more: bool) -> Row:
+    """Return the finished trial with the best score."""
+    finished = [row for row in rows if row.status == "finished"]
+    return (max if more else min)(finished, key=lambda row: row.number_of(score))
+
+
+def settings_table(rows: Sequence[Row], score: str) -> list[dict[str, Any]]:
+    """Average a score over the folds of each setting.
+
+    Returns
+    -------
+    list of dict
+        The setting, ``folds`` (how many are finished), ``mean``, and ``spread`` (the standard
+        deviation between folds), in the order of the trials.
+    """
+    groups: dict[str, tuple[dict[str, Any], list[float]]] = {}
+    for row in rows:
+        setting = {name: v for name, v in row.settings.items() if name != "search_fold"}
+        values = groups.setdefault(str(setting), (setting, []))[1]
+        if row.status == "finished" and not math.isnan(row.number_of(score)):
+            values.append(row.number_of(score))
+    return [
+        {
+            **setting,
+            "folds": len(values),
+            "mean": statistics.fmean(values) if values else None,
+            "spread": statistics.stdev(values) if len(values) > 1 else None,
+        }
+        for setting, values in groups.values()
+    ]
+
+
+def write_table(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write a csv whose columns are the keys of the first row and whatever the others add."""
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    with replacing(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, columns, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def draw(path: Path, rows: Sequence[Row], score: str) -> None:
+    """Draw the score by each searched parameter: a dot for each trial, a line through the means."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    finished = [row for row in rows if row.status == "finished"]
+    names = list(finished[0].settings)
+    figure = Figure(figsize=(3.2 * len(names), 3), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots(1, len(names), sharey=True, squeeze=False)[0]
+    for axis, name in zip(axes, names, strict=True):
+        values = list(dict.fromkeys(row.settings[name] for row in finished))
+        if all(isinstance(value, (int, float)) for value in values):
+            values.sort()
+        groups = [
+            [row.number_of(score) for row in finished if row.settings[name] == value]
+            for value in values
+        ]
+        for x, group in enumerate(groups):
+            axis.plot([x] * len(group), group, "o", color="C0", alpha=0.5, markersize=4)
+        axis.plot([statistics.fmean(group) for group in groups], "-", color="C1", label="mean")
+        axis.set_xticks(range(len(values)), [str(value) for value in values])
+        axis.margins(x=0.2)
+        axis.set_xlabel(name.removeprefix("search_"))
+    axes[0].set_ylabel(score)
+    axes[0].legend(frameon=False)
+    with replacing(path) as temporary:
+        figure.savefig(temporary, dpi=150)

@@ -1,0 +1,250 @@
+"""A trial: its settings, what became of it, and how one is run, wherever that is."""
+
+from __future__ import annotations
+
+import copy
+import os
+import sys
+import time
+import traceback
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from daart_fast.config import IDS, KEYS, split_ids
+from daart_fast.errors import ConfigError
+from daart_fast.files import replacing
+from daart_fast.io import get_tt_expt_dir, matching_versions
+
+__all__ = [
+    "FAILED",
+    "Ended",
+    "Event",
+    "Events",
+    "Job",
+    "Known",
+    "Outcome",
+    "Progressed",
+    "Started",
+    "attempt",
+    "folds",
+    "label_of",
+    "look_up",
+    "output_to",
+    "searched_keys",
+]
+
+#: What a version folder holds if its trial raised: the traceback.
+FAILED = "failed.txt"
+
+
+@dataclass
+class Job:
+    """A trial of a search."""
+
+    #: counted from 1
+    number: int
+    #: the settings, as test-tube's namespace
+    trial: Any
+    #: the settings that differ from trial to trial
+    label: str = ""
+    #: where to write what the trial prints; None: leave it on the terminal
+    log: Path | None = None
+
+
+@dataclass
+class Outcome:
+    """What became of a trial."""
+
+    #: finished, failed, interrupted, submitted
+    status: str
+    #: what the function returned
+    result: Any = None
+    #: in one line
+    error: str = ""
+    #: the version folder, if one was claimed
+    folder: str | None = None
+    #: when it began and ended, in seconds since 1970; 0 if it was not run
+    began: float = 0.0
+    ended: float = 0.0
+    #: which worker, GPU or job ran it
+    place: str = ""
+
+
+@dataclass(frozen=True)
+class Started:
+    """An event of a search: a trial began."""
+
+    number: int
+    place: str
+
+
+@dataclass(frozen=True)
+class Progressed:
+    """An event of a search: a trial's epoch, losses, and the part that is done."""
+
+    number: int
+    values: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Ended:
+    """An event of a search: a trial ended in whatever way."""
+
+    number: int
+    outcome: Outcome
+
+
+Event = Started | Progressed | Ended
+
+#: What an executor is: closing it ends its workers.
+Events = Generator[Event, None, None]
+
+
+# --------------------------------------------------------------------------------------------
+# making them
+# --------------------------------------------------------------------------------------------
+def searched_keys(trials: Sequence[Any]) -> list[str]:
+    """Name the keys whose value is not the same in all trials, and the fold if there are any."""
+    names = [name for name, key in KEYS.items() if key.kind is not IDS] + ["search_fold"]
+    return [name for name in names if len({str(vars(t).get(name)) for t in trials}) > 1]
+
+
+def label_of(trial: Any, keys: Sequence[str]) -> str:
+    """Spell the settings by which a trial differs from the others."""
+    return ", ".join(f"{name.removeprefix('search_')}={vars(trial).get(name)}" for name in keys)
+
+
+def folds(trials: Sequence[Any]) -> list[Any]:
+    """Make of each trial that asks for cross-validation one for each fold.
+
+    Whole sessions are held out, as if `expt_ids_test` listed them: with `cv_folds` k, fold i holds
+    out sessions i, i + k, i + 2k, ... of `expt_ids`; with `leave_one_session_out` each session is
+    a fold. Sessions that are held out anyway, or whose hand labels are not used, are in no fold.
+
+    Raises
+    ------
+    ConfigError
+        if there are fewer sessions than folds
+    """
+    return [fold for trial in trials for fold in _folds_of(trial)]
+
+
+def _folds_of(trial: Any) -> list[Any]:
+    get = vars(trial).get
+    if not get("cv_folds") and not get("leave_one_session_out"):
+        return [trial]
+    if get("cv_folds") and get("leave_one_session_out"):
+        raise ConfigError("'cv_folds' and 'leave_one_session_out' are both given: expected one")
+    test, kept = split_ids(get("expt_ids_test")), split_ids(get("expt_ids_to_keep"))
+    elsewhere = test + split_ids(get("expt_ids_val"))
+    sessions = [
+        session
+        for session in split_ids(get("expt_ids"))
+        if session not in elsewhere and (not kept or session in kept)
+    ]
+    n_folds = get("cv_folds") or len(sessions)
+    if len(sessions) < max(n_folds, 2):
+        raise ConfigError(
+            f"cross-validation with {n_folds} folds needs {max(n_folds, 2)} sessions or more in "
+            f"'expt_ids' that are labelled and not held out; it has {len(sessions)}"
+        )
+    made = []
+    for i in range(n_folds):
+        fold = copy.copy(trial)
+        fold.search_fold = i
+        fold.expt_ids_test = ";".join(test + sessions[i::n_folds])
+        made.append(fold)
+    return made
+
+
+# --------------------------------------------------------------------------------------------
+# what is on the disk
+# --------------------------------------------------------------------------------------------
+@dataclass(frozen=True)
+class Known:
+    """What the results folder holds of a trial: new, finished, interrupted or failed."""
+
+    state: str
+    folder: Path | None = None
+    #: the last line of the traceback
+    error: str = ""
+
+
+def look_up(trial: Any) -> Known:
+    """Look for a version folder of this trial's parameters; one that is finished comes first.
+
+    (One that another process is at work on looks interrupted.)
+    """
+    hparams = {name: value for name, value in vars(trial).items() if not callable(value)}
+    if not {"results_dir", "expt_ids"} <= hparams.keys():
+        return Known("new")  # a namespace of some other making
+    folder = get_tt_expt_dir(hparams)
+    versions = list(matching_versions(folder, hparams)) if folder else []
+    for version, stored in versions:
+        if stored.get("training_completed"):
+            return Known("finished", version)
+    for version, _ in versions:
+        with suppress(OSError):
+            lines = (version / FAILED).read_text(encoding="utf-8").strip().splitlines()
+            return Known("failed", version, lines[-1] if lines else "")
+    return Known("interrupted", versions[0][0]) if versions else Known("new", folder)
+
+
+# --------------------------------------------------------------------------------------------
+# running one
+# --------------------------------------------------------------------------------------------
+def attempt(
+    function: Callable[..., Any], job: Job, arguments: Sequence[Any], place: str
+) -> Outcome:
+    """Call a function with a trial, and tell what became of it.
+
+    What it raises is printed, and kept in the version folder that `create_tt_experiment` claimed
+    for it. An interrupt is no failure: the folder can be taken up again.
+    """
+    trial = copy.copy(job.trial)  # create_tt_experiment changes it
+    outcome = Outcome("finished", began=time.time(), place=place)
+    try:
+        outcome.result = function(trial, *arguments)
+    except KeyboardInterrupt:
+        outcome.status = "interrupted"
+    except Exception as error:
+        outcome.status, outcome.error = "failed", _one_line(error)
+        traceback.print_exc()
+        if folder := vars(trial).get("tt_version_dir"):
+            with suppress(OSError), replacing(Path(folder) / FAILED) as temporary:
+                temporary.write_text(traceback.format_exc(), encoding="utf-8")
+    outcome.folder = vars(trial).get("tt_version_dir")
+    outcome.ended = time.time()
+    return outcome
+
+
+def _one_line(error: BaseException) -> str:
+    return traceback.format_exception_only(error)[-1].strip().splitlines()[0]
+
+
+@contextmanager
+def output_to(log: Path | None) -> Iterator[None]:
+    """Append to a file what this process and its native code print meanwhile; None: don't."""
+    if log is None:
+        yield
+        return
+    log.parent.mkdir(parents=True, exist_ok=True)
+    streams = (sys.stdout, sys.stderr)
+    before = [os.dup(number) for number in (1, 2)]
+    file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
+    try:
+        for stream in streams:
+            stream.flush()
+        for number in (1, 2):
+            os.dup2(file, number)
+        yield
+    finally:
+        for stream in streams:
+            stream.flush()
+        for number, old in zip((1, 2), before, strict=True):
+            os.dup2(old, number)
+        for number in (file, *before):
+            os.close(number)

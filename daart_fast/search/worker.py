@@ -1,0 +1,88 @@
+"""The worker's side of a pool: a process that runs one trial after another."""
+
+from __future__ import annotations
+
+import faulthandler
+import queue
+import signal
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+from daart_fast.search.trials import Ended, Job, Outcome, Progressed, attempt, output_to
+
+__all__ = ["serve"]
+
+
+def serve(
+    connection: Any,
+    function: Callable[..., Any],
+    arguments: Sequence[Any],
+    n_threads: int,
+    name: str,
+) -> None:
+    """Run the trials that come through a connection until it closes, or None comes.
+
+    Parameters
+    ----------
+    connection
+        Sends `Job`, and gets what the parent shows: `Progressed`, `Ended`.
+    function, arguments
+        Called as ``function(trial, *arguments)``.
+    n_threads
+        This process's share of the cores.
+    name
+        The worker's, for the summary.
+    """
+    import torch
+
+    from daart_fast.train import progress
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches us too; the parent sees to it
+    faulthandler.enable()  # a crash of native code leaves its stack in the trial's log
+    torch.set_num_threads(n_threads)
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+    jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
+    threading.Thread(target=_listen, args=(connection, jobs), daemon=True).start()
+    while (job := jobs.get()) is not None:
+        with output_to(job.log):
+            progress.hand_to(partial(_report, connection, job.number))
+            outcome = attempt(function, job, arguments, name)
+        if not _send(connection, Ended(job.number, outcome)):
+            return
+
+
+def _listen(connection: Any, jobs: queue.SimpleQueue[Job | None]) -> None:
+    """Pass the parent's jobs on; when it says so, or is gone, have the training stop."""
+    from daart_fast.train import interruption
+
+    try:
+        while (job := connection.recv()) is not None:
+            jobs.put(job)
+    except (EOFError, OSError):
+        pass
+    interruption.ask()
+    jobs.put(None)
+
+
+def _report(connection: Any, number: int, values: dict[str, float]) -> None:
+    _send(connection, Progressed(number, values))
+
+
+def _send(connection: Any, event: Progressed | Ended) -> bool:
+    """Send an event; return whether the parent is still there."""
+    try:
+        connection.send(event)
+    except (OSError, ValueError):
+        return False
+    except (
+        Exception
+    ) as error:  # a result that cannot be pickled: the trial is finished all the same
+        assert isinstance(event, Ended)
+        outcome = event.outcome
+        result = f"{type(outcome.result).__name__}, which cannot be sent: {error}"
+        connection.send(Ended(event.number, Outcome(**{**vars(outcome), "result": result})))
+    return True
