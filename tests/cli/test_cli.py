@@ -77,7 +77,7 @@ def test_new_sessions_are_predicted_each_to_its_own_file(model_dir, tmp_path, ca
 def test_two_files_of_one_name_are_refused_before_any_is_written(model_dir, tmp_path, capsys):
     files = [str(write_session(tmp_path / folder / "s.csv", 9)) for folder in ("one", "two")]
     assert main(["predict", str(model_dir), *files, "--output_dir", str(tmp_path / "out")]) == 2
-    assert "another file would be written to" in capsys.readouterr().err
+    assert "one/s.csv is called 's' too" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
 

@@ -1,0 +1,93 @@
+"""The command ``daart-fast``: one module a command.
+
+Each module has ``HELP`` (a line), ``EXAMPLES`` (commands to copy), ``add_arguments(parser)`` and
+``run(options)``. Modules import what they need when they run, so that help comes at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from types import ModuleType
+
+from daart_fast.cli import (
+    convert_labels,
+    doctor,
+    evaluate,
+    features,
+    info,
+    keys,
+    predict,
+    report,
+    train,
+)
+from daart_fast.errors import ConfigError, DataError
+
+__all__ = ["main"]
+
+COMMANDS: dict[str, ModuleType] = {
+    "convert-labels": convert_labels,
+    "doctor": doctor,
+    "features": features,
+    "train": train,
+    "predict": predict,
+    "evaluate": evaluate,
+    "report": report,
+    "keys": keys,
+    "info": info,
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; return the exit code (2 for what the user can mend)."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if given[:1] == ["train"] and "-h" not in given and "--help" not in given:
+        options = argparse.Namespace(module=train, arguments=given[1:], debug="--debug" in given)
+    else:
+        options = _parser().parse_args(given)
+    logging.basicConfig(format="%(levelname)s: %(message)s")  # warnings go to the terminal
+    try:
+        return options.module.run(options) or 0
+    except (ConfigError, DataError) as error:
+        if options.debug:
+            raise
+        print(f"daart-fast: error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:  # whoever read the output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except Exception as error:
+        if options.debug:
+            raise
+        words = " ".join(str(error).split())
+        print(
+            f"daart-fast: error: {type(error).__name__}: {words} (--debug shows where)",
+            file=sys.stderr,
+        )
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="daart-fast",
+        description="Segment animal behaviour, frame by frame, from tracked body points.",
+        epilog="'daart-fast COMMAND --help' has examples of each command.",
+    )
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    for name, module in COMMANDS.items():
+        command = commands.add_parser(
+            name,
+            help=module.HELP,
+            description=module.__doc__,
+            epilog="examples:\n" + module.EXAMPLES.strip("\n"),
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        module.add_arguments(command)
+        command.add_argument("--debug", action="store_true", help="show the traceback of an error")
+        command.set_defaults(module=module)
+    return parser

@@ -1,0 +1,44 @@
+"""Read every file of a project and list what would fail, and what might surprise.
+
+Lengths that differ, channels or classes that differ from session to session, gaps, constant
+channels, how often each class is labelled, frames that never are. The exit code is 1 if anything
+would fail.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+HELP = "read every file of a project, and list what would fail or surprise"
+EXAMPLES = """
+  daart-fast doctor data
+  daart-fast doctor data --input_type features --likelihood_threshold 0.5
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("data_dir", type=Path, help="the folder with markers/ and labels-hand/")
+    parser.add_argument("--input_type", default="markers", help="the folder of inputs (markers)")
+    parser.add_argument(
+        "--likelihood_threshold", type=float, default=0.0, help="points less sure count as missing"
+    )
+    parser.add_argument(
+        "--classifier_type", choices=("multiclass", "binary", "multibinary"), default="multiclass"
+    )
+
+
+def run(options: argparse.Namespace) -> int:
+    from daart_fast.data.checkup import examine
+
+    report = examine(
+        options.data_dir, options.input_type, options.likelihood_threshold, options.classifier_type
+    )
+    print(report.table())
+    for title, lines in (("might surprise", report.surprises), ("would fail", report.failures)):
+        if lines:
+            print(f"\n{title}:")
+            print("\n".join(f"  - {line}" for line in lines))
+    if not report.failures:
+        print(f"\n{len(report.sessions)} sessions can be read")
+    return 1 if report.failures else 0

@@ -1,0 +1,34 @@
+"""Explain the keys of the config files."""
+
+from __future__ import annotations
+
+import argparse
+
+from daart_fast.errors import ConfigError, did_you_mean
+
+HELP = "what each key of the config files means"
+EXAMPLES = """
+  daart-fast keys
+  daart-fast keys n_lags smoothing
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("key", nargs="*", help="only these")
+
+
+def run(options: argparse.Namespace) -> None:
+    from daart_fast.config import KEYS
+
+    unknown = [name for name in options.key if name not in KEYS]
+    if unknown:
+        raise ConfigError(f"there is no key {unknown[0]!r}{did_you_mean(unknown[0], KEYS)}")
+    file = None
+    for name, key in KEYS.items():
+        if options.key and name not in options.key:
+            continue
+        if file != key.file:
+            file = key.file
+            print(f"\n{file}.yaml")
+        default = "must be given" if key.required else f"default {key.default}"
+        print(f"  {name}: {key.help}\n      {key.wants}; {default}")

@@ -1,0 +1,43 @@
+"""What several commands need: the sessions that files and folders on the command line mean."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from daart_fast.errors import DataError
+
+__all__ = ["session_files"]
+
+
+def session_files(paths: Iterable[Path]) -> dict[str, Path]:
+    """Return the file of each session: of a folder, all files of inputs in it.
+
+    A session is called as its file, without the ending.
+
+    Raises
+    ------
+    DataError
+        a path does not exist, a folder holds no inputs, or two files would be one session
+    """
+    from daart_fast.data.readers import INPUT_SUFFIXES, suffix_of
+
+    found: dict[str, Path] = {}
+    for path in paths:
+        if not path.exists():
+            raise DataError(f"{path}: no such file or folder")
+        files = [path]
+        if path.is_dir():
+            files = sorted(
+                file
+                for file in path.iterdir()
+                if file.is_file() and suffix_of(file) in INPUT_SUFFIXES and file.name[0] != "."
+            )
+            if not files:
+                raise DataError(f"{path}: expected files of inputs ({', '.join(INPUT_SUFFIXES)})")
+        for file in files:
+            session = file.name[: len(file.name) - len(suffix_of(file))]
+            if session in found:
+                raise DataError(f"{file}: {found[session]} is called {session!r} too")
+            found[session] = file
+    return found

@@ -1,0 +1,102 @@
+"""Train a model: the same as examples/fit_models.py, from config files or from a data folder alone.
+
+With a folder, config files are written into it (data.yaml, model.yaml, train.yaml), unless they
+are there, to train on every session that has hand labels; change them as you like. Every key can
+be given on the command line too, as --key value; a list is searched over.
+
+When training is done, the model is evaluated: see 'daart-fast evaluate --help'.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from daart_fast.errors import DataError
+
+HELP = "train a model, or search over settings, from config files or from a data folder"
+EXAMPLES = """
+  daart-fast train data
+  daart-fast train data --fps 30 --input_type features-kinematic --expt_ids_test mouse9
+  daart-fast train --data_config data.yaml --model_config model.yaml --train_config train.yaml
+  daart-fast train data --n_lags "[2, 4, 8]"
+"""
+
+FILES = ("data", "model", "train")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("data_dir", nargs="?", help="the folder with markers/ and labels-hand/")
+    for name in FILES:
+        parser.add_argument(f"--{name}_config", metavar="YAML", help=f"the {name} settings")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Train on what the command line says, which `get_all_params` reads key by key."""
+    from daart_fast.cli.evaluate import evaluate, print_scores
+    from daart_fast.search.fit import fit
+    from daart_fast.testtube import get_all_params
+
+    arguments = [word for word in options.arguments if word != "--debug"]
+    if arguments and not arguments[0].startswith("-"):
+        arguments = [*write_configs(Path(arguments[0])), *arguments[1:]]
+    params = get_all_params("grid_search", args=arguments)
+    if params.device == "cpu":
+        results = params.optimize_parallel_cpu(
+            fit, nb_trials=params.tt_n_cpu_trials, nb_workers=params.tt_n_cpu_workers
+        )
+    else:
+        results = params.optimize_parallel_gpu(fit, gpu_ids=str(params.gpus_vis).split(";"))
+    for _, folder in results:
+        if folder is not None and not (Path(folder) / "summary.json").is_file():
+            summary = evaluate(Path(folder), {})
+            print(f"\n{folder}")
+            print_scores(summary)
+    return 1 if any(folder is None for _, folder in results) else 0
+
+
+def write_configs(data_dir: Path) -> list[str]:
+    """Write the config files of a data folder, where they are missing; return the options."""
+    options = []
+    for name in FILES:
+        path = data_dir / f"{name}.yaml"
+        if not path.exists():
+            path.write_text(_text_of(name, data_dir), encoding="utf-8")
+            print(f"wrote {path}")
+        options += [f"--{name}_config", str(path)]
+    return options
+
+
+def _text_of(name: str, data_dir: Path) -> str:
+    head = (
+        "# `daart-fast keys` lists every key that may stand here, with its meaning and default.\n"
+    )
+    if name == "model":
+        return head + "backbone: dtcn\nn_hid_layers: 2\nn_hid_units: 32\nn_lags: 4\n"
+    if name == "train":
+        return head + (
+            "learning_rate: 0.001\nmin_epochs: 10\nmax_epochs: 100\nearly_stop_history: 10\n"
+            "sequence_length: 500\nbatch_size: 8\n"
+        )
+    sessions = "\n".join(f'  - "{session}"' for session in labelled_sessions(data_dir))
+    return head + (
+        "# paths are taken from this file's folder\n"
+        "data_dir: .\nresults_dir: results\ninput_type: markers\nlikelihood_threshold: 0.5\n"
+        f"# those that have hand labels\nexpt_ids:\n{sessions}\n"
+    )
+
+
+def labelled_sessions(data_dir: Path) -> Sequence[str]:
+    """Return the sessions in markers/ that have a file in labels-hand/."""
+    from daart_fast.cli.sessions import session_files
+
+    labels = data_dir / "labels-hand"
+    found = [
+        session
+        for session in session_files([data_dir / "markers"])
+        if any((labels / f"{session}{ending}").is_file() for ending in (".csv", "_labels.csv"))
+    ]
+    if not found:
+        raise DataError(f"{labels}: expected labels of the sessions in markers/, found none")
+    return found

@@ -1,0 +1,13 @@
+"""Hand labels of other programs -> the one-hot files that daart_fast reads."""
+
+from daart_fast.convert.formats import FORMATS, Annotation, read_annotations
+from daart_fast.convert.onehot import match_sessions, one_hot, write_one_hot
+
+__all__ = [
+    "FORMATS",
+    "Annotation",
+    "match_sessions",
+    "one_hot",
+    "read_annotations",
+    "write_one_hot",
+]

@@ -1,0 +1,129 @@
+"""Bouts -> one row a frame, one column a class, in files named as the sessions are."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from daart_fast.convert.formats import Annotation
+from daart_fast.errors import DataError
+from daart_fast.files import replacing
+
+__all__ = ["BACKGROUND", "match_sessions", "one_hot", "write_one_hot"]
+
+#: What class 0 is called: frames that nobody scored.
+BACKGROUND = "background"
+#: What may be done about frames of two behaviours.
+OVERLAPS = ("error", "first", "last")
+
+
+def match_sessions(
+    annotations: Sequence[Annotation], sessions: Mapping[str, object]
+) -> dict[str, Annotation]:
+    """Find the session that each annotation is about.
+
+    Its name is that of the annotation, or begins with it, as mouse1DLC_resnet50... with mouse1;
+    of several the shortest is meant.
+
+    Raises
+    ------
+    DataError
+        an annotation fits no session, or two fit one
+    """
+    found: dict[str, Annotation] = {}
+    for annotation in annotations:
+        candidates = [
+            session
+            for name in annotation.names
+            for session in sorted(sessions, key=len)
+            if session == name or (session.startswith(name) and not session[len(name)].isdigit())
+        ]
+        exact = [session for session in candidates if session in annotation.names]
+        if not candidates:
+            raise DataError(
+                f"{annotation.source}: none of the sessions is called {annotation.names[0]} or "
+                f"begins so; there are {', '.join(list(sessions)[:8]) or 'none'}"
+            )
+        session = (exact or candidates)[0]
+        if session in found:
+            raise DataError(
+                f"{annotation.source}: {found[session].source} is about {session} already"
+            )
+        found[session] = annotation
+    return found
+
+
+def one_hot(
+    annotation: Annotation,
+    classes: Sequence[str],
+    n_frames: int,
+    overlaps: str = "error",
+    other: str | None = None,
+    multibinary: bool = False,
+) -> np.ndarray:
+    """Write the bouts into a table.
+
+    Parameters
+    ----------
+    annotation
+        bouts of other classes than `classes` are left out
+    classes
+        the columns after background (multibinary: all columns)
+    n_frames
+        rows; a bout may run over by one frame
+    overlaps
+        what a frame of two behaviours is: ``error``, or the one that started ``first`` or ``last``
+    other
+        the class of frames without a behaviour, one of `classes`; None: background
+    multibinary
+        several behaviours may occur at once
+
+    Returns
+    -------
+    (n_frames, 1 + n_classes) int64 with one 1 in each row; multibinary (n_frames, n_classes)
+
+    Raises
+    ------
+    DataError
+        a bout lies beyond the end, or two overlap
+    """
+    place = {name: i for i, name in enumerate(classes, start=1)}
+    there = np.zeros((n_frames, 1 + len(classes)), dtype=np.int64)
+    label = np.zeros(n_frames, dtype=np.int64)
+    for name, start, stop in sorted(annotation.bouts, key=lambda bout: bout[1]):
+        if name not in place:
+            continue
+        if stop > n_frames + 1:
+            raise DataError(
+                f"{annotation.source}: a bout of {name} ends at frame {stop}, but there are "
+                f"{n_frames} frames; is the frame rate right?"
+            )
+        there[start:stop, place[name]] = 1
+        free = label[start:stop] == 0
+        label[start:stop] = np.where(free | (overlaps != "first"), place[name], label[start:stop])
+    if multibinary:
+        return there[:, 1:]
+    several = np.flatnonzero(there.sum(1) > 1)
+    if overlaps == "error" and len(several):
+        names = [classes[i] for i in np.flatnonzero(there[several[0], 1:]).tolist()]
+        raise DataError(
+            f"{annotation.source}, frame {several[0]}: {' and '.join(names)} at once, as in "
+            f"{len(several)} frames in all; choose --overlaps first or last, or --multibinary"
+        )
+    if other is not None:
+        label[label == 0] = place[other]
+    for start, stop in annotation.unlabelled:
+        label[start:stop] = 0
+    return np.eye(1 + len(classes), dtype=np.int64)[label]
+
+
+def write_one_hot(path: str | os.PathLike[str], table: np.ndarray, names: Sequence[str]) -> Path:
+    """Write a table (T, C) of 0 and 1 with a header row of class names, frames numbered."""
+    rows = [f"{i}," + ",".join(map(str, row)) for i, row in enumerate(table.tolist())]
+    quoted = [f'"{name}"' if "," in name else name for name in names]
+    with replacing(path) as temporary:
+        temporary.write_text("\n".join(["," + ",".join(quoted), *rows]) + "\n", encoding="utf-8")
+    return Path(path)

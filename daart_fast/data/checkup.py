@@ -1,0 +1,248 @@
+"""A look at every file of a project before a training would find the first that is wrong."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from daart_fast.data.labels import read_labels
+from daart_fast.data.readers import (
+    INPUT_SUFFIXES,
+    MARKER_STARTS,
+    read_inputs,
+    read_markers,
+    suffix_of,
+)
+from daart_fast.data.sessions import LABEL_FOLDERS, signal_paths
+from daart_fast.data.tables import first_row
+from daart_fast.errors import DataError
+
+__all__ = ["Checkup", "Found", "examine"]
+
+#: What is told of: a share of missing values, a gap in frames, a share of frames without a label.
+MANY_MISSING, LONG_GAP, MANY_UNLABELLED = 0.2, 100, 0.9
+
+
+@dataclass
+class Found:
+    """What is known of one session; None where it could not be read or has none."""
+
+    id: str
+    n_frames: int | None = None
+    channels: list[str] = field(default_factory=list)
+    missing: float | None = None
+    classes: list[str] = field(default_factory=list)
+    counts: list[int] = field(default_factory=list)
+
+
+@dataclass
+class Checkup:
+    """What was found in a project."""
+
+    sessions: list[Found] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)
+    surprises: list[str] = field(default_factory=list)
+
+    def table(self) -> str:
+        """A row a session: frames, channels, share of missing values, frames of each class."""
+        classes = list(dict.fromkeys(name for found in self.sessions for name in found.classes))
+        rows = [["session", "frames", "channels", "missing", *classes]]
+        for found in self.sessions:
+            counts = dict(zip(found.classes, found.counts, strict=True))
+            rows.append(
+                [
+                    found.id,
+                    "-" if found.n_frames is None else str(found.n_frames),
+                    str(len(found.channels)) if found.channels else "-",
+                    "-" if found.missing is None else f"{100 * found.missing:.1f}%",
+                    *(str(counts.get(name, "-")) for name in classes),
+                ]
+            )
+        widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+        return "\n".join(
+            "  ".join(cell.rjust(w) if i else cell.ljust(w) for i, (cell, w) in enumerate(cells))
+            for cells in (list(zip(row, widths, strict=True)) for row in rows)
+        )
+
+
+def examine(
+    data_dir: Path,
+    input_type: str = "markers",
+    likelihood_threshold: float = 0.0,
+    classifier_type: str = "multiclass",
+) -> Checkup:
+    """Read every session's inputs and labels.
+
+    Parameters
+    ----------
+    data_dir
+        the project's folder
+    input_type
+        the folder of inputs in it
+    likelihood_threshold, classifier_type
+        as in the config files
+
+    Raises
+    ------
+    DataError
+        there is no such folder, or it holds no inputs
+    """
+    folder = data_dir / input_type
+    if not folder.is_dir():
+        there = ", ".join(sorted(p.name for p in data_dir.glob("*"))[:20]) or "nothing"
+        raise DataError(f"{folder}: expected a folder of inputs; {data_dir} holds {there}")
+    ids = sorted(
+        {
+            path.name[: len(path.name) - len(suffix_of(path))].removesuffix("_labeled")
+            for path in folder.iterdir()
+            if suffix_of(path) in INPUT_SUFFIXES
+        }
+    )
+    if not ids:
+        raise DataError(f"{folder}: expected files of inputs ({', '.join(INPUT_SUFFIXES)})")
+    checkup = Checkup()
+    settings = {"data_dir": str(data_dir), "input_type": input_type}
+    for session in ids:
+        paths = signal_paths(settings, session)
+        found = Found(session)
+        checkup.sessions.append(found)
+        assert paths["markers"] is not None
+        _look_at_inputs(checkup, found, paths["markers"], likelihood_threshold)
+        for signal in LABEL_FOLDERS:
+            path = paths[signal]
+            if path is not None:
+                _look_at_labels(checkup, found, path, classifier_type, signal == "labels_strong")
+    _compare(checkup)
+    _look_for_strays(checkup, data_dir, ids)
+    return checkup
+
+
+def _look_at_inputs(checkup: Checkup, found: Found, path: Path, threshold: float) -> None:
+    try:
+        inputs = read_inputs(path, threshold)
+        gaps = _gaps(path, threshold)
+    except DataError as error:
+        checkup.failures.append(str(error))
+        return
+    found.n_frames, found.channels = len(inputs.values), inputs.names
+    constant = np.flatnonzero(np.ptp(inputs.values, axis=0) == 0)
+    if len(constant):
+        names = _some([inputs.names[i] for i in constant])
+        checkup.surprises.append(f"{path}: never changes: {names}; it will count as 0")
+    if gaps is None:
+        return
+    missing, points = gaps
+    found.missing = float(missing.mean())
+    shares, longest = missing.mean(0), [_longest(column) for column in missing.T]
+    many = [i for i in range(len(points)) if shares[i] > MANY_MISSING or longest[i] > LONG_GAP]
+    if many:
+        worst = max(many, key=lambda i: shares[i])
+        checkup.surprises.append(
+            f"{path}: {len(many)} of {len(points)} points have gaps over {MANY_MISSING:.0%} of the "
+            f"frames or over {LONG_GAP} in a row, which are interpolated; the worst is "
+            f"{points[worst]}: {shares[worst]:.0%}, up to {longest[worst]} in a row"
+        )
+
+
+def _gaps(path: Path, threshold: float) -> tuple[np.ndarray, list[str]] | None:
+    """Return which points (T, K) are missing; None for inputs that are no tracked points."""
+    suffix = suffix_of(path)
+    is_csv = suffix in (".csv", ".csv.gz")
+    if suffix == ".npy" or (is_csv and first_row(path)[:1] not in MARKER_STARTS):
+        return None
+    markers = read_markers(path)
+    unsure = markers.likelihoods < threshold
+    return np.isnan(markers.xs) | np.isnan(markers.ys) | unsure, markers.names
+
+
+def _longest(column: np.ndarray) -> int:
+    """Return the length of the longest run of True."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], column, [False]])))
+    return int((edges[1::2] - edges[::2]).max(initial=0))
+
+
+def _look_at_labels(
+    checkup: Checkup, found: Found, path: Path, classifier_type: str, by_hand: bool
+) -> None:
+    try:
+        labels, names = read_labels(path, classifier_type)
+    except DataError as error:
+        checkup.failures.append(str(error))
+        return
+    if found.n_frames is not None and len(labels) != found.n_frames:
+        text = f"{path}: {len(labels)} rows for {found.n_frames} frames of inputs"
+        if abs(len(labels) - found.n_frames) > 1:
+            checkup.failures.append(text)
+        else:
+            checkup.surprises.append(f"{text}; the odd one will be left out or unlabelled")
+    if not by_hand:
+        return
+    found.classes = names
+    if labels.ndim == 2:
+        found.counts = labels.sum(0).astype(int).tolist()
+        return
+    found.counts = np.bincount(labels, minlength=len(names)).tolist()
+    share = found.counts[0] / max(len(labels), 1)
+    if share == 1:
+        checkup.surprises.append(f"{path}: no frame is labelled but as {names[0]}")
+    elif share > MANY_UNLABELLED:
+        checkup.surprises.append(f"{path}: {100 * share:.0f}% of the frames are {names[0]}")
+
+
+def _compare(checkup: Checkup) -> None:
+    """Tell of sessions whose channels or classes are not those of most."""
+    for what in ("channels", "classes"):
+        kinds = Counter(tuple(getattr(found, what)) for found in checkup.sessions)
+        kinds.pop((), None)
+        if len(kinds) < 2:
+            continue
+        usual = kinds.most_common(1)[0][0]
+        for found in checkup.sessions:
+            own = tuple(getattr(found, what))
+            if not own or own == usual:
+                continue
+            more, fewer = set(own) - set(usual), set(usual) - set(own)
+            parts = [f"has {_some(sorted(more))}"] * bool(more)
+            parts += [f"lacks {_some(sorted(fewer))}"] * bool(fewer)
+            text = f"session {found.id}: its {what} differ from most sessions': "
+            text += " and ".join(parts) or "they come in another order"
+            reordered = what == "channels" and set(own) == set(usual)
+            (checkup.surprises if reordered else checkup.failures).append(text)
+    totals: Counter[str] = Counter()
+    for found in checkup.sessions:
+        totals.update(dict(zip(found.classes, found.counts, strict=True)))
+    for name, total in totals.items():
+        where = sum(
+            dict(zip(found.classes, found.counts, strict=True)).get(name, 0) > 0
+            for found in checkup.sessions
+        )
+        if total == 0:
+            checkup.surprises.append(f"class {name} never occurs")
+        elif where == 1 and len(checkup.sessions) > 1:
+            checkup.surprises.append(f"class {name} occurs in one session alone ({total} frames)")
+
+
+def _look_for_strays(checkup: Checkup, data_dir: Path, ids: Sequence[str]) -> None:
+    """Tell of labels that belong to no session, and of sessions without labels."""
+    for name in LABEL_FOLDERS.values():
+        for path in sorted((data_dir / name).glob("*")):
+            session = path.name.split(".")[0].removesuffix("_labels")
+            known = {session, path.name.removesuffix(path.suffix).removesuffix("_labels")}
+            if not known & set(ids) and path.is_file():
+                checkup.surprises.append(f"{path}: there are no inputs of session {session}")
+    without = [found.id for found in checkup.sessions if not found.classes]
+    readable = {found.id for found in checkup.sessions if found.n_frames is not None}
+    labelled = [i for i in without if i in readable]
+    if len(labelled) == len(checkup.sessions):
+        checkup.failures.append(f"{data_dir / 'labels-hand'}: no session has hand labels")
+    elif labelled:
+        checkup.surprises.append(f"sessions without hand labels: {_some(labelled)}")
+
+
+def _some(names: Sequence[str], most: int = 8) -> str:
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more

@@ -1,0 +1,66 @@
+"""All pictures of a model's predictions, into its folder."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from daart_fast.eval.ethogram import plot_ethogram
+from daart_fast.eval.pictures import plot_bout_lengths, plot_confusion, plot_reliability
+from daart_fast.eval.selection import background_of, labels_on, smoother_of
+
+if TYPE_CHECKING:
+    from daart_fast.data import DataGenerator
+
+__all__ = ["draw_all"]
+
+
+def draw_all(
+    hparams: Mapping[str, Any],
+    data_generator: DataGenerator,
+    folder: str | os.PathLike[str],
+    summary: Mapping[str, Any],
+) -> list[Path]:
+    """Draw each session's ethogram, and confusion, bouts and reliability of the frames held out.
+
+    Of several behaviours at once nothing is drawn. Arguments are those of
+    `daart_fast.eval.summarise`, and what it returns. Returns the files.
+    """
+    if hparams.get("classifier_type") == "multibinary":
+        return []
+    folder, names = Path(folder), data_generator.label_names
+    background, fps = background_of(hparams), hparams.get("fps")
+    files = []
+    states = {name: np.load(folder / f"{name}_states.npy") for name in data_generator.ids}
+    for dataset in data_generator.datasets:
+        files.append(folder / f"{dataset.id}_ethogram.png")
+        known = dataset.session.labels_strong
+        plot_ethogram(states[dataset.id], names, known, fps, background, files[-1])
+    split = next((split for split in ("test", "val") if split in summary["scores"]), None)
+    if split is None:
+        return files
+    found = {dataset.id: labels_on(dataset, split) for dataset in data_generator.datasets}
+    labels = {name: own for name, own in found.items() if own is not None}
+    smooth = smoother_of(folder)
+    counts = {
+        name: (own >= 0) & (own != (-1 if background is None else background))
+        for name, own in labels.items()
+    }
+    tracks = {
+        "hand labels": [np.where(counts[name], own, -1) for name, own in labels.items()],
+        "predicted": [np.where(counts[name], smooth(states[name]), -1) for name in labels],
+    }
+    matrix = summary["scores"][split]["confusion"]
+    plot_confusion(matrix, names, background, folder / "confusion.png")
+    plot_bout_lengths(tracks, names, background, fps, folder / "bout_lengths.png")
+    plot_reliability(
+        np.concatenate(list(labels.values())),
+        np.concatenate([states[name] for name in labels]),
+        background,
+        folder / "reliability.png",
+    )
+    return [*files, *(folder / f"{n}.png" for n in ("confusion", "bout_lengths", "reliability"))]

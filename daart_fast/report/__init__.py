@@ -1,0 +1,1 @@
+"""One html file about models."""

@@ -1,0 +1,272 @@
+"""Each command does on small real files what its help says."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import stat
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from daart_fast.cli import COMMANDS, main
+from daart_fast.config import with_defaults
+from daart_fast.eval import Smoother
+from daart_fast.io import export_hparams
+from daart_fast.models import Segmenter, export_states
+from daart_fast.utils import build_data_generator
+
+NAMES = ("background", "rest", "walk")
+
+
+def write_project(folder: Path, *sessions: str, n_frames: int = 300) -> Path:
+    """Markers of two points, and labels: rest while the nose is on the left, else walk."""
+    for kind in ("markers", "labels-hand"):
+        (folder / kind).mkdir(parents=True, exist_ok=True)
+    for seed, session in enumerate(sessions):
+        draw = np.random.default_rng(seed)
+        classes = np.tile(np.repeat([1, 2], 25), n_frames // 50)
+        values = draw.normal(100, 5, (n_frames, 4)) + 40 * (classes[:, None] - 1)
+        points = np.insert(values, (2, 4), 0.9, axis=1)
+        lines = [
+            "scorer,s,s,s,s,s,s",
+            "bodyparts,nose,nose,nose,tail,tail,tail",
+            "coords,x,y,likelihood,x,y,likelihood",
+            *(f"{i}," + ",".join(map(repr, row)) for i, row in enumerate(points.tolist())),
+        ]
+        (folder / "markers" / f"{session}.csv").write_text("\n".join(lines))
+        rows = np.eye(3, dtype=int)[classes].tolist()
+        lines = [f"{i}," + ",".join(map(str, row)) for i, row in enumerate(rows)]
+        text = "\n".join(["," + ",".join(NAMES), *lines])
+        (folder / "labels-hand" / f"{session}.csv").write_text(text)
+    return folder
+
+
+@pytest.fixture
+def model_dir(tmp_path: Path) -> Path:
+    """An untrained model of a project of two sessions, with its states."""
+    data = write_project(tmp_path / "data", "m1", "m2")
+    hparams = with_defaults(
+        {
+            "data_dir": str(data),
+            "expt_ids": ["m1"],
+            "expt_ids_test": ["m2"],
+            "sequence_length": 50,
+            "trial_splits": "2;1;0;0",
+            "n_hid_layers": 1,
+            "n_hid_units": 4,
+            "fps": 25.0,
+        }
+    )
+    generator = build_data_generator(hparams)
+    model = Segmenter(hparams)
+    folder = tmp_path / "version_0"
+    export_hparams(hparams, folder / "hparams.yaml")
+    model.save(folder / "best_val_model.pt")
+    export_states(model, generator, folder)
+    return folder
+
+
+def table(path: Path) -> list[list[str]]:
+    with open(path, newline="") as file:
+        return list(csv.reader(file))
+
+
+# ------------------------------------------------------------------------------ all
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_has_examples(command, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main([command, "--help"])
+    assert ended.value.code == 0
+    out = capsys.readouterr().out
+    assert "examples:" in out and f"daart-fast {command}" in out.split("examples:")[1]
+
+
+def test_an_error_is_one_line_and_debug_shows_where(tmp_path, capsys):
+    arguments = ["predict", str(tmp_path / "none"), str(tmp_path / "s.csv")]
+    assert main(arguments) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("daart-fast: error: ") and error.count("\n") == 1
+    with pytest.raises(ValueError, match=r"s\.csv: no such file or folder"):
+        main([*arguments, "--debug"])
+
+
+def test_an_error_that_nobody_foresaw_is_one_line_too(model_dir, tmp_path, capsys):
+    (tmp_path / "out").write_text("a file where a folder should be")
+    session = str(tmp_path / "data" / "markers" / "m1.csv")
+    assert main(["predict", str(model_dir), session, "--output_dir", str(tmp_path / "out")]) == 1
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and "(--debug shows where)" in error
+
+
+def test_info_names_versions_cores_and_the_openmp_runtime(capsys):
+    assert main(["info"]) == 0
+    out = capsys.readouterr().out
+    assert all(word in out for word in ("numba", "torch", "cores: ", "GPU: ", "OpenMP runtime: "))
+
+
+# ------------------------------------------------------------------------------ predict
+
+
+def test_a_folder_is_predicted_to_csv_and_npy_and_what_is_done_is_skipped(
+    model_dir, tmp_path, capsys
+):
+    out = tmp_path / "out"
+    arguments = ["predict", str(model_dir), str(tmp_path / "data/markers"), "--output_dir"]
+    assert main([*arguments, str(out)]) == 0
+    for session in ("m1", "m2"):
+        states = np.load(out / f"{session}_states.npy")
+        rows = table(out / f"{session}_predictions.csv")
+        assert len(rows) == 301 and rows[0] == ["frame", "time", "class", *NAMES]
+        assert rows[26][1] == "1"
+        np.testing.assert_allclose(np.array(rows[1:])[:, 3:].astype(float), states, atol=1e-5)
+        assert table(out / f"{session}_bouts.csv")[0] == ["class", "start", "stop", "duration"]
+        np.testing.assert_allclose(states, np.load(model_dir / f"{session}_states.npy"), atol=1e-6)
+    (out / "m1_states.npy").unlink()
+    capsys.readouterr()
+    assert main([*arguments, str(out)]) == 0
+    printed = capsys.readouterr().out
+    assert "1 sessions are done already" in printed and "m2.csv" not in printed
+    assert main([*arguments, str(out), "--overwrite"]) == 0
+    assert "m2.csv: 300 frames, 3 classes" in capsys.readouterr().out
+
+
+def test_new_sessions_are_smoothed_as_the_model_is(model_dir, tmp_path):
+    Smoother("bouts", 10_000).save(model_dir / "smoothing.json")
+    session = str(tmp_path / "data/markers/m1.csv")
+    assert main(["predict", str(model_dir), session, "--output_dir", str(tmp_path)]) == 0
+    assert len(table(tmp_path / "m1_bouts.csv")) == 2  # one bout is all that is left
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a shell script stands for sbatch")
+def test_slurm_jobs_share_the_sessions(model_dir, tmp_path, capsys, monkeypatch):
+    # what sbatch does with --wrap, at once and here
+    script = tmp_path / "bin" / "sbatch"
+    script.parent.mkdir()
+    script.write_text('#!/bin/sh\nfor last; do :; done\necho "Submitted $*" | head -c 40\n$last\n')
+    script.chmod(script.stat().st_mode | stat.S_IEXEC)
+    monkeypatch.setenv("PATH", f"{script.parent}{os.pathsep}{os.environ['PATH']}")
+    arguments = ["predict", str(model_dir), str(tmp_path / "data/markers")]
+    arguments += ["--output_dir", str(tmp_path / "out"), "--executor", "slurm", "--jobs", "2"]
+    assert main([*arguments, "--sbatch=--time=5"]) == 0
+    assert capsys.readouterr().out.count(": 1 sessions") == 2
+    assert {path.name for path in (tmp_path / "out").glob("*.npy")} == {
+        "m1_states.npy", "m2_states.npy"
+    }  # fmt: skip
+
+
+def test_slurm_without_sbatch_is_told(model_dir, tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    files = str(tmp_path / "data/markers")
+    assert main(["predict", str(model_dir), files, "--executor", "slurm"]) == 2
+    assert "needs the command sbatch" in capsys.readouterr().err
+
+
+# ------------------------------------------------------------------------------ evaluate
+
+
+def test_evaluate_writes_scores_tables_and_pictures(model_dir, capsys):
+    assert main(["evaluate", str(model_dir)]) == 0
+    summary = json.loads((model_dir / "summary.json").read_text())
+    assert set(summary["scores"]) == {"train", "val", "test"}
+    out = capsys.readouterr().out
+    assert "macro-F1" in out and "test, by class" in out and "walk" in out
+    for name in ("m1_ethogram", "m2_ethogram", "confusion", "bout_lengths", "reliability"):
+        assert (model_dir / f"{name}.png").stat().st_size > 1000
+    assert (model_dir / "m2_bouts.csv").is_file()
+
+
+def test_smoothing_can_be_changed_after_training(model_dir, tmp_path):
+    before = (model_dir / "m2_states.npy").read_bytes()
+    arguments = ["evaluate", str(model_dir), "--no-pictures", "--smoothing", "bouts"]
+    assert main([*arguments, "--smoothing_seconds", "0.4"]) == 0
+    summary = json.loads((model_dir / "summary.json").read_text())
+    assert summary["smoothing"] == {"method": "bouts", "frames": 10}
+    assert (model_dir / "m2_states.npy").read_bytes() == before
+    assert not (model_dir / "confusion.png").exists()
+
+
+def test_data_that_moved_are_found_where_they_are_said_to_be(model_dir, tmp_path):
+    (tmp_path / "data").rename(tmp_path / "moved")
+    assert main(["evaluate", str(model_dir), "--no-pictures"]) == 2
+    arguments = ["evaluate", str(model_dir), "--no-pictures", "--data_dir"]
+    assert main([*arguments, str(tmp_path / "moved")]) == 0
+
+
+def test_states_that_are_missing_are_predicted(model_dir):
+    (model_dir / "m2_states.npy").unlink()
+    assert main(["evaluate", str(model_dir), "--no-pictures"]) == 0
+    assert np.load(model_dir / "m2_states.npy").shape == (300, 3)
+
+
+def test_several_models_are_drawn_against_their_settings(model_dir, tmp_path):
+    picture = tmp_path / "search.png"
+    assert main(["evaluate", str(model_dir), "--no-pictures", "--search", str(picture)]) == 0
+    assert picture.stat().st_size > 1000
+
+
+def test_a_method_that_does_not_exist_is_told(model_dir, capsys):
+    assert main(["evaluate", str(model_dir), "--smoothing", "medain"]) == 2
+    assert "did you mean 'median'" in capsys.readouterr().err
+
+
+# ------------------------------------------------------------------------------ the rest
+
+
+def test_features_are_written_as_training_can_read_them(tmp_path, capsys):
+    data = write_project(tmp_path, "m1")
+    arguments = ["features", str(data / "markers"), "--output_dir", str(data / "kinematic")]
+    assert main([*arguments, "--groups", "speeds;distances", "--fps", "25"]) == 0
+    rows = table(data / "kinematic" / "m1.csv")
+    assert rows[0] == ["", "distance:nose:tail", "speed:nose", "speed:tail"] and len(rows) == 301
+    hparams = with_defaults(
+        {
+            "data_dir": str(data),
+            "input_type": "kinematic",
+            "expt_ids": ["m1"],
+            "sequence_length": 30,
+        }
+    )
+    assert build_data_generator(hparams).input_names == rows[0][1:]
+    assert main([*arguments, "--groups", "sped"]) == 2
+
+
+def test_doctor_ends_with_1_where_something_would_fail(tmp_path, capsys):
+    data = write_project(tmp_path, "m1", "m2")
+    assert main(["doctor", str(data)]) == 0
+    assert "2 sessions can be read" in capsys.readouterr().out
+    (data / "labels-hand" / "m1.csv").write_text(",background,rest,walk\n0,1,0,0\n")
+    assert main(["doctor", str(data)]) == 1
+    assert "would fail:\n  - " in capsys.readouterr().out
+
+
+def test_labels_are_converted_to_sessions_that_training_reads(tmp_path, capsys):
+    data = write_project(tmp_path / "data", "mouse1DLC_resnet50", "mouse2DLC_resnet50")
+    for path in (data / "labels-hand").iterdir():
+        path.unlink()
+    for name, behaviour in (("mouse1", "walk"), ("mouse2", "rest")):
+        text = f"class,start,stop\n{behaviour},1,3\n"
+        (tmp_path / f"{name}.csv").write_text(text)
+    arguments = ["convert-labels", *(str(tmp_path / f"mouse{i}.csv") for i in (1, 2))]
+    arguments += ["--markers", str(data / "markers"), "--output_dir", str(data / "labels-hand")]
+    assert main([*arguments, "--fps", "10"]) == 0
+    assert "300 frames: 280 background, 20 walk" in capsys.readouterr().out
+    rows = table(data / "labels-hand" / "mouse1DLC_resnet50.csv")
+    assert rows[0] == ["", "background", "rest", "walk"] and rows[11] == ["10", "0", "0", "1"]
+    assert main(["doctor", str(data)]) == 0
+    assert main([*arguments, "--classes", "wlak"]) == 2
+    assert "did you mean 'walk'" in capsys.readouterr().err
+
+
+def test_labels_without_a_length_need_one(tmp_path, capsys):
+    (tmp_path / "m.csv").write_text("class,start,stop\nwalk,1,3\n")
+    arguments = ["convert-labels", str(tmp_path / "m.csv"), "--output_dir", str(tmp_path / "out")]
+    assert main(arguments) == 2
+    assert "how many frames are there? Give --markers or --n_frames" in capsys.readouterr().err
+    assert main([*arguments, "--n_frames", "9", "--other", "rest"]) == 0
+    assert table(tmp_path / "out" / "m.csv")[9] == ["8", "0", "1", "0"]

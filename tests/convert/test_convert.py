@@ -1,0 +1,245 @@
+"""Labels of other programs become the same frames in daart_fast's one-hot files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from daart_fast.convert import Annotation, match_sessions, one_hot, read_annotations, write_one_hot
+from daart_fast.data.labels import read_labels
+from daart_fast.errors import DataError
+
+# BORIS 7: observation rows above the columns, START and STOP in Status
+BORIS_TABULAR = """Observation id,mouse1
+Media file(s)
+Player #1,/videos/mouse1.mp4
+Observation date,2024-01-01 10:00:00
+Time,Media file path,Total length,FPS,Subject,Behavior,Behavioral category,Comment,Status
+0.5,/videos/mouse1.mp4,4.0,10,No focal subject,walk,,,START
+1.0,/videos/mouse1.mp4,4.0,10,No focal subject,walk,,,STOP
+1.0,/videos/mouse1.mp4,4.0,10,No focal subject,groom,,,START
+2.0,/videos/mouse1.mp4,4.0,10,No focal subject,groom,,,STOP
+3.2,/videos/mouse1.mp4,4.0,10,No focal subject,sneeze,,,POINT
+"""
+
+# BORIS 8: two observations in one file
+BORIS_8 = """Observation id,Observation date,Description,Observation type,Source,Time offset (s),\
+Coding duration,Media duration (s),FPS (frame/s),Subject,Behavior,Behavioral category,\
+Behavior type,Time,Media file name,Image index,Image file path,Comment
+obs A,2024-01-01,,Media file(s),x,0,4,4,10,rat1,walk,,START,0.5,C:\\videos\\mouse1.mp4,5,,
+obs A,2024-01-01,,Media file(s),x,0,4,4,10,rat2,walk,,START,0.6,C:\\videos\\mouse1.mp4,6,,
+obs A,2024-01-01,,Media file(s),x,0,4,4,10,rat1,walk,,STOP,1.0,C:\\videos\\mouse1.mp4,10,,
+obs A,2024-01-01,,Media file(s),x,0,4,4,10,rat2,walk,,STOP,1.5,C:\\videos\\mouse1.mp4,15,,
+obs B,2024-01-01,,Media file(s),x,0,4,4,10,rat1,groom,,START,1.0,C:\\videos\\mouse2.mp4,10,,
+obs B,2024-01-01,,Media file(s),x,0,4,4,10,rat1,groom,,STOP,2.0,C:\\videos\\mouse2.mp4,20,,
+"""
+
+BORIS_AGGREGATED = """Observation id\tFPS\tSubject\tBehavior\tBehavior type\tStart (s)\t\
+Stop (s)\tDuration (s)
+mouse1\t10\tmouse\twalk\tSTATE\t0.5\t1.0\t0.5
+mouse1\t10\tmouse\tsneeze\tPOINT\t3.2\t3.2\tNA
+"""
+
+CALTECH = """Caltech Behavior Annotator - Annotation File
+
+Configuration file:
+other\to
+walk\tw
+groom\tg
+
+S1:\tstart\tend\ttype
+-----------------------------
+\t1\t5\tother
+\t6\t10\twalk
+\t11\t20\tgroom
+
+S2:\tstart\tend\ttype
+-----------------------------
+\t1\t20\tother
+"""
+
+DEEPETHOGRAM = """,background,walk,groom
+0,1,0,0
+1,0,1,0
+2,0,1,0
+3,0,0,1
+4,-1,-1,-1
+"""
+
+SIMBA = """,nose_x,nose_y,speed,walk,groom
+0,1.5,2.5,0.5,0,0
+1,1.6,2.5,0.5,1,0
+2,1.7,2.5,0.7,1,0
+3,1.7,2.5,0.7,0,1
+"""
+
+
+@pytest.fixture
+def read(tmp_path: Path) -> Callable[..., list[Annotation]]:
+    """A function that writes a file and reads its annotations."""
+
+    def read(text: str, name: str = "mouse1.csv", **options) -> list[Annotation]:
+        (tmp_path / name).write_text(text, encoding="utf-8-sig")
+        return read_annotations(tmp_path / name, **options)
+
+    return read
+
+
+def test_boris_tabular_events_start_and_stop(read):
+    (found,) = read(BORIS_TABULAR)
+    assert found.names[0] == "mouse1"
+    assert found.bouts == [("walk", 5, 10), ("groom", 10, 20), ("sneeze", 32, 33)]
+
+
+def test_the_frame_rate_that_is_given_stands_above_the_files(read):
+    assert read(BORIS_TABULAR, fps=20)[0].bouts[0] == ("walk", 10, 20)
+    with pytest.raises(DataError, match="times are in seconds: expected the frame rate"):
+        read(BORIS_TABULAR.replace(",10,No", ",NA,No"))
+
+
+def test_one_boris_file_may_hold_several_observations_and_subjects(read):
+    first, second = read(BORIS_8, subject="rat1")
+    assert first.names == ["obs A", "mouse1", "mouse1"] and first.bouts == [("walk", 5, 10)]
+    assert second.names[:2] == ["obs B", "mouse2"] and second.bouts == [("groom", 10, 20)]
+    assert read(BORIS_8)[0].bouts == [("walk", 5, 10), ("walk", 6, 15)]
+
+
+def test_boris_aggregated_events_are_bouts(read):
+    (found,) = read(BORIS_AGGREGATED, "export.tsv")
+    assert found.names[0] == "mouse1" and found.bouts == [("walk", 5, 10), ("sneeze", 32, 33)]
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (("1.0,/videos/mouse1.mp4,4.0,10,No focal subject,walk,,,STOP\n", ""), "never stops"),
+        (("0.5,", "half,"), "line 6: expected a number, found 'half'"),
+        (("walk,,,STOP", "walk,,,START"), "walk starts a second time"),
+        (("groom,,,STOP", "groom,,,"), "groom is 'nothing'"),
+    ],
+)
+def test_boris_events_that_do_not_fit_are_named(read, change, said):
+    with pytest.raises(DataError, match=said):
+        read(BORIS_TABULAR.replace(*change))
+
+
+def test_caltech_frames_count_from_one_and_include_the_last(read):
+    (found,) = read(CALTECH, "mouse1.txt")
+    assert found.bouts == [("other", 0, 5), ("walk", 5, 10), ("groom", 10, 20)]
+    assert found.classes == ["other", "walk", "groom"] and found.n_frames == 20
+
+
+def test_deepethogram_has_a_row_a_frame_and_frames_nobody_scored(read):
+    (found,) = read(DEEPETHOGRAM)
+    assert found.bouts == [("walk", 1, 3), ("groom", 3, 4)]
+    assert found.n_frames == 5 and set(found.unlabelled) == {(4, 5)}
+
+
+def test_simba_targets_are_the_columns_of_0_and_1_at_the_end(read):
+    (found,) = read(SIMBA)
+    assert found.classes == ["walk", "groom"]
+    assert found.bouts == [("walk", 1, 3), ("groom", 3, 4)]
+    assert read(SIMBA, format="simba", classes=["groom"])[0].classes == ["groom"]
+    with pytest.raises(DataError, match="no column 'jump'"):
+        read(SIMBA, format="simba", classes=["jump"])
+
+
+@pytest.mark.parametrize(
+    ("text", "fps"),
+    [
+        ("class,start,stop\nwalk,5,10\ngroom,10,20\n", None),
+        ("Label,onset,duration\nwalk,0.5,0.5\ngroom,1,1\n", 10),
+        ("behavior,start_frame,end_frame\nwalk,5,10\ngroom,10,20\n", 10),
+    ],
+)
+def test_bout_tables_are_in_frames_or_seconds(read, text, fps):
+    assert read(text, fps=fps)[0].bouts == [("walk", 5, 10), ("groom", 10, 20)]
+
+
+def test_our_own_tables_of_bouts_can_be_read_back(tmp_path):
+    from daart_fast.eval import write_bouts
+
+    write_bouts(tmp_path / "s.csv", np.repeat([1, 0, 1], [7, 11, 13]), ["rest", "walk"], fps=30)
+    (found,) = read_annotations(tmp_path / "s.csv", fps=30)
+    assert found.bouts == [("walk", 0, 7), ("rest", 7, 18), ("walk", 18, 31)]
+
+
+def test_a_table_of_bouts_may_hold_several_sessions(read):
+    found = read("video,class,start,stop\na/m1.mp4,walk,0,3\nm2,walk,1,2\n")
+    assert [own.names for own in found] == [["m1"], ["m2"]]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("a,b\n1,2\n", "expected labels of one of these kinds: caltech, boris, .* found a, b"),
+        ("", "found nothing"),
+        ("class,start,stop\nwalk,9,5\n", "a bout of walk runs from frame 9 to 5"),
+        ("class,start,stop\nwalk,9\n", "line 2: expected 3 cells, found 2"),
+    ],
+)
+def test_what_cannot_be_read_is_named(read, text, said):
+    with pytest.raises(DataError, match=said):
+        read(text)
+
+
+# ------------------------------------------------------------------------------ tables
+
+
+def walking(*bouts: tuple[str, int, int], **more) -> Annotation:
+    return Annotation(["mouse1"], list(bouts), source="file.csv", **more)
+
+
+def test_frames_of_no_bout_are_background_or_another_class():
+    found = one_hot(walking(("walk", 1, 3)), ["walk", "rest"], 4)
+    assert found.argmax(1).tolist() == [0, 1, 1, 0]
+    found = one_hot(walking(("walk", 1, 3), unlabelled=[(3, 4)]), ["walk", "rest"], 4, other="rest")
+    assert found.argmax(1).tolist() == [2, 1, 1, 0]
+
+
+def test_two_behaviours_at_once_are_an_error_or_decided_or_kept():
+    both = walking(("walk", 0, 3), ("groom", 2, 4))
+    with pytest.raises(DataError, match="frame 2: walk and groom at once, as in 1 frames in all"):
+        one_hot(both, ["walk", "groom"], 4)
+    first = one_hot(both, ["walk", "groom"], 4, overlaps="first")
+    last = one_hot(both, ["walk", "groom"], 4, overlaps="last")
+    assert first.argmax(1).tolist() == [1, 1, 1, 2] and last.argmax(1).tolist() == [1, 1, 2, 2]
+    kept = one_hot(both, ["walk", "groom"], 4, multibinary=True)
+    assert kept.tolist() == [[1, 0], [1, 0], [1, 1], [0, 1]]
+
+
+def test_bouts_beyond_the_end_are_an_error():
+    one_hot(walking(("walk", 0, 5)), ["walk"], 4)  # one frame is how programs differ
+    with pytest.raises(DataError, match="ends at frame 9, but there are 4 .* frame rate right"):
+        one_hot(walking(("walk", 0, 9)), ["walk"], 4)
+
+
+def test_what_is_written_is_what_training_reads(tmp_path):
+    table = one_hot(walking(("walk", 1, 3)), ["groom, or rest", "walk"], 4)
+    path = write_one_hot(tmp_path / "s.csv", table, ["background", "groom, or rest", "walk"])
+    labels = read_labels(path)
+    assert labels.values.tolist() == [0, 2, 2, 0]
+    assert labels.names == ["background", "groom, or rest", "walk"]
+
+
+# ------------------------------------------------------------------------------ sessions
+
+
+def test_a_session_is_the_one_that_begins_with_the_name():
+    sessions = {"mouse1DLC_resnet50_shuffle1": 0, "mouse10DLC_resnet50_shuffle1": 0, "rat": 0}
+    found = match_sessions([Annotation(["mouse1"], []), Annotation(["obs", "rat"], [])], sessions)
+    assert set(found) == {"mouse1DLC_resnet50_shuffle1", "rat"}
+
+
+def test_a_session_that_is_called_so_goes_before_one_that_begins_so():
+    assert set(match_sessions([Annotation(["m"], [])], {"m-copy": 0, "m": 0})) == {"m"}
+
+
+def test_annotations_of_no_session_or_of_the_same_one_are_named():
+    with pytest.raises(DataError, match="none of the sessions is called m or begins so; there are"):
+        match_sessions([Annotation(["m"], [])], {"rat": 0})
+    with pytest.raises(DataError, match="is about rat already"):
+        match_sessions([Annotation(["rat"], []), Annotation(["rat"], [])], {"rat": 0})

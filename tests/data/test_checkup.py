@@ -1,0 +1,124 @@
+"""A look at a project's files tells of all that is wrong at once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from daart_fast.data.checkup import examine
+from daart_fast.errors import DataError
+
+PARTS = ("nose", "tail")
+
+
+def write_markers(path: Path, n_frames: int = 200, parts=PARTS, missing=0, still=False) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    values = np.random.default_rng(0).uniform(0, 100, (n_frames, 3 * len(parts))).round(2)
+    values[:, 2::3] = 0.9
+    if still:
+        values[:, 0] = 5
+    lines = [
+        "scorer" + ",s" * 3 * len(parts),
+        "bodyparts," + ",".join(",".join([part] * 3) for part in parts),
+        "coords" + ",x,y,likelihood" * len(parts),
+    ]
+    for i, row in enumerate(values.tolist()):
+        cells = ["", "", *map(str, row[2:])] if i < missing else list(map(str, row))
+        lines.append(",".join([str(i), *cells]))
+    path.write_text("\n".join(lines))
+
+
+def write_labels(path: Path, classes: np.ndarray, names=("background", "rest", "walk")) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    rows = np.eye(len(names), dtype=int)[classes].tolist()
+    lines = [f"{i}," + ",".join(map(str, row)) for i, row in enumerate(rows)]
+    path.write_text("\n".join(["," + ",".join(names), *lines]))
+
+
+LABELS = np.repeat([0, 1, 2], [50, 100, 50])
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A project of two sessions with nothing wrong."""
+    for session in ("m1", "m2"):
+        write_markers(tmp_path / "markers" / f"{session}.csv")
+        write_labels(tmp_path / "labels-hand" / f"{session}.csv", LABELS)
+    return tmp_path
+
+
+def test_a_project_without_faults_is_a_table(project):
+    found = examine(project)
+    assert found.failures == found.surprises == []
+    assert found.table().splitlines() == [
+        "session  frames  channels  missing  background  rest  walk",
+        "m1          200         4     0.0%          50   100    50",
+        "m2          200         4     0.0%          50   100    50",
+    ]
+
+
+def test_everything_that_would_fail_is_listed_at_once(project):
+    write_labels(project / "labels-hand" / "m1.csv", LABELS[:-7])
+    write_markers(project / "markers" / "m2.csv", parts=("nose", "hip"))
+    write_markers(project / "markers" / "m3.csv")
+    (project / "markers" / "m4.csv").write_text("nothing of the kind")
+    (project / "labels-hand" / "m3.csv").write_text(",background,rest,walk\n0,1,1,0\n")
+    failures = "\n".join(examine(project).failures)
+    assert "m1.csv: 193 rows for 200 frames of inputs" in failures
+    assert "session m2: its channels differ" in failures
+    assert "has hip_x, hip_y and lacks tail_x, tail_y" in failures
+    assert "m3.csv, line 2: expected exactly one 1 in the row" in failures
+    assert "m4.csv" in failures
+
+
+def test_what_might_surprise_is_listed(project):
+    write_markers(project / "markers" / "m1.csv", missing=90, still=True)
+    write_labels(project / "labels-hand" / "m1.csv", np.append(LABELS, 0))
+    write_labels(project / "labels-hand" / "m2.csv", np.repeat([0, 1], [190, 10]))
+    write_labels(project / "labels-hand" / "gone.csv", LABELS)
+    write_markers(project / "markers" / "m3.csv")
+    surprises = "\n".join(examine(project).surprises)
+    assert "1 of 2 points have gaps" in surprises and "nose: 45%, up to 90 in a row" in surprises
+    assert "never changes: nose_x" in surprises
+    assert "201 rows for 200 frames of inputs; the odd one will be left out" in surprises
+    assert "95% of the frames are background" in surprises
+    assert "class walk occurs in one session alone (50 frames)" in surprises
+    assert "gone.csv: there are no inputs of session gone" in surprises
+    assert "sessions without hand labels: m3" in surprises
+
+
+def test_unsure_points_count_as_missing(project):
+    assert examine(project, likelihood_threshold=0.5).sessions[0].missing == 0
+    path = project / "markers" / "m1.csv"
+    lines = path.read_text().splitlines()
+    lines[3:103] = [
+        ",".join([*line.split(",")[:3], "0.1", *line.split(",")[4:]]) for line in lines[3:103]
+    ]
+    path.write_text("\n".join(lines))
+    assert examine(project, likelihood_threshold=0.5).sessions[0].missing == 0.25
+
+
+def test_classes_that_never_occur_and_labels_that_label_nothing_are_told(project):
+    for session in ("m1", "m2"):
+        write_labels(project / "labels-hand" / f"{session}.csv", np.zeros(200, int))
+    surprises = "\n".join(examine(project).surprises)
+    assert "class walk never occurs" in surprises
+    assert "m1.csv: no frame is labelled but as background" in surprises
+
+
+def test_features_have_no_points_to_miss(tmp_path):
+    (tmp_path / "features").mkdir()
+    np.save(tmp_path / "features" / "s.npy", np.random.default_rng(0).random((30, 2)))
+    found = examine(tmp_path, "features")
+    assert found.sessions[0].missing is None
+    assert found.failures == [f"{tmp_path / 'labels-hand'}: no session has hand labels"]
+
+
+def test_a_folder_that_is_not_there_is_named_with_what_is(project):
+    with pytest.raises(DataError, match="expected a folder of inputs; .* holds labels-hand, mark"):
+        examine(project, "features")
+    (project / "features").mkdir()
+    with pytest.raises(DataError, match="expected files of inputs"):
+        examine(project, "features")
