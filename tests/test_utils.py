@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from daart_fast.config import KEYS
+from daart_fast.data.sequences import SPLITS
 from daart_fast.errors import DataError
 from daart_fast.utils import build_data_generator
 
@@ -103,7 +104,9 @@ def test_held_out_sessions_are_read_though_not_listed_to_train_on(project):
     hparams = project("s", "tt", "uuu", expt_ids=["s"], expt_ids_val=["tt"], expt_ids_test=["uuu"])
     generator = build_data_generator(hparams)
     assert generator.ids == ["s", "tt", "uuu"]
-    assert [generator.n_tot_batches[split] for split in ("train", "val", "test")] == [6, 6, 6]
+    assert [len(d.batch_idxs[s]) for d, s in zip(generator.datasets, SPLITS, strict=True)] == [
+        12
+    ] * 3
     assert generator.training_sessions == [0]
 
 

@@ -19,14 +19,17 @@ from daart_fast.transforms import Transform
 
 __all__ = ["DataGenerator"]
 
+#: Validation and test batches hold so many frames: their scores do not depend on it, their speed does.
+EVALUATION_FRAMES = 16_384
 DEFAULT_SPLITS = {"train_tr": 8, "val_tr": 1, "test_tr": 1, "gap_tr": 0}
 
 
 class DataGenerator:
     """Shares the sequences of some sessions out to training, validation and test, and batches them.
 
-    A training batch holds sequences of any sessions, drawn in a new order each round;
-    validation and test batches come in a fixed order. The last batch of a round may be smaller.
+    A training batch holds `batch_size` sequences of any sessions, drawn in a new order each round;
+    validation and test batches come in a fixed order, and hold as many as make good use of the
+    machine. The last batch of a round may be smaller.
 
     Batches are copied into one set of tensors for each split: what `next_batch` returns is
     overwritten by its next call for the same split. Clone what should stay.
@@ -120,7 +123,6 @@ class DataGenerator:
         if twice:
             raise ConfigError(f"sessions listed more than once: {', '.join(twice)}")
         self.device, self.as_numpy, self.rng_seed = device, as_numpy, rng_seed
-        self.batch_size = batch_size
         self.datasets = [
             SingleDataset(
                 *parts,
@@ -154,8 +156,12 @@ class DataGenerator:
 
         #: (session, sequence) of every sequence of a split
         self._members = {split: self._members_of(split) for split in SPLITS}
+        window = sequence_length + 2 * sequence_pad
+        full = max(batch_size, EVALUATION_FRAMES // window)
+        self.batch_sizes = {"train": batch_size, "val": full, "test": full}
         self.n_tot_batches = {
-            split: -(-len(members) // batch_size) for split, members in self._members.items()
+            split: -(-len(members) // self.batch_sizes[split])
+            for split, members in self._members.items()
         }
         self._rounds = {
             split: _Round(len(members), rng_seed if split == "train" else None)
@@ -258,10 +264,10 @@ class DataGenerator:
         if self.n_tot_batches[dtype] == 0:
             raise DataError(f"no sequences in the split '{dtype}'")
         members = self._members[dtype]
-        chosen = members[self._rounds[dtype].take(self.batch_size)]
+        chosen = members[self._rounds[dtype].take(self.batch_sizes[dtype])]
         buffer = self._buffers.get(dtype)
         if buffer is None or not buffer.holds(self._layout(dtype)):
-            n_rows = min(self.batch_size, len(members))
+            n_rows = min(self.batch_sizes[dtype], len(members))
             buffer = self._buffers[dtype] = _Buffer(self._layout(dtype), n_rows, self._pin)
         pairs = chosen.tolist()
         for (session, sequence), row in zip(pairs, buffer.rows, strict=False):

@@ -269,6 +269,11 @@ def test_validation_comes_in_one_order(two):
     assert first == second
 
 
+def test_validation_batches_are_as_large_as_makes_good_use_of_the_machine(write):
+    generator = generator_of({"s": write("s", 400)}, trial_splits="1;3;0;0")
+    assert generator.n_tot_batches["val"] == 1 < len(generator.datasets[0].batch_idxs["val"])
+
+
 def test_batches_mix_sessions(two):
     two.reset_iterators("train")
     kinds = {len(set(two.next_batch("train")[1])) for _ in range(len(two))}

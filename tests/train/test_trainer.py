@@ -165,9 +165,11 @@ def test_the_validation_loss_is_the_mean_over_labelled_sequences_of_each_ones_me
     parts.generator.reset_iterators("val")
     losses = []
     for _ in range(parts.generator.n_tot_batches["val"]):
-        batch, _ = parts.generator.next_batch("val")
-        if (batch["labels_strong"] > 0).any():
-            losses.append(parts.model.training_step(batch, accumulate_grad=False)["loss"])
+        batch, sessions = parts.generator.next_batch("val")
+        for row in range(len(sessions)):
+            one = {name: values[row : row + 1] for name, values in batch.items()}
+            if (one["labels_strong"] > 0).any():
+                losses.append(parts.model.training_step(one, accumulate_grad=False)["loss"])
     scores = evaluate(parts.model, parts.generator, "val")
     assert scores[ALL]["loss"] == pytest.approx(np.mean(losses), rel=1e-5)
 
