@@ -178,20 +178,23 @@ def _checked_rows(
 
 
 def _numbers(path: Path, body: bytes, header: list[list[str]], lines: np.ndarray) -> np.ndarray:
-    import pandas as pd
-
     try:
         return _parsed(body, np.float64).to_numpy()
-    except (ValueError, OverflowError):
+    except (ValueError, OverflowError):  # text, or a number that this pandas does not take
         pass
-    cells = _parsed(body, str)
-    bad = cells.notna() & cells.apply(pd.to_numeric, errors="coerce").isna()
-    table = Table(path, header, np.empty((0, 0)), lines)
-    for row, column in np.argwhere(bad.to_numpy())[:1]:
-        raise DataError(
-            f"{table.where(row, column)}: expected a number, found '{cells.iloc[row, column]}'"
-        )
-    raise DataError(f"{path}: expected numbers below the header")
+    cells = _parsed(body, str).to_numpy()
+    values = np.empty(cells.shape)
+    table = Table(path, header, values, lines)
+    for (row, column), cell in np.ndenumerate(cells):
+        try:
+            values[row, column] = float(cell)  # a missing one is NaN
+            if "_" in str(cell):
+                raise ValueError
+        except ValueError:
+            raise DataError(
+                f"{table.where(row, column)}: expected a number, found '{cell}'"
+            ) from None
+    return values
 
 
 def _parsed(body: bytes, dtype: type) -> Any:

@@ -166,7 +166,7 @@ def test_words_for_nothing_are_missing_values(write):
 
 def test_whole_numbers_of_any_length_are_read(write):
     path = write("s.csv", f",a,b\n0,{2**70},3\n1,-{2**70},4\n")
-    np.testing.assert_array_equal(load_feature_csv(path)[0], [[2.0**70, 3], [-(2.0**70), 4]])
+    np.testing.assert_allclose(load_feature_csv(path)[0], [[2.0**70, 3], [-(2.0**70), 4]])
 
 
 @pytest.mark.parametrize("content", ["", "\n\n", b"\xef\xbb\xbf", " \n"])
