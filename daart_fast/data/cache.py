@@ -1,8 +1,8 @@
 """Files that were read once, kept as arrays that later starts only map into memory.
 
-An entry is two files, ``<name>-<key>-<fingerprint>.npy`` and ``.json``: the key tells the source and
-how it is read, the fingerprint its size and time. Both are written under other names and renamed,
-the .json last, so that readers and writers in any number of processes need no lock.
+An entry is two files, ``<name>-<key>-<fingerprint>.npy`` and ``.json``: the key tells the source
+and how it is read, the fingerprint its size and time. Both are written under other names and
+renamed, the .json last, so that readers and writers in any number of processes need no lock.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ from daart_fast.transforms import Transform
 
 __all__ = ["DataGenerator"]
 
-#: Validation and test batches hold so many frames: their scores do not depend on it, their speed does.
+#: Validation and test batches hold so many frames: scores do not depend on it, speed does.
 EVALUATION_FRAMES = 16_384
 DEFAULT_SPLITS = {"train_tr": 8, "val_tr": 1, "test_tr": 1, "gap_tr": 0}
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from daart_fast.config import KINEMATIC
 from daart_fast.data.cache import Cached, cache_folder, cached
-from daart_fast.data.gather import repeated
+from daart_fast.data.gather import gather_window, repeated
 from daart_fast.data.labels import UNLABELLED, Labels, read_labels, read_tasks
 from daart_fast.data.readers import INPUT_SUFFIXES, Inputs, read_inputs, suffix_of
 from daart_fast.errors import DataError, did_you_mean
@@ -85,6 +85,12 @@ class Session:
     def normalised_inputs(self) -> np.ndarray:
         """(T, N) float32: mean 0 and spread 1 in every channel that is not constant."""
         return (self.inputs - self.mean32) * self.scale
+
+    def normalised_window(self, first: int, last: int) -> np.ndarray:
+        """Frames [first, last), (last - first, N) float32 normalised; zeros beyond the ends."""
+        window = np.empty((last - first, self.inputs.shape[1]), dtype=np.float32)
+        gather_window()(*self.gather_arguments, first, window)
+        return window
 
     def normalised_by(self, mean: np.ndarray, std: np.ndarray) -> Session:
         """Return the same session with another mean and spread."""

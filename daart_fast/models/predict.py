@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -45,7 +45,7 @@ def predict_inputs(
     mode: str = "eval",
     chunk_frames: int = CHUNK_FRAMES,
 ) -> dict[str, np.ndarray]:
-    """Predict every frame of one session.
+    """Predict every frame of one session that is in memory.
 
     A feed-forward model reads the whole session in one pass, with zeros before its first and after
     its last frame as far as the model sees. A long session goes in chunks, each with its true
@@ -76,49 +76,83 @@ def predict_inputs(
             f"expected inputs of shape (frames >= 1, {n_channels}), got {tuple(inputs.shape)}"
         )
     x = torch.as_tensor(inputs, dtype=torch.float32)
-    context = cast("tuple[int, int] | None", model.model["encoder"].context)
+    n_frames = len(x)
+
+    def frames(first: int, last: int) -> Tensor:
+        beyond = (max(-first, 0), max(last - n_frames, 0))
+        return F.pad(x[max(first, 0) : last], (0, 0, *beyond))
+
     with _running(model, mode):
-        if context is None:
-            parts = list(_in_windows(model, x))
-        else:
-            parts = list(_in_chunks(model, x, *context, chunk_frames))
-    return {name: np.concatenate([part[name] for part in parts])[: x.shape[0]] for name in parts[0]}
+        parts = list(_parts(model, n_frames, frames, chunk_frames))
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+#: Frames [first, last) of a session, (last - first, N) normalised; zeros beyond its ends.
+Frames = Callable[[int, int], Tensor]
+
+
+def _parts(
+    model: Segmenter,
+    n_frames: int,
+    frames: Frames,
+    chunk_frames: int,
+    names: Collection[str] | None = None,
+) -> Iterator[dict[str, np.ndarray]]:
+    """Yield the answers (all, or those of these names) to a session's frames, part by part."""
+    context = cast("tuple[int, int] | None", model.model["encoder"].context)
+    if context is None:
+        yield from _in_windows(model, n_frames, frames, names)
+    else:
+        yield from _in_chunks(model, n_frames, frames, *context, chunk_frames, names)
 
 
 def _in_chunks(
-    model: Segmenter, x: Tensor, before: int, after: int, chunk_frames: int
+    model: Segmenter,
+    n_frames: int,
+    frames: Frames,
+    before: int,
+    after: int,
+    chunk_frames: int,
+    names: Collection[str] | None,
 ) -> Iterator[dict[str, np.ndarray]]:
-    """Run (T, N) in chunks; each output depends on ``before`` and ``after`` frames around it."""
-    n_frames = x.shape[0]
+    """Run in chunks; each output depends on ``before`` and ``after`` frames around it."""
     for first in range(0, n_frames, chunk_frames):
         last = min(first + chunk_frames, n_frames)
-        start, stop = first - before, last + after
-        chunk = F.pad(x[max(start, 0) : stop], (0, 0, max(-start, 0), max(stop - n_frames, 0)))
-        yield _answer(model, chunk[None], before, before + last - first)
+        x = frames(first - before, last + after)
+        yield _answer(model, x[None], before, before + last - first, names)
 
 
-def _in_windows(model: Segmenter, x: Tensor) -> Iterator[dict[str, np.ndarray]]:
-    """Run (T, N) in the windows that training uses, zeros beyond the session's ends."""
+def _in_windows(
+    model: Segmenter, n_frames: int, frames: Frames, names: Collection[str] | None
+) -> Iterator[dict[str, np.ndarray]]:
+    """Run in the windows that training uses, zeros beyond the session's ends."""
     length, pad = model.hparams["sequence_length"], model.hparams.get("sequence_pad", 0)
     before, after = (2 * pad, 0) if model.hparams.get("causal", False) else (pad, pad)
-    n_windows = -(-x.shape[0] // length)
-    padded = F.pad(x, (0, 0, before, n_windows * length - x.shape[0] + after))
-    windows = padded.unfold(0, length + 2 * pad, length).transpose(1, 2)
-    for batch in windows.split(max(1, BATCH_FRAMES // length)):
-        yield _answer(model, batch, before, before + length)
+    step = max(1, BATCH_FRAMES // length) * length
+    for start in range(0, n_frames, step):
+        firsts = range(start, min(start + step, n_frames), length)
+        batch = torch.stack([frames(first - before, first + length + after) for first in firsts])
+        answer = _answer(model, batch, before, before + length, names)
+        yield {name: values[: n_frames - start] for name, values in answer.items()}
 
 
-def _answer(model: Segmenter, x: Tensor, first: int, last: int) -> dict[str, np.ndarray]:
+def _answer(
+    model: Segmenter, x: Tensor, first: int, last: int, names: Collection[str] | None = None
+) -> dict[str, np.ndarray]:
     """Run windows (B, W, N); keep frames [first, last) of each, one after the other."""
     device = next(model.parameters()).device
     scores, embedding, tasks = model.classify(x.to(device))
-    answer = {"labels": model.probabilities(scores), "scores": scores, "embedding": embedding}
+    answer = {"scores": scores, "embedding": embedding}
     if tasks is not None:
         answer["task_predictions"] = tasks
-    return {
-        name: value[:, first:last].flatten(0, 1).float().cpu().numpy()
+    kept = {
+        name: value[:, first:last].flatten(0, 1)
         for name, value in answer.items()
+        if names is None or name in names
     }
+    if names is None or "labels" in names:
+        kept["labels"] = model.probabilities(scores[:, first:last].flatten(0, 1))
+    return {name: value.float().cpu().numpy() for name, value in kept.items()}
 
 
 def predict_labels(
@@ -193,13 +227,36 @@ def export_states(
 ) -> list[Path]:
     """Write ``<sess_id>_states.npy`` for every session: its probabilities, a row for each frame.
 
-    Each file holds float32 (T, C) and is written whole or not at all. Returns the paths, in the
-    order of the sessions.
+    Each file holds float32 (T, C) and is written whole or not at all, chunk by chunk as frames are
+    answered, so that memory does not grow with the length of a session. A progress bar shows on a
+    terminal. Returns the paths, in the order of the sessions.
     """
+    from tqdm import tqdm
+
     paths = []
-    for sess_id, dataset in zip(data_generator.ids, data_generator.datasets, strict=True):
-        states = predict_inputs(model, dataset.normalised_inputs())["labels"]
-        paths.append(Path(save_dir) / f"{sess_id}_states.npy")
-        with replacing(paths[-1]) as temporary:
-            np.save(temporary, states)
+    total = sum(len(dataset.session) for dataset in data_generator.datasets)
+    # disable=None: no bar where the output is no terminal
+    with tqdm(total=total, unit="frame", unit_scale=True, desc="predict", disable=None) as bar:
+        for sess_id, dataset in zip(data_generator.ids, data_generator.datasets, strict=True):
+            paths.append(Path(save_dir) / f"{sess_id}_states.npy")
+            with replacing(paths[-1]) as temporary:
+                for n_frames in _write_states(model, dataset.session, temporary):
+                    bar.update(n_frames)
     return paths
+
+
+def _write_states(model: Segmenter, session: Any, path: Path) -> Iterator[int]:
+    """Write a session's probabilities; yield the number of frames of each part written."""
+    shape = (len(session), model.hparams["output_size"])
+    states = np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=shape)
+    first = 0
+
+    def frames(start: int, stop: int) -> Tensor:
+        return torch.from_numpy(session.normalised_window(start, stop))
+
+    with _running(model, "eval"):
+        for part in _parts(model, len(session), frames, CHUNK_FRAMES, names=("labels",)):
+            states[first : first + len(part["labels"])] = part["labels"]
+            first += len(part["labels"])
+            yield len(part["labels"])
+    states.flush()

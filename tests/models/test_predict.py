@@ -1,14 +1,16 @@
 """Prediction of whole sessions: every frame once, whatever the length, the same each time."""
 
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
+from daart_fast.data.sessions import Session, statistics
 from daart_fast.errors import ConfigError, DataError
-from daart_fast.models import Segmenter, predict_inputs
+from daart_fast.models import Segmenter, export_states, predict_inputs
 
 Make = Callable[..., dict[str, Any]]
 BACKBONES = ("dtcn", "temporal-mlp", "lstm", "gru")
@@ -122,3 +124,33 @@ def test_inputs_of_another_shape_are_refused(make_hparams: Make, shape: tuple[in
 def test_an_unknown_mode_is_named(make_hparams: Make) -> None:
     with pytest.raises(ValueError, match="not 'test'"):
         predict_inputs(Segmenter(make_hparams()), session(30), mode="test")
+
+
+# ------------------------------------------------------------------------------ files of states
+
+
+@pytest.mark.parametrize("n_frames", [1, 59, 60, 137])
+@pytest.mark.parametrize("backbone", BACKBONES)
+def test_files_hold_what_is_predicted_though_written_part_by_part(
+    make_hparams: Make, tmp_path, monkeypatch, backbone: str, n_frames: int
+) -> None:
+    monkeypatch.setattr("daart_fast.models.predict.CHUNK_FRAMES", 50)
+    monkeypatch.setattr("daart_fast.models.predict.BATCH_FRAMES", 40)
+    values = 7.0 + 3.0 * session(n_frames)
+    recording = Session("s", values, ["a", "b", "c"], **statistics(values))
+    generator = SimpleNamespace(ids=["s"], datasets=[SimpleNamespace(session=recording)])
+    model = Segmenter(make_hparams(backbone=backbone))
+    (path,) = export_states(model, generator, tmp_path / "new")
+    states = np.load(path)
+    assert path == tmp_path / "new" / "s_states.npy" and states.dtype == np.float32
+    expected = predict_inputs(model, recording.normalised_inputs(), chunk_frames=10**6)["labels"]
+    np.testing.assert_allclose(states, expected, atol=1e-5)
+
+
+def test_a_prediction_that_fails_leaves_no_file(make_hparams: Make, tmp_path) -> None:
+    values = session(60, n_channels=2)  # the model wants three
+    recording = Session("s", values, ["a", "b"], **statistics(values))
+    generator = SimpleNamespace(ids=["s"], datasets=[SimpleNamespace(session=recording)])
+    with pytest.raises(ValueError):
+        export_states(Segmenter(make_hparams()), generator, tmp_path)
+    assert list(tmp_path.iterdir()) == []
