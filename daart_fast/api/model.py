@@ -62,7 +62,7 @@ class Model:
             belong together.
         """
         folder = Path(model_dir)
-        config = _read_hparams(folder / "hparams.yaml")
+        config = read_hparams(folder / "hparams.yaml")
         state = read_state_dict(_find_weights(folder))
         # what the weights themselves say stands above hparams, in which daart's annealing may have
         # left a zero for a head that exists
@@ -81,7 +81,7 @@ class Model:
             config = config_path
             _check_needed(config, "config")
         else:
-            config = _read_hparams(Path(config_path))
+            config = read_hparams(Path(config_path))
         return cls(Segmenter(config), config)
 
     def predict(
@@ -200,7 +200,7 @@ def _find_weights(folder: Path) -> Path:
 # -------------------------------------------------------------------------------- hparams.yaml
 
 
-def _read_hparams(path: Path) -> dict[str, Any]:
+def read_hparams(path: Path) -> dict[str, Any]:
     """Read hparams; daart's old name of ``backbone``, model_type, is understood."""
     if not path.is_file():
         raise DataError(f"{path}: there is no such file")

@@ -1,1 +1,5 @@
-"""One html file about models."""
+"""One html file about a model, or several side by side, that needs nothing else to be looked at."""
+
+from daart_fast.report.page import write_report
+
+__all__ = ["write_report"]

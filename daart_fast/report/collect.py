@@ -1,0 +1,216 @@
+"""What a report shows of a model, as plain numbers and text.
+
+A session may have a million frames. Its bouts go in as runs; its probabilities, as bytes from 0 to
+255, at two grains: means over blocks of frames at once, and every frame in chunks that the page
+unpacks when it is zoomed to them.
+"""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from daart_fast.config import KEYS, with_defaults
+from daart_fast.errors import ConfigError, DataError
+from daart_fast.eval.colours import class_colours
+from daart_fast.eval.curves import load_metrics_csv_as_df
+from daart_fast.eval.segments import bouts
+from daart_fast.eval.selection import background_of, labels_on, smoother_of
+
+__all__ = ["collect"]
+
+#: Frames of a block whose mean is shown from afar, and of a chunk that is unpacked at once.
+BLOCK, CHUNK = 32, 16_384
+#: How many of the worst bouts are listed.
+WORST = 30
+_Labels = dict[str, tuple[np.ndarray, np.ndarray | None]]
+
+CURVES = ("loss", "loss_strong", "loss_weak", "loss_pred", "loss_recon", "loss_task")
+
+
+def collect(
+    folder: Path, data_dir: str | os.PathLike[str] | None = None
+) -> tuple[dict[str, Any], list[str]]:
+    """Gather what a report shows of one model.
+
+    Returns
+    -------
+    model : dict
+        for the page's script; JSON can hold it
+    fine : list of str
+        for each session its probabilities of every frame: a line of base64 for each chunk
+    """
+    from daart_fast.api.model import read_hparams
+
+    path = folder / "summary.json"
+    if not path.is_file():
+        raise DataError(f"{path}: no such file; daart-fast evaluate writes it")
+    summary = json.loads(path.read_text(encoding="utf-8"))
+    hparams = with_defaults(read_hparams(folder / "hparams.yaml"))
+    if data_dir is not None:
+        hparams["data_dir"] = str(data_dir)
+    labels, note = _labels(hparams)
+    names = summary["label_names"]
+    background = background_of(hparams)
+    several = hparams["classifier_type"] == "multibinary"
+    smoother = smoother_of(folder)
+    sessions, fine, worst = [], [], []
+    for session in summary["sessions"]:
+        states = np.load(folder / f"{session}_states.npy")
+        classes = smoother(states)
+        truth, held_out = labels.get(session, (None, None))
+        sessions.append(
+            {
+                "id": session,
+                "frames": len(states),
+                "predicted": [_runs(column) for column in _tracks(classes)],
+                "truth": None if truth is None else [_runs(c) for c in _tracks(truth)],
+                "coarse": _text(_bytes(_blocks(states))),
+            }
+        )
+        fine.append(_chunks(states))
+        if held_out is not None and not several:
+            worst += _worst(session, held_out, classes, background)
+    worst.sort(key=lambda bout: -bout["wrong"])
+    model = {
+        "name": _name(folder),
+        "settings": {
+            name: str(hparams[name]) for name in KEYS if not isinstance(hparams[name], list)
+        },
+        "smoothing": summary["smoothing"],
+        "classes": names,
+        "colours": class_colours(names, background),
+        "background": background,
+        "several": several,
+        "fps": summary["fps"],
+        "scores": summary["scores"],
+        "curves": _curves(folder / "metrics.csv"),
+        "best_epoch": hparams.get("best_val_epoch"),
+        "sessions": sessions,
+        "worst": worst[:WORST],
+        "block": BLOCK,
+        "chunk": CHUNK,
+        "note": note,
+    }
+    return model, fine
+
+
+def _name(folder: Path) -> str:
+    """Return the end of the path that tells models apart."""
+    return "/".join(folder.absolute().parts[-3:])
+
+
+def _labels(hparams: dict[str, Any]) -> tuple[_Labels, str]:
+    """Read hand labels: all of them, and those of held-out frames where there are any.
+
+    Returns (T,) integers of each session twice, the second -100 on frames that are not held out
+    and None where none is; and what to tell where they could not be read.
+    """
+    from daart_fast.utils import build_data_generator
+
+    try:
+        generator = build_data_generator({**hparams, "device": "cpu"})
+    except (ConfigError, DataError) as error:
+        return {}, f"Without hand labels: {error}"
+    split = "test" if any(d.frames_of("test").any() for d in generator.datasets) else "val"
+    found: _Labels = {}
+    for dataset in generator.datasets:
+        labels = dataset.session.labels_strong
+        if labels is not None:
+            held_out = labels_on(dataset, split)
+            found[dataset.id] = labels, held_out
+    return found, ""
+
+
+def _tracks(classes: np.ndarray) -> list[np.ndarray]:
+    """Return one track of classes, or one of 0 and 1 for each of several behaviours."""
+    if classes.ndim == 1:
+        return [classes]
+    return [np.where(np.isnan(column), -1, column).astype(np.int64) for column in classes.T]
+
+
+def _runs(classes: np.ndarray) -> list[list[int]]:
+    """Return classes and lengths of the runs; class -1 where unlabelled."""
+    values = np.maximum(classes, -1)
+    starts = np.concatenate([[0], np.flatnonzero(np.diff(values)) + 1])
+    lengths = np.diff(np.append(starts, len(values)))
+    return [values[starts].tolist(), lengths.tolist()]
+
+
+def _blocks(states: np.ndarray) -> np.ndarray:
+    """Return means (ceil(T / BLOCK), C) over blocks of frames."""
+    firsts = np.arange(0, len(states), BLOCK)
+    lengths = np.diff(np.append(firsts, len(states)))
+    return np.add.reduceat(states.astype(np.float64), firsts, axis=0) / lengths[:, None]
+
+
+def _bytes(states: np.ndarray) -> np.ndarray:
+    return np.clip(np.rint(states * 255), 0, 255).astype(np.uint8)
+
+
+def _text(values: np.ndarray) -> str:
+    return base64.b64encode(np.ascontiguousarray(values).tobytes()).decode()
+
+
+def _chunks(states: np.ndarray) -> str:
+    """Return a line for each chunk of frames: differences in time of (frames, C) bytes, gzipped.
+
+    Differences (modulo 256) of neighbours are mostly 0, which packs well.
+    """
+    values = _bytes(states)
+    lines = []
+    for first in range(0, len(values), CHUNK):
+        part = values[first : first + CHUNK]
+        steps = np.diff(part, axis=0, prepend=np.zeros((1, part.shape[1]), np.uint8))
+        packed = gzip.compress(steps.tobytes(), 6, mtime=0)
+        lines.append(base64.b64encode(packed).decode())
+    return "\n".join(lines)
+
+
+def _worst(
+    session: str, labels: np.ndarray, classes: np.ndarray, background: int | None
+) -> list[dict[str, Any]]:
+    """List true bouts by how many of their frames are wrong, with what they were taken for."""
+    found = []
+    for label, start, stop in bouts(labels, background).tolist():
+        own = classes[start:stop]
+        wrong = own[own != label]
+        if len(wrong):
+            taken_for = int(np.bincount(wrong).argmax())
+            found.append(
+                {
+                    "session": session,
+                    "class": label,
+                    "start": start,
+                    "stop": stop,
+                    "wrong": len(wrong),
+                    "taken_for": taken_for,
+                }
+            )
+    return found
+
+
+def _curves(path: Path) -> list[dict[str, Any]]:
+    """Return each loss over the epochs, of all sessions together; none without metrics.csv."""
+    if not path.is_file():
+        return []
+    table = load_metrics_csv_as_df(path, CURVES)
+    table = table[table["dataset"].astype(str).isin(["all", "-1"])]
+    found = []
+    for (metric, dtype), rows in table.groupby(["loss", "dtype"], sort=False):
+        finite = rows[np.isfinite(rows["val"])]
+        found.append(
+            {
+                "metric": metric,
+                "split": dtype,
+                "epochs": finite["epoch"].tolist(),
+                "values": [float(f"{value:.6g}") for value in finite["val"]],
+            }
+        )
+    return found

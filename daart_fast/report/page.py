@@ -1,0 +1,61 @@
+"""From collected models to one html file."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from daart_fast.files import replacing
+from daart_fast.report.collect import collect
+
+__all__ = ["write_report"]
+
+
+def write_report(
+    model_dirs: Sequence[str | os.PathLike[str]],
+    output: str | os.PathLike[str],
+    data_dir: str | os.PathLike[str] | None = None,
+) -> None:
+    """Write a report on finished models into one html file without links to anything outside.
+
+    Parameters
+    ----------
+    model_dirs
+        version folders with hparams.yaml, states and summary.json (see
+        `daart_fast.eval.summarise`)
+    output
+        the html file
+    data_dir
+        where the data are, if not where hparams.yaml says. Where labels cannot be read, the report
+        is without them.
+
+    Raises
+    ------
+    DataError
+        a folder has no summary.json or no states
+    """
+    models: list[dict[str, Any]] = []
+    texts: dict[str, str] = {}
+    for number, folder in enumerate(model_dirs):
+        model, fine = collect(Path(folder), data_dir)
+        models.append(model)
+        texts |= {f"fine-{number}-{i}": text for i, text in enumerate(fine)}
+    with replacing(output) as temporary:
+        temporary.write_text(_page(models, texts), encoding="utf-8")
+
+
+def _page(models: Sequence[dict[str, Any]], texts: dict[str, str]) -> str:
+    """Fill the template: style, script, what all models say, and sessions' fine probabilities."""
+    files = resources.files("daart_fast.report")
+    parts = {name: (files / f"page.{name}").read_text("utf-8") for name in ("html", "css", "js")}
+    data = json.dumps({"models": models}, allow_nan=False).replace("</", "<\\/")
+    blocks = "\n".join(
+        f'<script type="text/plain" id="{name}">{text}</script>' for name, text in texts.items()
+    )
+    filling = {"css": parts["css"], "data": data, "fine": blocks, "js": parts["js"]}
+    return re.sub(r"/\*(css|data|fine|js)\*/", lambda place: filling[place[1]], parts["html"])

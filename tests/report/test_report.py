@@ -1,0 +1,244 @@
+"""The report is one file that a browser shows without complaint, at any number of frames."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import json
+import re
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from daart_fast.config import with_defaults
+from daart_fast.errors import DataError
+from daart_fast.eval import summarise
+from daart_fast.io import export_hparams
+from daart_fast.report import write_report
+from daart_fast.report.collect import BLOCK, CHUNK
+from daart_fast.utils import build_data_generator
+
+NAMES = ["background", "rest", "walk", "</script><b>groom"]
+
+
+def browser() -> str | None:
+    names = ("chromium", "chromium-browser", "google-chrome", "chrome")
+    return next((path for name in names if (path := shutil.which(name))), None)
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """A function that writes a finished model of two sessions, of so many frames each."""
+
+    def make(name: str, n_frames: int, **settings: Any) -> Path:
+        root = tmp_path_factory.mktemp(name)
+        draw = np.random.default_rng(0)
+        classes = np.repeat(draw.integers(1, 4, n_frames // 50 + 1), 50)[:n_frames]
+        for kind in ("features", "labels-hand"):
+            (root / kind).mkdir()
+        folder = root / "version_0"
+        folder.mkdir()
+        for session in ("m1", "m2"):
+            np.save(root / "features" / f"{session}.npy", draw.random((n_frames, 1), np.float32))
+            lines = [f"{i}{',0' * c},1{',0' * (3 - c)}" for i, c in enumerate(classes.tolist())]
+            text = "\n".join(["," + ",".join(NAMES), *lines])
+            (root / "labels-hand" / f"{session}.csv").write_text(text)
+            states = np.eye(4)[np.where(draw.random(n_frames) < 0.1, 1, classes)] * 0.8 + 0.05
+            np.save(folder / f"{session}_states.npy", states.astype(np.float32))
+        hparams = with_defaults(
+            {
+                "data_dir": str(root),
+                "input_type": "features",
+                "expt_ids": ["m1"],
+                "expt_ids_test": ["m2"],
+                "sequence_length": 100,
+                "trial_splits": "3;1;0;0",
+                "fps": 25.0,
+                **settings,
+            }
+        )
+        summarise(hparams, build_data_generator(hparams), folder)
+        export_hparams(hparams, folder / "hparams.yaml")
+        (folder / "metrics.csv").write_text(
+            "epoch,batch,trial,dataset,tr_loss,val_loss\n"
+            "1,0,-1,-1,1.0,\n1,0,-1,-1,,1.1\n2,0,-1,-1,0.5,\n2,0,-1,-1,,0.7\n"
+        )
+        return folder
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def small(models) -> Path:
+    return models("small", 40_000)
+
+
+def data_of(report: Path) -> dict[str, Any]:
+    text = report.read_text()
+    return json.loads(re.search(r'id="data">(.*?)</script>', text, re.DOTALL)[1])
+
+
+# ------------------------------------------------------------------------------ the file
+
+
+def test_a_report_is_one_file_without_links_to_anything_outside(small, tmp_path):
+    write_report([small], tmp_path / "report.html")
+    text = (tmp_path / "report.html").read_text()
+    links = re.findall(r"""(?:src|href)\s*=\s*["']([^"']*)|url\(([^)]*)\)|@import""", text)
+    assert links == [("data:,", "")]
+    assert set(re.findall(r"https?://[^\s\"')]*", text)) == {"http://www.w3.org/2000/svg"}
+
+
+def test_a_report_holds_settings_scores_curves_bouts_and_sessions(small, tmp_path):
+    write_report([small], tmp_path / "report.html")
+    (model,) = data_of(tmp_path / "report.html")["models"]
+    assert model["classes"] == NAMES and model["settings"]["fps"] == "25.0"
+    assert model["scores"]["test"]["macro_f1"] > 0.5
+    assert {(curve["metric"], curve["split"]) for curve in model["curves"]} == {
+        ("loss", "train"), ("loss", "val")
+    }  # fmt: skip
+    wrong = [bout["wrong"] for bout in model["worst"]]
+    assert wrong == sorted(wrong, reverse=True) and len(wrong) == 30
+    assert {bout["session"] for bout in model["worst"]} == {"m2"}  # the session held out
+    classes, lengths = model["sessions"][0]["truth"][0]
+    assert sum(lengths) == 40_000 and set(classes) <= {1, 2, 3}
+
+
+def test_probabilities_come_back_from_their_chunks(small, tmp_path):
+    write_report([small], tmp_path / "report.html")
+    states = np.load(small / "m1_states.npy")
+    text = (tmp_path / "report.html").read_text()
+    lines = re.search(r'id="fine-0-0">(.*?)</script>', text, re.DOTALL)[1].split("\n")
+    assert len(lines) == -(-len(states) // CHUNK)
+    parts = [np.frombuffer(gzip.decompress(base64.b64decode(line)), np.uint8) for line in lines]
+    found = np.concatenate(
+        [np.cumsum(part.reshape(-1, 4), axis=0, dtype=np.uint8) for part in parts]
+    )
+    np.testing.assert_allclose(found / 255, states, atol=0.5 / 255 + 1e-6)
+    coarse = base64.b64decode(
+        data_of(tmp_path / "report.html")["models"][0]["sessions"][0]["coarse"]
+    )
+    assert len(coarse) == 4 * -(-len(states) // BLOCK)
+
+
+def test_without_the_data_a_report_is_without_labels(small, tmp_path):
+    shutil.copytree(small, tmp_path / "version_0")
+    write_report([tmp_path / "version_0"], tmp_path / "report.html", data_dir=tmp_path / "none")
+    (model,) = data_of(tmp_path / "report.html")["models"]
+    assert model["note"].startswith("Without hand labels") and model["worst"] == []
+
+
+def test_a_model_that_was_not_evaluated_is_named(tmp_path):
+    with pytest.raises(DataError, match="summary.json: no such file; daart-fast evaluate writes"):
+        write_report([tmp_path], tmp_path / "report.html")
+
+
+# ------------------------------------------------------------------------------ in a browser
+
+
+class Page:
+    """What Chromium made of a page: its document after the scripts, and the console's lines."""
+
+    def __init__(self, page: Path, script: str = "", link: str = "", picture: Path | None = None):
+        copy = page.with_name(f"{page.stem}-tried.html")
+        copy.write_text(page.read_text() + f"<script>{script}</script>")
+        options = (
+            "headless=new no-sandbox disable-gpu disable-dev-shm-usage hide-scrollbars "
+            "window-size=1280,1500 enable-logging=stderr log-level=0 virtual-time-budget=4000"
+        )
+        command = [str(browser()), *(f"--{option}" for option in options.split())]
+        command += [f"--user-data-dir={page.parent / 'profile'}"]
+        command += [f"--screenshot={picture}" if picture else "--dump-dom", copy.as_uri() + link]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+        self.document = done.stdout
+        self.console = [line for line in done.stderr.splitlines() if "CONSOLE" in line]
+
+    def text(self, id: str) -> str:
+        return re.search(rf'id="{id}"[^>]*>(.*?)<', self.document, re.DOTALL)[1]
+
+
+needs_browser = pytest.mark.skipif(browser() is None, reason="no Chromium to show the report with")
+
+WHEEL = """
+const c = document.getElementById("canvas"), box = c.getBoundingClientRect();
+const at = {clientX: box.left + 700, clientY: box.top + 40, cancelable: true};
+for (let i = 0; i < 8; i++) c.dispatchEvent(new WheelEvent("wheel", {deltaY: -400, ...at}));
+const hoverThere = () => c.dispatchEvent(new PointerEvent("pointermove", at));
+hoverThere();
+setTimeout(hoverThere, 1500);
+"""
+
+
+@needs_browser
+def test_a_browser_shows_it_without_complaint(small, tmp_path):
+    write_report([small, small], tmp_path / "report.html")
+    page = Page(tmp_path / "report.html")
+    assert page.console == []
+    assert 'data-ready="yes"' in page.document
+    assert page.text("where") == "0.00 s to 1600.00 s of 1600.00 s"
+    assert page.document.count("<tr") > 100 and page.document.count("<polyline") == 4
+    assert "<b>groom" not in page.document.split("</main>")[0]  # a name is text, whatever it is
+    Page(tmp_path / "report.html", picture=tmp_path / "report.png")
+    assert (tmp_path / "report.png").stat().st_size > 20_000
+
+
+@needs_browser
+def test_the_wheel_zooms_and_the_cursor_shows_probabilities(small, tmp_path):
+    write_report([small], tmp_path / "report.html")
+    page = Page(tmp_path / "report.html", WHEEL)
+    assert page.console == []
+    first, last = map(float, re.findall(r"([\d.]+) s", page.text("where"))[:2])
+    assert 0 < last - first < 20
+    tip = re.search(r'id="tip"[^>]*>(.*?)</div></div>', page.document, re.DOTALL)[1]
+    values = [float(value) for value in re.findall(r"(\d\.\d\d)</div>", tip + "</div>")]
+    frame = int(re.search(r"frame (\d+)", tip)[1])
+    np.testing.assert_allclose(values, np.load(small / "m2_states.npy")[frame], atol=0.011)
+
+
+@needs_browser
+def test_a_link_opens_at_a_bout(small, tmp_path):
+    write_report([small], tmp_path / "report.html")
+    page = Page(tmp_path / "report.html", link="#m1/1000/1250")
+    assert page.text("where") == "40.00 s to 50.00 s of 1600.00 s"
+
+
+@needs_browser
+def test_a_click_on_a_worst_bout_zooms_to_it(small, tmp_path):
+    write_report([small], tmp_path / "report.html")
+    page = Page(tmp_path / "report.html", 'document.querySelector("tr.go").click();')
+    worst = data_of(tmp_path / "report.html")["models"][0]["worst"][0]
+    first, last = map(float, re.findall(r"([\d.]+) s", page.text("where"))[:2])
+    assert first < worst["start"] / 25 < worst["stop"] / 25 < last
+
+
+@needs_browser
+def test_a_million_frames_do_not_freeze_it(tmp_path):
+    n_frames, draw = 1_000_000, np.random.default_rng(0)
+    classes = np.repeat(draw.integers(1, 4, n_frames // 50), 50)
+    states = np.eye(4)[np.where(draw.random(n_frames) < 0.1, 1, classes)] * 0.8 + 0.05
+    states += draw.normal(0, 0.02, states.shape)
+    folder = tmp_path / "version_0"
+    hparams = {"data_dir": str(tmp_path), "expt_ids": ["m1"], "input_size": 1, "output_size": 4}
+    export_hparams(with_defaults(hparams), folder / "hparams.yaml")
+    np.save(folder / "m1_states.npy", states.astype(np.float32))
+    summary: dict[str, Any] = {"label_names": NAMES, "fps": 25, "smoothing": {"method": None}}
+    summary |= {"scores": {}, "sessions": {"m1": {}}}
+    (folder / "summary.json").write_text(json.dumps(summary))
+
+    write_report([folder], tmp_path / "report.html")
+    assert (tmp_path / "report.html").stat().st_size < 10e6
+    clock = """
+    const begin = performance.now();
+    for (let i = 0; i < 20; i++) { zoomTo(1000 * i, 900000 - 1000 * i); draw(); }
+    for (let i = 0; i < 20; i++) { zoomTo(1000 * i, 1000 * i + 39000); draw(); }
+    document.body.dataset.milliseconds = ((performance.now() - begin) / 40).toFixed(1);
+    """
+    page = Page(tmp_path / "report.html", clock)
+    assert page.console == []
+    assert page.text("where").endswith("of 40000.00 s")
+    assert float(re.search(r'data-milliseconds="([\d.]+)"', page.document)[1]) < 100
