@@ -70,10 +70,15 @@ def create_tt_experiment(
     hparams["expt_dir"] = get_expt_dir(hparams["results_dir"], hparams["expt_ids"])
     hparams["model_dir"] = get_model_dir(hparams["expt_dir"], hparams)
     hparams["tt_expt_dir"] = os.path.join(hparams["model_dir"], hparams["tt_experiment_name"])
-    if finished := find_experiment(hparams):
-        print(f"this experiment is finished already; its model is in {finished[0]}")
-        return None, None
-    experiment = _interrupted(hparams) or claim_version(Path(hparams["tt_expt_dir"]))
+    while True:
+        if finished := find_experiment(hparams):
+            print(f"this experiment is finished already; its model is in {finished[0]}")
+            return None, None
+        experiment = _interrupted(hparams) or claim_version(Path(hparams["tt_expt_dir"]))
+        # between our look and our hold another run may have brought it to its end
+        if str(experiment.folder) not in find_experiment(hparams):
+            break
+        experiment.close()
     hparams["version"] = experiment.version
     hparams["tt_version_dir"] = str(experiment.folder)
     hparams["training_completed"] = False

@@ -240,7 +240,7 @@ class Search:
                 where = Path(outcome.folder or "") / FAILED
             print(f"trial {number} ({job.label}) failed: {outcome.error}\n    see {where}")
         if self.failed and not self.options.retry_failed:
-            print("(--retry_failed runs failed trials again)", file=sys.stderr)
+            print("(--retry_failed runs failed trials again)")
         if score := summary.score_of(rows, self._cross_validated):
             self._report_best(rows, *score)
 
