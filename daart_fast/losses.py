@@ -11,6 +11,8 @@ None copies anything to the host, so none makes a GPU wait.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -27,6 +29,7 @@ __all__ = [
     "r2_score",
 ]
 
+_SUM = 2  # how the operators of torch spell reduction="sum"
 IGNORED = -100  # the class label of a frame that is not scored
 
 
@@ -42,6 +45,15 @@ def masked_mean(values: Tensor, weights: Tensor, reduce: str = "batch") -> Tenso
         total, weight = (values * weights).flatten(1).sum(1), weights.flatten(1).sum(1)
         return torch.where(weight > 0, total / torch.where(weight > 0, weight, 1.0), torch.nan)
     raise ValueError(f"reduce must be 'batch' or 'sequence', not '{reduce}'")
+
+
+def by_class(function: Callable[[Tensor, int], Tensor], logits: Tensor) -> Tensor:
+    """Apply softmax or log_softmax to the rows of logits (frames, C).
+
+    torch's code for the last dimension is slow where that is as short as a list of behaviours;
+    over the first one it is some 15 times as fast.
+    """
+    return function(logits.t().contiguous(), 0).t()
 
 
 def cross_entropy(
@@ -60,12 +72,17 @@ def cross_entropy(
     reduce
         See the top of this module.
     """
+    log_p = by_class(torch.log_softmax, logits.flatten(0, 1))
+    if reduce == "batch":
+        # a fraction of the operations of what follows; sums the losses and their weights at once
+        loss, weight = torch.ops.aten.nll_loss_forward(
+            log_p, labels.flatten(), class_weights, _SUM, IGNORED
+        )
+        return loss / torch.where(weight > 0, weight, 1.0)
     frame_weights = (labels != IGNORED).to(logits.dtype)
     if class_weights is not None:
         frame_weights = frame_weights * class_weights[labels.clamp(min=0)]
-    losses = F.cross_entropy(
-        logits.flatten(0, 1), labels.flatten(), ignore_index=IGNORED, reduction="none"
-    )
+    losses = F.nll_loss(log_p, labels.flatten(), ignore_index=IGNORED, reduction="none")
     return masked_mean(losses.view_as(labels), frame_weights, reduce)
 
 

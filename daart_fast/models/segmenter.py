@@ -225,7 +225,8 @@ class Segmenter(BaseModel):
         """Turn logits (..., C) into probabilities: a softmax, or multibinary's sigmoids."""
         if self.classifier_type == "multibinary":
             return torch.sigmoid(scores)
-        return torch.softmax(scores, dim=-1)
+        rows = losses.by_class(torch.softmax, scores.reshape(-1, scores.shape[-1]))
+        return rows.reshape(scores.shape)
 
     def predict_labels(
         self,

@@ -1,0 +1,156 @@
+"""An epoch of training, validation included, against eager PyTorch with a plain DataLoader.
+
+    python -m benchmarks.epoch [--threads 1 2] [--json FILE]
+
+Two sessions of 47,500 frames and 16 channels; daart's default settings (32 units, 2 layers, n_lags
+4, dropout 0.1, sequences of 500 frames), hand labels, in batches of 2 (daart's default) and of 8.
+Both sides train on nine of ten sequences and validate on the tenth, in epochs that take turns; the
+figures are medians. ``rest`` is all of an epoch that is not gather, forward (validation's too),
+backward or optimiser.
+"""
+
+from __future__ import annotations
+
+import io
+import statistics
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from torch.utils.data import DataLoader, TensorDataset
+
+from benchmarks import machine
+from benchmarks.loader import generator_for, write_sessions
+from benchmarks.train_step import CLASSES, Case, EagerModel
+from daart_fast.data import DataGenerator
+from daart_fast.models import Segmenter
+from daart_fast.train import Trainer
+from daart_fast.train.progress import Progress
+
+PARTS = ("gather", "forward", "backward", "optimiser", "rest")
+COLUMNS = {"batch": 6, "threads": 8, "seconds": 8, "eager": 8, "ratio": 6, "ratio bar": 9}
+COLUMNS |= dict.fromkeys(PARTS, 10) | {"rest bar": 8}
+REST_BARS = {2: 0.12, 8: 0.05}
+RATIO_BARS = {2: 4.5}
+
+
+class TimedTrainer(Trainer):
+    """A Trainer that notes where the time goes; the work is the same."""
+
+    def prepare(self, model: Segmenter, generator: DataGenerator) -> None:
+        self.spent: dict[str, float] = defaultdict(float)
+        model.losses = self._timed("forward", model.losses)  # type: ignore[method-assign]
+        generator.next_batch = self._timed("gather", generator.next_batch)  # type: ignore[method-assign]
+        self._set_up(model, generator, None)
+        self._progress = Progress(self.max_epochs, self._n_batches, stream=io.StringIO())
+        self.optimizer.step = self._timed("optimiser", self.optimizer.step)  # type: ignore[method-assign]
+        self.curr_epoch = 1
+
+    def _timed(self, part: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*arguments: Any, **named: Any) -> Any:
+            start = time.perf_counter()
+            result = function(*arguments, **named)
+            self.spent[part] += time.perf_counter() - start
+            return result
+
+        return call
+
+    def _train(self, batch: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        terms = self.model.losses(batch)
+        self._timed("backward", terms["loss"].backward)()
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        return terms
+
+    def epoch(self) -> dict[str, float]:
+        """Train and validate once; return the seconds of each part, and of all."""
+        self.spent.clear()
+        start = time.perf_counter()
+        self._run_epoch()
+        total = time.perf_counter() - start
+        return {**self.spent, "rest": total - sum(self.spent.values()), "seconds": total}
+
+
+def windows_of(generator: DataGenerator, split: str) -> TensorDataset:
+    """The split's sequences as ready tensors: what a plain Dataset would hold."""
+    chosen = [d[int(i)] for d in generator.datasets for i in d.batch_idxs[split]]
+    names = ("markers", "labels_strong")
+    return TensorDataset(*(torch.stack([window[name] for window in chosen]) for name in names))
+
+
+def eager_epoch(generator: DataGenerator, batch_size: int, pad: int) -> Callable[[], None]:
+    case = Case("", batch_size, 500, 32, 2, ("strong",), (0, 0), 0)
+    torch.manual_seed(0)
+    model = EagerModel(case)
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-4, amsgrad=True)
+    train = DataLoader(windows_of(generator, "train"), batch_size, shuffle=True)
+    val = DataLoader(windows_of(generator, "val"), batch_size)
+
+    def loss_of(x: Tensor, labels: Tensor) -> Tensor:
+        logits = model(x)[0][:, pad : x.shape[1] - pad]
+        labels = labels[:, pad : labels.shape[1] - pad]
+        return F.cross_entropy(logits.reshape(-1, CLASSES), labels.reshape(-1), ignore_index=0)
+
+    def epoch() -> None:
+        model.train()
+        for x, labels in train:
+            optimizer.zero_grad()
+            loss_of(x, labels).backward()
+            optimizer.step()
+        model.eval()
+        with torch.inference_mode():
+            torch.stack([loss_of(x, labels) for x, labels in val]).mean().item()
+
+    return epoch
+
+
+def measure(folder: Path, batch_size: int, n_threads: int, seconds: float) -> machine.Row:
+    generator, hparams = generator_for(folder, batch_size)
+    assert len(generator.label_names) == CLASSES
+    eager = eager_epoch(generator, batch_size, hparams["sequence_pad"])
+    trainer = TimedTrainer(**hparams)
+    trainer.prepare(Segmenter(hparams), generator)
+    ours, theirs = [], []
+    end = time.perf_counter() + max(10 * seconds, 2.0)
+    while time.perf_counter() < end or len(ours) < 4:
+        ours.append(trainer.epoch())
+        start = time.perf_counter()
+        eager()
+        theirs.append(time.perf_counter() - start)
+    ours, theirs = ours[1:], theirs[1:]  # the first ones warm up
+    median = {name: statistics.median(e.get(name, 0.0) for e in ours) for name in ours[0]}
+    shares = {name: median[name] / median["seconds"] for name in PARTS}
+    return {
+        "batch": batch_size,
+        "threads": n_threads,
+        "seconds": median["seconds"],
+        "eager": statistics.median(theirs),
+        "ratio": float(np.median(np.array(theirs) / [e["seconds"] for e in ours])),
+        "ratio bar": RATIO_BARS.get(batch_size),
+        **shares,
+        "rest bar": REST_BARS[batch_size],
+    }
+
+
+def main() -> None:
+    options = machine.arguments(__doc__).parse_args()
+    table = machine.Table(COLUMNS)
+    with tempfile.TemporaryDirectory() as scratch:
+        write_sessions(Path(scratch))
+        table.head("seconds an epoch; gather to rest are shares of it")
+        for batch_size in (2, 8):
+            for n_threads in options.threads:
+                with machine.threads(n_threads):
+                    table.add(measure(Path(scratch), batch_size, n_threads, options.seconds))
+    table.finish(options.json)
+
+
+if __name__ == "__main__":
+    main()
