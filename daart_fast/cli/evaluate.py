@@ -11,6 +11,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from daart_fast.cli.sessions import model_folders
+
 HELP = "score a model, and write tables and pictures of its predictions"
 EXAMPLES = """
   daart-fast evaluate results/multi-0/dtcn/test/version_0
@@ -20,7 +22,9 @@ EXAMPLES = """
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("model_dir", type=Path, nargs="+", help="version_N folders")
+    parser.add_argument(
+        "model_dir", type=Path, nargs="+", help="version_N folders, or folders above"
+    )
     parser.add_argument("--data_dir", type=Path, help="where the data are now, if they moved")
     for name, (kind, text) in CHANGES.items():
         parser.add_argument(f"--{name}", type=kind, help=text)
@@ -40,7 +44,8 @@ CHANGES: dict[str, tuple[type, str]] = {
 def run(options: argparse.Namespace) -> None:
     from daart_fast.eval import plot_search
 
-    for folder in options.model_dir:
+    folders = model_folders(options.model_dir)
+    for folder in folders:
         changes = {name: value for name in CHANGES if (value := getattr(options, name)) is not None}
         if options.data_dir is not None:
             changes["data_dir"] = str(options.data_dir)
@@ -48,7 +53,7 @@ def run(options: argparse.Namespace) -> None:
         print(folder)
         print_scores(summary)
     if options.search:
-        plot_search(options.model_dir, options.search)
+        plot_search(folders, options.search)
 
 
 def evaluate(folder: Path, changes: dict[str, Any], pictures: bool = True) -> dict[str, Any]:

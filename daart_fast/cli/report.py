@@ -10,17 +10,22 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from daart_fast.cli.sessions import model_folders
+
 HELP = "write report.html: scores, curves and an interactive ethogram of one or more models"
 EXAMPLES = """
   daart-fast report results/multi-0/dtcn/test/version_0
-  daart-fast report results/multi-0/dtcn/test/version_* --output report.html
+  daart-fast report results
+  daart-fast report version_0 version_3 --output report.html
 """
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("model_dir", type=Path, nargs="+", help="version_N folders")
     parser.add_argument(
-        "--output", type=Path, help="the file (report.html in the model's folder, or here)"
+        "model_dir", type=Path, nargs="+", help="version_N folders, or folders above"
+    )
+    parser.add_argument(
+        "--output", type=Path, help="the file (report.html in the folder given, or here)"
     )
     parser.add_argument("--data_dir", type=Path, help="where the data are now, if they moved")
 
@@ -30,10 +35,11 @@ def run(options: argparse.Namespace) -> None:
     from daart_fast.report import write_report
 
     changes = {} if options.data_dir is None else {"data_dir": str(options.data_dir)}
-    for folder in options.model_dir:
+    folders = model_folders(options.model_dir)
+    for folder in folders:
         if not (folder / "summary.json").is_file():
             evaluate(folder, dict(changes), pictures=False)
     single = len(options.model_dir) == 1
     output = options.output or (options.model_dir[0] if single else Path()) / "report.html"
-    write_report(options.model_dir, output, options.data_dir)
+    write_report(folders, output, options.data_dir)
     print(output)

@@ -1,4 +1,4 @@
-"""What several commands need: the sessions that files and folders on the command line mean."""
+"""What several commands need: the sessions and models that paths on the command line mean."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 from daart_fast.errors import DataError
 
-__all__ = ["session_files"]
+__all__ = ["model_folders", "session_files"]
 
 
 def session_files(paths: Iterable[Path]) -> dict[str, Path]:
@@ -41,3 +41,26 @@ def session_files(paths: Iterable[Path]) -> dict[str, Path]:
                 raise DataError(f"{file}: {found[session]} is called {session!r} too")
             found[session] = file
     return found
+
+
+def model_folders(paths: Iterable[Path]) -> list[Path]:
+    """Return model directories: the paths themselves, or all finished models below them.
+
+    Raises
+    ------
+    DataError
+        a path does not exist, or there is no model in it
+    """
+    found: list[Path] = []
+    for path in paths:
+        if not path.is_dir():
+            raise DataError(f"{path}: no such folder")
+        if (path / "hparams.yaml").is_file():
+            found.append(path)
+            continue
+        below = sorted(path.rglob("hparams.yaml"))
+        finished = [file.parent for file in below if any(file.parent.glob("*best*.pt"))]
+        if not finished:
+            raise DataError(f"{path}: expected hparams.yaml and best_val_model.pt in or below it")
+        found += finished
+    return list(dict.fromkeys(found))

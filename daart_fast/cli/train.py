@@ -82,7 +82,8 @@ def _text_of(name: str, data_dir: Path) -> str:
     sessions = "\n".join(f'  - "{session}"' for session in labelled_sessions(data_dir))
     return head + (
         "# paths are taken from this file's folder\n"
-        "data_dir: .\nresults_dir: results\ninput_type: markers\nlikelihood_threshold: 0.5\n"
+        "data_dir: .\nresults_dir: results\ninput_type: markers\n"
+        "# tracked points less sure than this are interpolated\nlikelihood_threshold: 0\n"
         f"# those that have hand labels\nexpt_ids:\n{sessions}\n"
     )
 

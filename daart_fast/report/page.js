@@ -85,7 +85,7 @@ class Probabilities {
 
 // ------------------------------------------------------------------ the ethogram
 const canvas = byId("canvas"), tip = byId("tip"), pen = canvas.getContext("2d");
-const LEFT = 150, RIGHT = 12, ROW = 22, GAP = 5, CURVE = 150, AXIS = 24, MAP = 20, FINE = 40000;
+const LEFT = 150, RIGHT = 26, ROW = 22, GAP = 5, CURVE = 150, AXIS = 24, MAP = 20, FINE = 40000;
 const view = { session: null, rows: [], probabilities: null, model: 0, first: 0, last: 1, frames: 1, cursor: null };
 const cache = new Map();
 
