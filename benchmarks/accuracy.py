@@ -81,6 +81,8 @@ class Row:
     at_least: float | None = None
     changes: dict[str, Any] = field(default_factory=dict)
     by_default: bool = True
+    #: changes of each model of an ensemble, whose probabilities are averaged
+    members: tuple[dict[str, Any], ...] = ({},)
 
 
 # Hand labels on two of the eight training sessions; the other six can only help in other ways.
@@ -88,8 +90,26 @@ FEW = {"expt_ids_to_keep": ["rat_01", "rat_24"]}
 PSEUDO = {"semi_supervised_algo": "pseudo_labels", "lambda_weak": 0.5}
 PSEUDO |= {"prob_threshold": 0.9, "anneal_start": 10, "anneal_end": 30}
 
+# Chosen by cross-validation on the eight training sessions (two left out in turn, 40 epochs).
+KINEMATIC = {"input_type": "features-kinematic", "fps": 30.0}
+WITH_LIKELIHOODS = {
+    "kinematic_groups": "distances;speeds;likelihoods",
+    "kinematic_windows": "1",
+}
+MEMBERS = (
+    WITH_LIKELIHOODS,
+    {"kinematic_groups": "distances;speeds", "kinematic_windows": "0.5;2"},
+    {
+        "kinematic_groups": "distances;speeds;accelerations;angles;egocentric;animals;likelihoods",
+        "kinematic_axis": "body;top",
+    },
+)
+SMOOTH = {"smoothing": "hmm", "smoothing_strength": 0.1}
+
 ROWS = (
     Row("rat", RAT, at_least=0.57),
+    Row("rat, kinematic", RAT, at_least=0.70, changes={**KINEMATIC, **WITH_LIKELIHOODS}),
+    Row("rat, ensemble", RAT, at_least=0.73, changes={**KINEMATIC, **SMOOTH}, members=MEMBERS),
     Row("hapt", HAPT, at_least=0.835),
     Row("rat, 2 labelled", RAT, changes=FEW, by_default=False),
     Row("rat, 2 + prediction", RAT, changes={**FEW, "lambda_pred": 0.5}, by_default=False),
@@ -120,45 +140,70 @@ def unpacked(data_folder: Path, name: str, scratch: Path) -> Path:
 
 def fit(row: Row, seed: int, data_dir: Path, results_dir: Path) -> Fit:
     """Train on the row's training sessions and score the pooled frames of its test sessions."""
-    from daart_fast.config import with_defaults
-    from daart_fast.data import load_session
-    from daart_fast.eval import macro_f1
-    from daart_fast.models import Segmenter
-    from daart_fast.models.predict import predict_inputs
-    from daart_fast.train import Trainer
-    from daart_fast.utils import build_data_generator, collect_callbacks
+    from daart_fast.eval import choose_smoother, macro_f1
 
-    hparams = with_defaults(
+    start = time.perf_counter()
+    states: dict[str, np.ndarray] = {}
+    for number, member in enumerate(row.members):
+        hparams = _hparams(row, member, seed, data_dir, results_dir / f"member-{number}")
+        data_generator, truth, own = _fit_one(hparams, row.data.test)
+        for session_id, probabilities in own.items():
+            states[session_id] = states.get(session_id, 0) + probabilities / len(row.members)
+    seconds = time.perf_counter() - start
+
+    smoother = choose_smoother(hparams, data_generator, states)
+    predicted = [smoother(states[session_id]) for session_id in row.data.test]
+    score = macro_f1(
+        np.concatenate([truth[session_id] for session_id in row.data.test]),
+        np.concatenate(predicted),
+        background=hparams["ignore_class"],
+    )
+    peak_gb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+    return Fit(score, seconds, peak_gb)
+
+
+def _hparams(
+    row: Row, member: dict[str, Any], seed: int, data_dir: Path, results_dir: Path
+) -> dict[str, Any]:
+    from daart_fast.config import with_defaults
+
+    return with_defaults(
         {
             **SETTINGS,
-            **row.changes,
-            "data_dir": str(data_dir),
             "input_type": row.data.input_type,
+            **row.changes,
+            **member,
+            "data_dir": str(data_dir),
             "expt_ids": list(row.data.train),
             "results_dir": str(results_dir),
             "rng_seed_model": seed,
             "rng_seed_train": seed,
         }
     )
-    start = time.perf_counter()
+
+
+def _fit_one(
+    hparams: dict[str, Any], test: tuple[str, ...]
+) -> tuple[Any, dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """Train one model; return its training data, and the test sessions' labels and states."""
+    from daart_fast.data import load_session
+    from daart_fast.models import Segmenter, predict_session
+    from daart_fast.train import Trainer
+    from daart_fast.utils import build_data_generator, collect_callbacks
+
+    folder = Path(hparams["results_dir"])
+    folder.mkdir(parents=True, exist_ok=True)
     data_generator = build_data_generator(hparams)
     model = Segmenter(hparams)
     trainer = Trainer(**hparams, callbacks=collect_callbacks(hparams))
-    trainer.fit(model, data_generator, save_path=str(results_dir))
-    model.load_parameters_from_file(str(results_dir / "best_val_model.pt"))
-    seconds = time.perf_counter() - start
-
-    truth, predicted = [], []
-    for session_id in row.data.test:
+    trainer.fit(model, data_generator, save_path=str(folder))
+    model.load_parameters_from_file(str(folder / "best_val_model.pt"))
+    labels, states = {}, {}
+    for session_id in test:
         session = load_session(hparams, session_id)
-        scores = predict_inputs(model, session.normalised_inputs())["labels"]
-        truth.append(session.labels_strong)
-        predicted.append(scores.argmax(axis=1))
-    score = macro_f1(
-        np.concatenate(truth), np.concatenate(predicted), background=hparams["ignore_class"]
-    )
-    peak_gb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
-    return Fit(score, seconds, peak_gb)
+        labels[session_id] = session.labels_strong
+        states[session_id] = predict_session(model, session)
+    return data_generator, labels, states
 
 
 def run_row(row: Row, seeds: list[int], data_folder: Path) -> list[Fit]:

@@ -15,7 +15,7 @@ from daart_fast.errors import DataError, did_you_mean
 from daart_fast.files import replacing
 from daart_fast.io import load_plain_yaml
 from daart_fast.models.base import read_state_dict
-from daart_fast.models.predict import predict_inputs
+from daart_fast.models.predict import predict_session
 from daart_fast.models.segmenter import HEADS, Segmenter
 
 __all__ = ["Model"]
@@ -127,7 +127,7 @@ class Model:
         session = Session(name, values, list(names)).normalised_by(**statistics(values))
         if self.config.get("normalization") == "train":
             session = session.normalised_by(*self._training_statistics())
-        probabilities = predict_inputs(self.model, session.normalised_inputs())["labels"]
+        probabilities = predict_session(self.model, session)
         if output_file is not None:
             path = Path(output_file)
             path = path if path.suffix == ".npy" else path.with_name(path.name + ".npy")

@@ -1,7 +1,7 @@
 """Models: the segmenter, its backbones, ensembles, and prediction."""
 
 from daart_fast.models.ensemble import Ensembler
-from daart_fast.models.predict import export_states, predict_inputs
+from daart_fast.models.predict import export_states, predict_inputs, predict_session
 from daart_fast.models.rnn import RNN
 from daart_fast.models.segmenter import Segmenter
 from daart_fast.models.tcn import DilatedTCN
@@ -15,4 +15,5 @@ __all__ = [
     "TemporalMLP",
     "export_states",
     "predict_inputs",
+    "predict_session",
 ]

@@ -17,11 +17,12 @@ from daart_fast.errors import DataError
 from daart_fast.files import replacing
 
 if TYPE_CHECKING:
+    from daart_fast.data.sessions import Session
     from daart_fast.models.segmenter import Segmenter
 
-__all__ = ["export_states", "predict_inputs", "predict_labels"]
+__all__ = ["export_states", "predict_inputs", "predict_labels", "predict_session"]
 
-CHUNK_FRAMES = 65_536  # frames in one pass of a feed-forward model
+CHUNK_FRAMES = 8_192  # in one pass of a feed-forward model: what lies between layers stays in cache
 BATCH_FRAMES = 32_768  # frames in one batch of windows
 
 
@@ -245,18 +246,40 @@ def export_states(
     return paths
 
 
-def _write_states(model: Segmenter, session: Any, path: Path) -> Iterator[int]:
+def predict_session(
+    model: Segmenter, session: Session, chunk_frames: int | None = None
+) -> np.ndarray:
+    """Predict every frame of one session, normalised as it comes along.
+
+    The same probabilities as `predict_inputs` gives, (T, C) float32, in memory for them alone.
+    """
+    states = np.empty((len(session), model.hparams["output_size"]), dtype=np.float32)
+    for _ in _fill_states(model, session, states, chunk_frames):
+        pass
+    return states
+
+
+def _write_states(model: Segmenter, session: Session, path: Path) -> Iterator[int]:
     """Write a session's probabilities; yield the number of frames of each part written."""
     shape = (len(session), model.hparams["output_size"])
     states = np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=shape)
+    yield from _fill_states(model, session, states)
+    states.flush()
+
+
+def _fill_states(
+    model: Segmenter, session: Session, states: np.ndarray, chunk_frames: int | None = None
+) -> Iterator[int]:
+    """Fill (T, C) states part by part; yield the number of frames of each."""
     first = 0
 
     def frames(start: int, stop: int) -> Tensor:
         return torch.from_numpy(session.normalised_window(start, stop))
 
     with _running(model, "eval"):
-        for part in _parts(model, len(session), frames, CHUNK_FRAMES, names=("labels",)):
-            states[first : first + len(part["labels"])] = part["labels"]
-            first += len(part["labels"])
-            yield len(part["labels"])
-    states.flush()
+        chunk = chunk_frames or CHUNK_FRAMES
+        for part in _parts(model, len(session), frames, chunk, names=("labels",)):
+            n_frames = len(part["labels"])
+            states[first : first + n_frames] = part["labels"]
+            first += n_frames
+            yield n_frames
