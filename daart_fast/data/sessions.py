@@ -80,7 +80,8 @@ class Session:
     @cached_property
     def gather_arguments(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Inputs, mean and scale as `gather_window` takes them."""
-        return self.inputs, repeated(self.mean32), repeated(self.scale)
+        inputs = np.ascontiguousarray(self.inputs, dtype=np.float32)
+        return inputs, repeated(self.mean32), repeated(self.scale)
 
     def normalised_inputs(self) -> np.ndarray:
         """(T, N) float32: mean 0 and spread 1 in every channel that is not constant."""
