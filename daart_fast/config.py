@@ -392,6 +392,10 @@ KEYS: dict[str, Key] = _table(
         "bouts, median: how long (needs fps); null: whichever validates best", low=0, above=True,
         null=True),
     Key("smoothing_frames", "data", INT, None, "the same in frames", low=1, null=True),
+    Key("smoothing_strength", "data", FLOAT, None,
+        "hmm, semi-markov: the power of each frame's likelihood (neighbouring frames are no "
+        "independent evidence); null: whichever validates best", low=0, high=1, above=True,
+        null=True),
     Key("data_dir", "data", PATH, None, "the folder that holds the inputs and labels",
         required=True, neutral=True),
     Key("results_dir", "data", PATH, None, "the folder that models are written to",

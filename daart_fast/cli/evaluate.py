@@ -38,6 +38,7 @@ CHANGES: dict[str, tuple[type, str]] = {
     "smoothing": (str, "none, bouts, median, hmm, semi-markov or auto, instead of the model's"),
     "smoothing_seconds": (float, "how long, for bouts and median"),
     "smoothing_frames": (int, "the same in frames"),
+    "smoothing_strength": (float, "for hmm and semi-markov, above 0, up to 1"),
 }
 
 

@@ -57,8 +57,8 @@ def choose_smoother(
     Parameters
     ----------
     hparams
-        ``smoothing``, ``smoothing_seconds``, ``smoothing_frames``, ``fps``, ``ignore_class``,
-        ``weight_classes``, ``classifier_type``.
+        ``smoothing``, ``smoothing_seconds``, ``smoothing_frames``, ``smoothing_strength``, ``fps``,
+        ``ignore_class``, ``weight_classes``, ``classifier_type``.
     data_generator
         What the model was trained with.
     states
@@ -86,7 +86,8 @@ def _candidates(get: Mapping[str, Any], generator: DataGenerator) -> Iterator[Sm
                 yield Smoother(method, n_frames, multibinary=several)
         else:
             learned = _learned(get, generator)
-            for strength in STRENGTHS:
+            given = get["smoothing_strength"]
+            for strength in STRENGTHS if given is None else (given,):
                 yield Smoother(method, strength=strength, **learned)
 
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
-from math import hypot
+from math import sqrt
 from typing import Any
 
 from daart_fast.compiled import jit
@@ -29,7 +29,8 @@ def distance(
     for t in range(first, last):
         for j in range(len(table)):
             a, b = table[j, 0], table[j, 1]
-            out[t, j] = hypot(points[t, a, 0] - points[t, b, 0], points[t, a, 1] - points[t, b, 1])
+            dx, dy = points[t, a, 0] - points[t, b, 0], points[t, a, 1] - points[t, b, 1]
+            out[t, j] = sqrt(dx * dx + dy * dy)
 
 
 def approach(
@@ -41,9 +42,10 @@ def approach(
         per = rate / max(t1 - t0, 1)
         for j in range(len(table)):
             a, b = table[j, 0], table[j, 1]
-            then = hypot(points[t0, a, 0] - points[t0, b, 0], points[t0, a, 1] - points[t0, b, 1])
-            now = hypot(points[t1, a, 0] - points[t1, b, 0], points[t1, a, 1] - points[t1, b, 1])
-            out[t, j] = (now - then) * per
+            dx, dy = points[t0, a, 0] - points[t0, b, 0], points[t0, a, 1] - points[t0, b, 1]
+            then = sqrt(dx * dx + dy * dy)
+            dx, dy = points[t1, a, 0] - points[t1, b, 0], points[t1, a, 1] - points[t1, b, 1]
+            out[t, j] = (sqrt(dx * dx + dy * dy) - then) * per
 
 
 def speed(
@@ -56,7 +58,7 @@ def speed(
         for j in range(len(table)):
             a = table[j, 0]
             dx, dy = points[t1, a, 0] - points[t0, a, 0], points[t1, a, 1] - points[t0, a, 1]
-            out[t, j] = hypot(dx, dy) * per
+            out[t, j] = sqrt(dx * dx + dy * dy) * per
 
 
 def acceleration(
@@ -74,7 +76,7 @@ def acceleration(
                 continue
             dx = points[m - 1, a, 0] - 2.0 * points[m, a, 0] + points[m + 1, a, 0]
             dy = points[m - 1, a, 1] - 2.0 * points[m, a, 1] + points[m + 1, a, 1]
-            out[t, j] = hypot(dx, dy) * rate * rate
+            out[t, j] = sqrt(dx * dx + dy * dy) * rate * rate
 
 
 def turn(
@@ -89,7 +91,7 @@ def turn(
             a, b, c, d = table[j, 0], table[j, 1], table[j, 2], table[j, 3]
             ux, uy = points[t, a, 0] - points[t, b, 0], points[t, a, 1] - points[t, b, 1]
             vx, vy = points[t, c, 0] - points[t, d, 0], points[t, c, 1] - points[t, d, 1]
-            lengths = hypot(ux, uy) * hypot(vx, vy)
+            lengths = sqrt((ux * ux + uy * uy) * (vx * vx + vy * vy))
             product = ux * vx + uy * vy if table[j, 4] == 0 else ux * vy - uy * vx
             out[t, j] = product / lengths if lengths > 0.0 else 0.0
 
@@ -103,7 +105,7 @@ def egocentric(
             o, h, c = table[j, 0], table[j, 1], table[j, 2]
             ex, ey = points[t, h, 0] - points[t, o, 0], points[t, h, 1] - points[t, o, 1]
             dx, dy = points[t, c, 0] - points[t, o, 0], points[t, c, 1] - points[t, o, 1]
-            length = hypot(ex, ey)
+            length = sqrt(ex * ex + ey * ey)
             product = ex * dx + ey * dy if table[j, 3] == 0 else ex * dy - ey * dx
             out[t, j] = product / length if length > 0.0 else 0.0
 

@@ -242,6 +242,12 @@ def test_the_length_is_taken_from_seconds_or_frames():
     assert n_frames(smoothing_frames=4) == 4
 
 
+@pytest.mark.parametrize("method", ["hmm", "semi-markov"])
+def test_the_strength_may_be_given(method):
+    hparams = {"smoothing": method, "smoothing_strength": 0.2}
+    assert choose_smoother(hparams, generator(LABELS, slice(300)), {}).strength == 0.2
+
+
 @pytest.mark.parametrize("method", ["bouts", "median", "hmm", "semi-markov", "auto"])
 def test_what_is_left_open_is_chosen_on_validation_frames(method):
     states = flickering(LABELS)
