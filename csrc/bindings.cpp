@@ -12,6 +12,7 @@
 #include "block.h"
 #include "contract.h"
 #include "dispatch.h"
+#include "online/register.h"
 
 #ifdef _OPENMP
 #include <omp.h>
@@ -262,6 +263,7 @@ PYBIND11_MODULE(_native, m) {
     m.def("method", [] { return static_cast<int>(method()); });
     m.def("runs_filtered", &says_filtered,
           "Whether this pass (0 forward, 1 input gradient, 2 weight gradient) goes filtered.");
+    register_online(m);
 #ifdef _OPENMP
     m.attr("openmp") = true;
 #else

@@ -91,6 +91,25 @@ struct ElementwiseKernels {
                            const T* dweight, T* dv, T* dgain) = nullptr;
 };
 
+// Taps [first, last) of a convolution of one frame: rows streams at once.
+struct OnlineProduct {
+    const float* const* taps;  // (width) the frames that they read, each (rows, channels_in)
+    int64_t first, last, width, channels_in, channels_out, rows;
+};
+
+// What csrc/online needs, frame by frame; float32. Sums are (rows, padded(channels_out)).
+struct OnlineKernels {
+    int64_t (*padded)(int64_t channels_out) = nullptr;
+    // weight (channels_out, channels_in, width) -> packed, padded(channels_out) * channels_in *
+    // width elements
+    void (*pack)(int64_t channels_in, int64_t channels_out, int64_t width, const float* weight,
+                 float* packed) = nullptr;
+    void (*add)(const OnlineProduct&, const float* packed, float* sums) = nullptr;
+    // Stores what the epilogue makes of the sums at y (rows, channels).
+    void (*finish)(int64_t rows, int64_t channels, const float* sums, const Epilogue<float>&,
+                   float* y) = nullptr;
+};
+
 // Everything that one instruction set (or, later, CUDA) provides. Each source file under cpu/ is
 // compiled once for each instruction set and fills its part of that set's table.
 struct Kernels {
@@ -110,6 +129,8 @@ struct Kernels {
 
     ElementwiseKernels<float> elementwise32;
     ElementwiseKernels<double> elementwise64;
+
+    OnlineKernels online;
 
     // Multiply-adds per second that this set sustains out of registers, float32, all threads.
     double (*fma_rate)(int threads, double seconds) = nullptr;

@@ -14,6 +14,7 @@ namespace daart_fast {
     void fill_direct(Kernels& table);      \
     void fill_elementwise(Kernels& table); \
     void fill_filtered(Kernels& table);    \
+    void fill_online(Kernels& table);      \
     void fill_peak(Kernels& table);        \
     }
 DAART_FAST_DECLARE(generic)
@@ -60,6 +61,7 @@ std::vector<Kernels> make_tables() {
         set::fill_direct(table);      \
         set::fill_filtered(table);    \
         set::fill_elementwise(table); \
+        set::fill_online(table);      \
         set::fill_peak(table);        \
         tables.push_back(table);      \
     }
