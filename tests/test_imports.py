@@ -18,6 +18,7 @@ HEAVY = ("h5py", "matplotlib", "numba", "pandas", "scipy", "sklearn", "test_tube
         ("import daart_fast.cli, daart_fast.config, daart_fast.io", ()),
         ("import daart_fast.ops, daart_fast.models, daart_fast.data", ()),
         ("import daart_fast.testtube, daart_fast.utils, daart_fast.eval", ()),
+        ("import daart_fast.features, daart_fast.report, daart_fast.convert", ()),
         ("import daart_fast.train, daart_fast.callbacks", ("tqdm",)),
     ],
 )
