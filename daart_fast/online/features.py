@@ -1,0 +1,101 @@
+"""Kinematic features of one frame at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from daart_fast.data.readers import Markers
+from daart_fast.errors import ConfigError, DataError
+from daart_fast.features import Kinematics
+
+__all__ = ["OnlineKinematics"]
+
+HISTORY = 3  # frames that movement is measured from: an acceleration needs three
+
+
+class OnlineKinematics:
+    """Keeps the frames that causal features look back at, and measures the newest.
+
+    A point that is missing stays where it was seen last. (A whole session's gaps are interpolated,
+    with what comes after them: there the features differ.)
+
+    Parameters
+    ----------
+    kinematics
+        what to measure; causal
+    keypoints
+        K names, the rows of a pose
+    threshold
+        a point less likely than this is missing
+
+    Raises
+    ------
+    ConfigError
+        the features look at later frames
+    """
+
+    def __init__(
+        self, kinematics: Kinematics, keypoints: Sequence[str], threshold: float = 0.0
+    ) -> None:
+        if not kinematics.causal:
+            raise ConfigError(
+                "the model's kinematic features look at later frames: only those of a model "
+                "trained with causal: true can be built as frames come in"
+            )
+        self.kinematics, self.keypoints, self.threshold = kinematics, list(keypoints), threshold
+        fps = float(kinematics.fps or 1.0)
+        spans = [2 * max(1, round(seconds * fps / 2)) + 1 for seconds in kinematics.windows]
+        self.n_frames = max([HISTORY, *spans]) + HISTORY - 1
+        self.reset()
+        self.names = self._features(np.zeros((1, len(self.keypoints), 3)))[1]
+
+    def reset(self) -> None:
+        """Forget all frames."""
+        self.poses = np.empty((0, len(self.keypoints), 3))
+
+    def step(self, pose: np.ndarray | None) -> tuple[np.ndarray | None, int]:
+        """Measure a frame.
+
+        Parameters
+        ----------
+        pose
+            (K, 3): x and y in pixels, likelihood; None if the frame is missing
+
+        Returns
+        -------
+        tuple
+            the features (F,) float32, None until every point has been seen; how many points are
+            missing
+
+        Raises
+        ------
+        DataError
+            the pose has another shape; nothing has changed then
+        """
+        shape = (len(self.keypoints), 3)
+        if pose is None:
+            pose = np.full(shape, np.nan)
+        try:
+            pose = np.array(pose, dtype=np.float64).reshape(shape)
+        except (TypeError, ValueError):
+            raise DataError(f"expected a pose of shape {shape}, got {np.shape(pose)}") from None
+        missing = ~np.isfinite(pose[:, :2]).all(1) | (pose[:, 2] < self.threshold)
+        before = self.poses[-1] if len(self.poses) else np.full(shape, np.nan)
+        pose[missing, :2] = before[missing, :2]
+        pose[missing, 2] = 0.0
+        n_missing = int(missing.sum())
+        if np.isnan(pose).any():  # a point that was never seen has no place yet
+            self.poses = pose[None]
+            return None, n_missing
+        if len(self.poses) and np.isnan(self.poses[-1]).any():
+            self.reset()
+        self.poses = np.concatenate([self.poses[1 - self.n_frames :], pose[None]])
+        return self._features(self.poses)[0], n_missing
+
+    def _features(self, poses: np.ndarray) -> tuple[np.ndarray, list[str]]:
+        """Return the features of the last of these frames, and their names."""
+        xs, ys, likelihoods = np.moveaxis(poses, 2, 0)
+        values, names = self.kinematics(Markers(xs, ys, likelihoods, self.keypoints), "the pose")
+        return values[-1], names

@@ -1,0 +1,451 @@
+"""Behaviour while it happens: a trained model that takes one frame at a time."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import logging
+import math
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from daart_fast.api.model import Model
+from daart_fast.errors import ConfigError, DataError, did_you_mean
+from daart_fast.models.rnn import RNN
+from daart_fast.online.engines import context_of, make_engine
+from daart_fast.online.intake import Intake, keypoints_of, pose_places
+
+__all__ = ["MODES", "OnlineSegmenter"]
+
+#: how a model answers, and what it says of the answer
+MODES = {
+    "causal": "the frame that has just come, by a model that reads only the past; exact",
+    "delayed": "the frame `delay` frames ago, by a model that reads later frames too; exact",
+    "provisional": "the frame that has just come, by a model that reads later frames, as if it "
+    "stayed; differs from the whole session's answer",
+}
+LAYOUTS = ("channels", "pose")
+
+#: a recording to take each channel's mean and spread from, or both as arrays (N,)
+Stats = str | os.PathLike[str] | tuple[ArrayLike, ArrayLike]
+
+
+class OnlineSegmenter:
+    """A trained model that answers frame by frame.
+
+    In the modes ``causal`` and ``delayed`` the answers are those that the model gives to the whole
+    session, to the rounding of float32, from the first frame to the last. An instance belongs to
+    one thread at a time.
+
+    Parameters
+    ----------
+    model
+        The model; feed-forward (dtcn, temporal-mlp) or recurrent (lstm, gru; not bidirectional).
+    mode
+        One of `MODES`. None: causal if the model is, else delayed.
+    stats
+        Where each channel's mean and spread come from: a recording (made with the same camera and
+        animal), or the two as arrays. Needed unless the model was trained with
+        ``normalization: train``, whose own are used by default.
+    streams
+        How many animals or cameras are answered at once; None: one, without an axis for it.
+    layout
+        ``channels``: a frame is (N,), the model's channels in their order. ``pose``: it is (K, 3),
+        each keypoint's x, y and likelihood, and the model's ``likelihood_threshold`` applies.
+        None: channels, or pose where the model reads features built from keypoints.
+    keypoints
+        The rows of a pose. None: those of the model's channels.
+    fps
+        Frames a second, so that frames that are missing show in the times; None: the model's own.
+
+    Attributes
+    ----------
+    delay : int
+        How many frames late answers are.
+    exact : bool
+        Whether answers are those of the whole session; False in the mode ``provisional``.
+    n_frames : int
+        Frames seen, those that were missing included.
+    held : list of int
+        For each stream, how many values (of kinematic models: points) were missing in the last
+        frame and were held at their last value.
+    missed : int
+        Frames that were missing before the last one, by the times given.
+
+    Raises
+    ------
+    ConfigError
+        The model can't run in this mode, or an argument does not fit it.
+    DataError
+        There is no mean and spread to normalise by.
+    """
+
+    n_frames: int
+    missed: int
+    time: float | None
+
+    def __init__(
+        self,
+        model: Model,
+        *,
+        mode: str | None = None,
+        stats: Stats | None = None,
+        streams: int | None = None,
+        layout: str | None = None,
+        keypoints: Sequence[str] | None = None,
+        fps: float | None = None,
+    ) -> None:
+        from daart_fast.features import Kinematics
+
+        self.config = config = model.config
+        self.names: list[str] = list(config.get("label_names") or []) or [
+            f"class_{i}" for i in range(config["output_size"])
+        ]
+        if streams is not None and streams < 1:
+            raise ConfigError(f"streams: expected at least 1, got {streams}")
+        self.streams = streams
+        self.mode, self.delay, self._memory = _mode(model, mode)
+        self.exact = self.mode != "provisional"
+        self.fps = float(fps or config.get("fps") or 0.0) or None
+        kinematics = Kinematics.from_hparams(config)
+        self.layout = layout or ("channels" if kinematics is None else "pose")
+        if self.layout not in LAYOUTS:
+            raise ConfigError(
+                f"layout: expected one of {', '.join(LAYOUTS)}, got {layout!r}"
+                + did_you_mean(self.layout, LAYOUTS)
+            )
+        self.keypoints = self._keypoints(keypoints)
+        self._kinematics = self._make_kinematics(kinematics)
+        if self._kinematics is not None:
+            self._memory += self._kinematics.n_frames
+        self.intake = self._make_intake(*_mean_and_scale(model, stats))
+        provisional = self.mode == "provisional"
+        self.engine = make_engine(model.model, self.intake, streams or 1, provisional)
+        self._fingerprint = _fingerprint(model, self)
+        self._start()
+
+    @classmethod
+    def from_dir(cls, model_dir: str | os.PathLike[str], **arguments: Any) -> OnlineSegmenter:
+        """Load a model directory; the arguments are those of the class.
+
+        Raises
+        ------
+        DataError, ConfigError
+            What `daart_fast.api.Model.from_dir` and the class raise.
+        """
+        model = Model.from_dir(model_dir)
+        model.model.to("cpu")  # one frame at a time is too little for a GPU
+        return cls(model, **arguments)
+
+    # ------------------------------------------------------------------------------ frames
+
+    def step(
+        self, frame: ArrayLike | None, time: float | None = None, out: np.ndarray | None = None
+    ) -> np.ndarray | None:
+        """Take a frame and answer.
+
+        A value that is NaN, infinite or not likely enough is held at its last value, and before
+        there is one at its mean; a frame of None is missing altogether. `held` says what was.
+
+        Parameters
+        ----------
+        frame
+            (N,) or (K, 3) as `layout` says, with `streams` before them (streams, ...).
+        time
+            Seconds, later than the last frame's. With `fps` known, frames that were skipped are
+            taken as missing ones, without an answer; `missed` counts them.
+        out
+            A contiguous float32 array to write the answer to; None makes a new one.
+
+        Returns
+        -------
+        np.ndarray or None
+            (C,) or (streams, C) float32 probabilities of frame ``n_frames - 1 - delay``; None
+            where there is no such frame yet.
+
+        Raises
+        ------
+        DataError
+            The frame has another shape, or the time is not later. Nothing has changed then: the
+            next frame is taken as if this one had not come.
+        """
+        missed = 0 if time is None else self._missed_before(time)
+        try:
+            if missed:
+                self._check(frame)
+                self._hold(missed)
+            answer = self._take(frame, out)
+        except ValueError as error:
+            raise error if isinstance(error, DataError) else DataError(str(error)) from None
+        self.n_frames += 1
+        self.missed = missed
+        if time is not None:
+            self.time = time
+        if self.n_frames <= self.delay:
+            return None
+        return answer[0] if self.streams is None and out is None else answer
+
+    def run(self, frames: ArrayLike) -> np.ndarray:
+        """Take many frames, (T, ...) each as `step` takes it, and return all their answers.
+
+        Returns
+        -------
+        np.ndarray
+            (T', C) or (T', streams, C) float32; T' is T but for the first `delay` frames of the
+            stream.
+        """
+        if self._kinematics is not None:
+            steps = (self.step(frame) for frame in np.asarray(frames))
+            own = [answer for answer in steps if answer is not None]
+            return np.stack(own) if own else np.empty((0, len(self.names)), np.float32)
+        values = np.asarray(frames, dtype=np.float32)
+        shape = (len(values), self.streams or 1, self.intake.raw_channels)
+        if values.ndim < 2 or values.size != math.prod(shape):
+            raise DataError(f"expected frames of {shape[1:]}, got shape {values.shape}")
+        answers = self.engine.run(values.reshape(shape))
+        first = min(max(self.delay - self.n_frames, 0), len(values))
+        self.n_frames += len(values)
+        return self._without_axis(answers[first:])
+
+    def flush(self) -> np.ndarray:
+        """End the stream: return the answers that are still due, and begin anew.
+
+        Returns
+        -------
+        np.ndarray
+            (T', C) or (T', streams, C): of the last `delay` frames, or all if there were fewer.
+        """
+        answers = self.engine.run_beyond(self.delay if self.exact else 0)
+        due = min(self.n_frames, self.delay)
+        self.reset()
+        return self._without_axis(answers[len(answers) - due :])
+
+    def prepare(self) -> None:
+        """Compute ahead what does not depend on the next frame.
+
+        For the time between frames: the next `step` then takes a fraction of its time. Not needed.
+        """
+        self.engine.prepare()
+
+    def reset(self) -> None:
+        """Begin anew, as before the first frame."""
+        self.engine.reset()
+        if self._kinematics is not None:
+            self._kinematics.reset()
+        self._start()
+
+    def _start(self) -> None:
+        self.n_frames = self.missed = 0
+        self.time = None
+        self._held: list[int] | None = None
+
+    @property
+    def held(self) -> list[int]:
+        return self.engine.held if self._held is None else self._held
+
+    def _without_axis(self, answers: np.ndarray) -> np.ndarray:
+        return answers[:, 0] if self.streams is None else answers
+
+    def _take(self, frame: Any, out: np.ndarray | None) -> np.ndarray:
+        if self._kinematics is not None:
+            frame, missing = self._kinematics.step(frame)
+            self._held = [missing]
+        return self.engine.step(frame, out)
+
+    def _missed_before(self, time: float) -> int:
+        """Return how many frames are missing before one of this time; check that it is later."""
+        if not math.isfinite(time) or (self.time is not None and time <= self.time):
+            after = "" if self.time is None else f" after {self.time:g} s, the last frame's"
+            raise DataError(f"frame {self.n_frames}: expected a time{after}, got {time:g} s")
+        if self.time is None or self.fps is None:
+            return 0
+        return max(round((time - self.time) * self.fps) - 1, 0)
+
+    def _hold(self, missed: int) -> None:
+        """Take this many frames that are missing."""
+        # what has been held for longer than the model remembers need not be told again
+        for _ in range(min(missed, self._memory)):
+            self._take(None, None)
+        self.n_frames += missed
+
+    def _check(self, frame: Any) -> None:
+        """Look at a frame before others are stepped through."""
+        raw = 3 * len(self.keypoints) if self._kinematics is not None else self.intake.raw_channels
+        expected = (self.streams or 1) * raw
+        values = np.empty(expected) if frame is None else np.asarray(frame, dtype=np.float32)
+        if values.size != expected:
+            raise DataError(f"frame: expected {expected} numbers, got shape {values.shape}")
+
+    # ------------------------------------------------------------------------------ the state
+
+    def save_state(self) -> bytes:
+        """Return all that the next answers depend on."""
+        poses = np.empty(0) if self._kinematics is None else self._kinematics.poses
+        with io.BytesIO() as file:
+            np.savez(
+                file,
+                model=np.frombuffer(self._fingerprint, dtype=np.uint8),
+                engine=self.engine.state(),
+                frames=np.array([self.engine.frames, self.n_frames]),
+                time=np.array([math.nan if self.time is None else self.time]),
+                poses=poses,
+            )
+            return file.getvalue()
+
+    def load_state(self, state: bytes) -> None:
+        """Go on from where `save_state` was called, in this process or another.
+
+        Raises
+        ------
+        DataError
+            The state is none, or that of another model, mode or number of streams.
+        """
+        try:
+            with np.load(io.BytesIO(state), allow_pickle=False) as file:
+                held = {name: file[name] for name in ("model", "engine", "frames", "time", "poses")}
+        except Exception as error:  # whatever a file that is none makes zipfile and NumPy raise
+            raise DataError(f"expected a state as save_state returns it: {error}") from None
+        if held["model"].tobytes() != self._fingerprint:
+            raise DataError("the state is that of another model, mode, layout or number of streams")
+        frames, n_frames = held["frames"].tolist()
+        self.engine.load_state(held["engine"], frames)
+        self._start()
+        self.n_frames = n_frames
+        time = float(held["time"][0])
+        self.time = None if math.isnan(time) else time
+        if self._kinematics is not None:
+            self._kinematics.poses = held["poses"]
+
+    # ------------------------------------------------------------------------------ making it
+
+    def _keypoints(self, given: Sequence[str] | None) -> list[str]:
+        if self.layout == "channels":
+            if given:
+                raise ConfigError("keypoints: they are the rows of a pose; layout is 'channels'")
+            return []
+        keypoints = list(given or keypoints_of(self.config))
+        if not keypoints:
+            raise ConfigError(
+                "the model's channels don't tell the keypoints that a pose has: expected "
+                "keypoints=, their names in the pose's order"
+            )
+        return keypoints
+
+    def _make_kinematics(self, kinematics: Any) -> Any:
+        """Return what builds the features of a pose; None where the model reads none."""
+        if kinematics is None:
+            return None
+        if self.layout != "pose":
+            raise ConfigError("the model reads features built from poses: expected layout 'pose'")
+        if self.streams is not None:
+            raise ConfigError("models of kinematic features take one stream: leave streams out")
+        from daart_fast.online.features import OnlineKinematics
+
+        threshold = float(self.config.get("likelihood_threshold") or 0.0)
+        return OnlineKinematics(kinematics, self.keypoints, threshold)
+
+    def _make_intake(self, mean: np.ndarray, scale: np.ndarray) -> Intake:
+        n, names = self.config["input_size"], self.config.get("input_names") or []
+        none = np.full(n, -1, dtype=np.int64)
+        threshold = float(self.config.get("likelihood_threshold") or 0.0)
+        if self._kinematics is not None:
+            places = {name: i for i, name in enumerate(self._kinematics.names)}
+            missing = [name for name in names if name not in places]
+            if missing or len(names) != n:
+                raise ConfigError(
+                    f"keypoints: from {', '.join(self.keypoints)} come {len(places)} features, "
+                    f"but not the model's {', '.join(missing[:5]) or n}"
+                )
+            source = np.array([places[name] for name in names], dtype=np.int64)
+            return Intake(len(places), source, none, 0.0, mean, scale)
+        if self.layout == "channels":
+            return Intake(n, np.arange(n, dtype=np.int64), none, 0.0, mean, scale)
+        named = names if keypoints_of(self.config) else []
+        source, likelihood = pose_places(named, n, self.keypoints)
+        return Intake(3 * len(self.keypoints), source, likelihood, threshold, mean, scale)
+
+
+def _mode(model: Model, mode: str | None) -> tuple[str, int, int]:
+    """Return the mode, the delay, and how many frames back an answer reaches."""
+    if mode is not None and mode not in MODES:
+        raise ConfigError(
+            f"mode: expected one of {', '.join(MODES)}, got {mode!r}{did_you_mean(mode, MODES)}"
+        )
+    encoder = model.model.model["encoder"]
+    if isinstance(encoder, RNN):
+        if model.config.get("bidirectional"):
+            raise ConfigError(
+                "a bidirectional model reads each sequence from its end: only one trained with "
+                "bidirectional: false answers as frames come in"
+            )
+        return "causal", 0, 1 << 62
+    before, after = context_of(model.model)
+    if after == 0:
+        return "causal", 0, before
+    if mode == "causal":
+        raise ConfigError(
+            f"the model reads {after} later frames: expected mode 'delayed', {after} frames late, "
+            "or 'provisional', or a model trained with causal: true"
+        )
+    if mode == "provisional":
+        logging.warning(
+            f"provisional answers suppose that the {after} later frames which the model reads "
+            "are like the last: they differ from those of the whole session"
+        )
+        return mode, 0, before + after
+    return "delayed", after, before + after
+
+
+def _mean_and_scale(model: Model, stats: Stats | None) -> tuple[np.ndarray, np.ndarray]:
+    """Return what is taken off each channel and what it is multiplied by, (N,) float32 each."""
+    from daart_fast.data.sessions import Session
+
+    n = model.config["input_size"]
+    if stats is None:
+        if model.config.get("normalization") != "train":
+            raise DataError(
+                f"{model.model_dir or 'the model'}: it was trained with each session's own mean "
+                "and spread, which are not known while a session goes on: expected stats=, a "
+                "calibration recording or (mean, std), or a model trained with normalization: train"
+            )
+        mean, std = model._training_statistics()
+    elif isinstance(stats, tuple):
+        mean, std = (np.asarray(values, dtype=np.float64) for values in stats)
+    else:
+        mean, std = _statistics_of(model, Path(stats))
+    for name, values in (("mean", mean), ("std", std)):
+        if values.shape != (n,) or not np.isfinite(values).all():
+            raise DataError(
+                f"stats: expected {name} of {n} finite numbers, one for each channel, got "
+                f"{values.tolist() if values.shape == (n,) else f'shape {values.shape}'}"
+            )
+    session = Session("stats", np.empty((0, n), np.float32), [], mean=mean, std=std)
+    return session.mean32, session.scale
+
+
+def _statistics_of(model: Model, path: Path) -> tuple[np.ndarray, np.ndarray]:
+    from daart_fast.data.readers import suffix_of
+    from daart_fast.data.sessions import statistics
+    from daart_fast.features import reader_of
+
+    threshold = float(model.config.get("likelihood_threshold") or 0.0)
+    values, names = reader_of(model.config)(path, threshold)
+    values = model._select(values, names, str(path), named=suffix_of(path) != ".npy")
+    found: Mapping[str, np.ndarray] = statistics(values)
+    return found["mean"], found["std"]
+
+
+def _fingerprint(model: Model, own: OnlineSegmenter) -> bytes:
+    """Return what a state must agree in to be this segmenter's."""
+    digest = hashlib.sha256()
+    for name, values in model.model.state_dict().items():
+        digest.update(name.encode() + values.cpu().numpy().tobytes())
+    digest.update(own.intake.mean.tobytes() + own.intake.scale.tobytes())
+    kind = type(own.engine).__name__
+    digest.update(repr((own.mode, own.streams, own.layout, own.keypoints, kind)).encode())
+    return digest.digest()
