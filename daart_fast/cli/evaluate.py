@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from daart_fast.cli.sessions import model_folders
+
+if TYPE_CHECKING:
+    from daart_fast.data import DataGenerator
 
 HELP = "score a model, and write tables and pictures of its predictions"
 EXAMPLES = """
@@ -76,12 +79,23 @@ def evaluate(folder: Path, changes: dict[str, Any], pictures: bool = True) -> di
     hparams = with_defaults({**model.config, **changes, "device": "cpu"})
     check_together(hparams)
     generator = build_data_generator(dict(hparams))
-    if not all((folder / f"{name}_states.npy").is_file() for name in generator.ids):
+    if not _has_states(folder, generator):
         export_states(model.model.to("cpu"), generator, folder)
     summary = summarise(hparams, generator, folder)
     if pictures:
         draw_all(hparams, generator, folder, summary)
     return summary
+
+
+def _has_states(folder: Path, generator: DataGenerator) -> bool:
+    """Tell whether every frame of every session is predicted; daart leaves the last ones out."""
+    import numpy as np
+
+    for dataset in generator.datasets:
+        path = folder / f"{dataset.id}_states.npy"
+        if not path.is_file() or len(np.load(path, mmap_mode="r")) != len(dataset.session):
+            return False
+    return True
 
 
 def print_scores(summary: dict[str, Any]) -> None:

@@ -77,11 +77,12 @@ def score(
         )
         for k in OVERLAPS
     }
+    occurs = matrix.sum(0) + matrix.sum(1) > 0
     true_bouts, pred_bouts = _bouts_of(labels, classes, background, n, fps)
     by_class = {}
     for i, c in enumerate(scored):
         by_class[label_names[c]] = {
-            **{name: float(values[i]) for name, values in frames.items()},
+            **{name: float(values[i]) if occurs[c] else None for name, values in frames.items()},
             "average_precision": float(precision[c]),
             "segment_f1": {f"{k:.2f}": f1_of(counts[c]) for k, counts in segments.items()},
             "frames": int(matrix[c].sum()),

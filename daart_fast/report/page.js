@@ -279,7 +279,7 @@ function drawAxis(top) {
     pen.fillText(String(Number(at.toPrecision(6))), x, top + 7);
   }
   pen.textAlign = "right";
-  pen.fillText(fps ? "seconds" : "frame", LEFT - 8, top + 7);
+  pen.fillText(fps ? "seconds" : "frame", LEFT - 26, top + 7);
 }
 
 const onMap = (y) => y > canvas.clientHeight - MAP - 6;

@@ -198,8 +198,12 @@ def test_data_that_moved_are_found_where_they_are_said_to_be(model_dir, tmp_path
     assert main([*arguments, str(tmp_path / "moved")]) == 0
 
 
-def test_states_that_are_missing_are_predicted(model_dir):
+@pytest.mark.parametrize("what", ["missing", "too short, as daart's are"])
+def test_states_that_are_not_there_for_every_frame_are_predicted(model_dir, what):
+    states = np.load(model_dir / "m2_states.npy")
     (model_dir / "m2_states.npy").unlink()
+    if what != "missing":
+        np.save(model_dir / "m2_states.npy", states[:250])
     assert main(["evaluate", str(model_dir), "--no-pictures"]) == 0
     assert np.load(model_dir / "m2_states.npy").shape == (300, 3)
 

@@ -101,6 +101,11 @@ def test_scores_of_several_sessions_are_pooled():
     json.dumps(found, allow_nan=False)
 
 
+def test_a_class_that_is_neither_true_nor_predicted_has_no_score():
+    found = score([np.array([1, 1])], [np.ones((2, 3))], [np.array([1, 1])], NAMES)
+    assert found["classes"]["walk"]["f1"] is None and found["classes"]["rest"]["f1"] == 1
+
+
 def test_nothing_to_score_is_null():
     found = score([np.array([-100, 0])], [np.ones((2, 3))], [np.array([1, 1])], NAMES)
     assert found["frames"] == 0 and found["macro_f1"] is None and found["edit"] is None
