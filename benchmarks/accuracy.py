@@ -107,12 +107,21 @@ MEMBERS = (
 ALONE = {**KINEMATIC, **WITH_LIKELIHOODS}
 SMOOTH = {"smoothing": "hmm", "smoothing_strength": 0.1}
 
+# What reading only the past costs, and doing without the session's own mean and spread as well: as
+# frames come in, neither is known.
+CAUSAL = {"causal": True}
+ONLINE = {**CAUSAL, "normalization": "train"}
+
 ROWS = (
     Row("rat", RAT, at_least=0.57),
     Row("rat, kinematic", RAT, at_least=0.69, changes=ALONE),
     Row("rat, kinematic, smooth", RAT, at_least=0.70, changes={**ALONE, **SMOOTH}),
     Row("rat, ensemble", RAT, at_least=0.72, changes={**KINEMATIC, **SMOOTH}, members=MEMBERS),
     Row("hapt", HAPT, at_least=0.835),
+    Row("rat, causal", RAT, changes=CAUSAL, by_default=False),
+    Row("rat, causal, train", RAT, changes=ONLINE, by_default=False),
+    Row("hapt, causal", HAPT, changes=CAUSAL, by_default=False),
+    Row("hapt, causal, train", HAPT, changes=ONLINE, by_default=False),
     Row("rat, 2 labelled", RAT, changes=FEW, by_default=False),
     Row("rat, 2 + prediction", RAT, changes={**FEW, "lambda_pred": 0.5}, by_default=False),
     Row("rat, 2 + pseudo-labels", RAT, changes={**FEW, **PSEUDO}, by_default=False),
@@ -203,9 +212,26 @@ def _fit_one(
     labels, states = {}, {}
     for session_id in test:
         session = load_session(hparams, session_id)
+        if hparams["normalization"] == "train":
+            session = session.normalised_by(
+                np.array(hparams["input_mean"]), np.array(hparams["input_std"])
+            )
         labels[session_id] = session.labels_strong
         states[session_id] = predict_session(model, session)
+        if hparams["causal"]:
+            _check_online(model, hparams, session, states[session_id])
     return data_generator, labels, states
+
+
+def _check_online(model: Any, hparams: dict[str, Any], session: Any, states: np.ndarray) -> None:
+    """A causal model scores the same frame by frame, because its answers are the same."""
+    from daart_fast.api import Model
+    from daart_fast.online import OnlineSegmenter
+
+    online = OnlineSegmenter(Model(model.eval(), hparams), stats=(session.mean, session.std))
+    difference = np.abs(online.run(session.inputs) - states).max()
+    if difference > 1e-4:
+        raise SystemExit(f"{session.id}: frame by frame, probabilities differ by {difference:.1e}")
 
 
 def run_row(row: Row, seeds: list[int], data_folder: Path) -> list[Fit]:
