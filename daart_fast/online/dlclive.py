@@ -101,7 +101,8 @@ class BehaviourProcessor(_base()):  # type: ignore[misc]
 
         ``frame_time`` in kwargs is when the image was taken, in seconds; without it, now.
         """
-        when = float(kwargs.get("frame_time") or time.perf_counter())
+        when = kwargs.get("frame_time")
+        when = time.perf_counter() if when is None else float(when)
         try:
             answer = self.segmenter.step(pose, time=when)
         except DataError as error:  # the camera goes on, whatever the pose

@@ -313,7 +313,10 @@ class OnlineSegmenter:
         if held["model"].tobytes() != self._fingerprint:
             raise DataError("the state is that of another model, mode, layout or number of streams")
         frames, n_frames = held["frames"].tolist()
-        self.engine.load_state(held["engine"], frames)
+        try:
+            self.engine.load_state(held["engine"], frames)
+        except ValueError as error:
+            raise DataError(str(error)) from None
         self._start()
         self.n_frames = n_frames
         time = float(held["time"][0])

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+import threading
+import time
 import tracemalloc
 
 import numpy as np
@@ -178,6 +182,35 @@ def test_a_step_allocates_nothing_of_its_own():
     assert grown < 4096
 
 
+@needs_native
+def test_other_threads_run_while_many_frames_are_answered():
+    model = make_model(n_hid_layers=3, n_hid_units=64, n_lags=4)
+    online = OnlineSegmenter(model)
+    frames = draw_frames(model, 30_000)
+    counted, done = [], threading.Event()
+
+    def count() -> None:
+        while not done.is_set():
+            counted.append(None)
+            time.sleep(0.001)
+
+    thread = threading.Thread(target=count)
+    thread.start()
+    before = len(counted)
+    online.run(frames)
+    assert len(counted) > before + 5
+    done.set()
+    thread.join()
+
+
+def test_importing_it_is_light():
+    code = "import sys, torch; before = set(sys.modules); import daart_fast.online\n"
+    heavy = ("pandas", "numba", "scipy", "h5py", "matplotlib", "tqdm", "dlclive")
+    code += f"print([name for name in {heavy} if name in set(sys.modules) - before])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
 # ------------------------------------------------------------------------ frames that aren't good
 
 
@@ -248,9 +281,9 @@ def test_time_going_backwards_is_told_and_frames_that_were_skipped_are_held(engi
         assert online.missed == {9: 2, 31: 1}.get(t, 0) and online.n_frames == t + 1
         if answer is not None:
             np.testing.assert_allclose(answer, expected[t - online.delay], **CLOSE)
-        for time in (t / 25, float("nan")):
+        for bad in (t / 25, float("nan")):
             with pytest.raises(DataError, match=f"frame {t + 1}: expected a time after"):
-                online.step(frames[t], time=time)
+                online.step(frames[t], time=bad)
     np.testing.assert_allclose(online.flush(), expected[-online.delay :], **CLOSE)
 
 
