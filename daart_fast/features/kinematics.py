@@ -16,7 +16,7 @@ from daart_fast.config import KINEMATIC
 from daart_fast.data.readers import Inputs, Markers, fill_gaps, read_inputs, read_markers
 from daart_fast.errors import ConfigError, DataError, did_you_mean
 from daart_fast.features import kernels
-from daart_fast.features.skeleton import Animal, animals_of
+from daart_fast.features.skeleton import Animal, animals_of, orbits
 
 __all__ = ["GROUPS", "Kinematics", "reader_of"]
 
@@ -53,6 +53,9 @@ class Kinematics:
         two body parts: where an animal is, and a point ahead of it
     causal
         whether only the past counts: windows then end with their frame, else they are centred
+    any_order
+        whether animals have no order: what one feature is of one animal (or pair) and others are
+        of others is sorted in each frame, so that nothing changes where a tracker swaps animals
     """
 
     groups: tuple[str, ...]
@@ -60,6 +63,7 @@ class Kinematics:
     fps: float | None = None
     axis: tuple[str, str] | None = None
     causal: bool = False
+    any_order: bool = False
 
     def __post_init__(self) -> None:
         for group in self.groups:
@@ -92,6 +96,7 @@ class Kinematics:
             fps=hparams.get("fps"),
             axis=(axis[0], axis[1]) if axis else None,
             causal=bool(hparams.get("causal")),
+            any_order=bool(hparams.get("kinematic_any_order")),
         )
 
     def __call__(self, markers: Markers, source: str | os.PathLike[str] = "") -> Inputs:
@@ -135,6 +140,13 @@ class Kinematics:
         if likely:
             seen = np.where(np.isnan(markers.xs), 0.0, markers.likelihoods)
             base[:, len(columns) :] = np.nan_to_num(seen)
+        if self.any_order:
+            keys = [(column.kernel.__name__, column.row) for column in columns]
+            keys += [("likelihood", (a,)) for a in range(len(names) - len(columns))]
+            for places in orbits(keys, animals, len(markers.names)):
+                base[:, places] = np.sort(base[:, places], axis=1)
+                for rank, place in enumerate(places, start=1):
+                    names[place] += f":rank{rank}"
         return self._with_windows(base, names)
 
     def read(self, path: str | Path, likelihood_threshold: float = 0.0) -> Inputs:

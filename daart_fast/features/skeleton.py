@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import permutations
 
 from daart_fast.errors import ConfigError, did_you_mean
 
-__all__ = ["Animal", "animals_of"]
+__all__ = ["Animal", "animals_of", "orbits"]
 
 
 @dataclass(frozen=True)
@@ -58,3 +59,51 @@ def animals_of(names: Sequence[str]) -> list[Animal]:
         if len(parts) > 1 and len(parts[0]) > 1 and alike:
             return [Animal(name, own) for name, own in owners.items()]
     return [Animal("", {name: place for place, name in enumerate(names)})]
+
+
+def orbits(
+    columns: Sequence[tuple[str, tuple[int, ...]]], animals: Sequence[Animal], n_points: int
+) -> list[list[int]]:
+    """Find the features that are the same but for which animal is which.
+
+    Parameters
+    ----------
+    columns
+        of each feature its kind and the places of the points that it is about (and what follows
+        them in its row); an animal's centre has the place n_points + its number
+    animals
+        all of them, with the same body parts
+    n_points
+        how many keypoints there are
+
+    Returns
+    -------
+    list of lists
+        places of columns, at least two together. A feature that becomes one which is not among
+        the columns (the sine of a heading changes its sign) is in none.
+    """
+    place = {_key(kind, row): i for i, (kind, row) in enumerate(columns)}
+    found: dict[int, list[int]] = {}
+    for kind, row in columns:
+        images = set()
+        for order in permutations(range(len(animals))):
+            moved = {n_points + a: n_points + b for a, b in enumerate(order)}
+            for a, b in enumerate(order):
+                parts = zip(animals[a].parts.values(), animals[b].parts.values(), strict=True)
+                moved.update(parts)
+            n_about = ABOUT.get(kind, len(row))
+            image = tuple(moved[p] for p in row[:n_about]) + row[n_about:]
+            images.add(place.get(_key(kind, image)))
+        known = sorted(image for image in images if image is not None)
+        if None not in images and len(known) > 1:
+            found[known[0]] = known
+    return list(found.values())
+
+
+#: Of some kinds of feature the row ends in something that is no point.
+ABOUT = {"turn": 4, "egocentric": 3}
+
+
+def _key(kind: str, row: tuple[int, ...]) -> tuple[str, tuple[int, ...]]:
+    """Return what is the same for features that are: a distance is one from either end."""
+    return kind, tuple(sorted(row)) if kind in ("distance", "approach") else row

@@ -192,6 +192,43 @@ def test_animals_are_told_apart_by_having_the_same_parts(names, animals):
     assert [animal.name for animal in animals_of(names)] == animals
 
 
+def test_animals_without_an_order_may_be_swapped_in_any_frame():
+    markers = tracked(TWO)
+    swapped = Markers(*(values.copy() for values in markers[:3]), TWO)
+    for values in swapped[:3]:
+        values[20:40] = values[20:40][:, [3, 4, 5, 0, 1, 2]]
+    groups = ("distances", "angles", "egocentric", "animals", "likelihoods")
+    settings = {"axis": ("tail", "nose"), "any_order": True}
+    one, other = (features(m, *groups, **settings) for m in (markers, swapped))
+    assert list(one) == list(other) and "distance:black-nose:white-nose" in one
+    within = slice(22, 38)  # where no neighbour is on the other side of a swap
+    for name in one:
+        if "approach" not in name and "heading" not in name:
+            np.testing.assert_allclose(one[name], other[name], atol=1e-5)
+        elif not name.endswith("sin"):
+            np.testing.assert_allclose(one[name][within], other[name][within], atol=1e-4)
+    low, high = (one[f"likelihood:{a}-nose:rank{i}"] for i, a in ((1, "black"), (2, "white")))
+    np.testing.assert_array_equal(low, np.minimum(*markers.likelihoods[:, [0, 3]].T.astype("f4")))
+    assert (low <= high).all()
+
+
+def test_three_animals_have_features_of_the_lowest_the_middle_and_the_highest():
+    names = [f"{animal}-{part}" for animal in "abc" for part in ("nose", "tail")]
+    markers = tracked(names)
+    found = features(markers, "likelihoods", "distances", any_order=True)
+    expected = np.sort(markers.likelihoods[:, ::2].astype(np.float32), axis=1)
+    ranked = [found[f"likelihood:{a}-nose:rank{i}"] for i, a in enumerate("abc", start=1)]
+    np.testing.assert_array_equal(np.stack(ranked, axis=1), expected)
+    assert sum(name.startswith("distance") for name in found) == 15
+
+
+def test_one_animal_has_no_order_to_lose():
+    assert (
+        features(tracked(ONE), "speeds", any_order=True).keys()
+        == features(tracked(ONE), "speeds").keys()
+    )
+
+
 # ------------------------------------------------------------------------------ settings
 
 
