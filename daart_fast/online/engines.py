@@ -19,7 +19,7 @@ from daart_fast.online.intake import Intake
 from daart_fast.online.program import layers_of
 from daart_fast.ops.backends import native, runs_native
 
-__all__ = ["Engine", "RecurrentEngine", "WindowEngine", "context_of", "make_engine"]
+__all__ = ["Engine", "RecurrentEngine", "WindowEngine", "context_of", "make_engine", "memory_of"]
 
 
 class Engine(Protocol):
@@ -79,6 +79,21 @@ def make_engine(model: Segmenter, intake: Intake, streams: int, provisional: boo
 def context_of(model: Segmenter) -> tuple[int, int]:
     """Return how many frames before and after its own a feed-forward model's answer depends on."""
     return cast("tuple[int, int]", model.model["encoder"].context)
+
+
+def memory_of(model: Segmenter) -> tuple[int, int]:
+    """Return how many frames back an answer may reach, and after how many frames that repeats."""
+    if not isinstance(model.model["encoder"], RNN):
+        return sum(context_of(model)), 1
+    length, before = _window(model)
+    return length + before, length
+
+
+def _window(model: Segmenter) -> tuple[int, int]:
+    """Return a recurrent model's window in frames, and how many frames before it are read."""
+    hparams = model.hparams
+    length = int(hparams.get("sequence_length") or 0) or (1 << 62)
+    return length, int(hparams.get("sequence_pad") or 0) * (2 if hparams.get("causal") else 1)
 
 
 class _TorchEngine:
@@ -192,9 +207,7 @@ class RecurrentEngine(_TorchEngine):
         assert isinstance(encoder, RNN)
         recurrent, self.dense = encoder.model.values()
         self.recurrent = cast("nn.LSTM | nn.GRU", recurrent)
-        hparams = model.hparams
-        self.length = int(hparams.get("sequence_length") or 0) or (1 << 62)
-        self.before = int(hparams.get("sequence_pad") or 0) * (2 if hparams.get("causal") else 1)
+        self.length, self.before = _window(model)
         super().__init__(model, intake, streams)
 
     def reset(self) -> None:

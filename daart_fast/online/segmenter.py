@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike
 from daart_fast.api.model import Model
 from daart_fast.errors import ConfigError, DataError, did_you_mean
 from daart_fast.models.rnn import RNN
-from daart_fast.online.engines import context_of, make_engine
+from daart_fast.online.engines import context_of, make_engine, memory_of
 from daart_fast.online.intake import Intake, keypoints_of, pose_places
 
 __all__ = ["MODES", "OnlineSegmenter"]
@@ -109,7 +109,8 @@ class OnlineSegmenter:
         if streams is not None and streams < 1:
             raise ConfigError(f"streams: expected at least 1, got {streams}")
         self.streams = streams
-        self.mode, self.delay, self._memory = _mode(model, mode)
+        self.mode, self.delay = _mode(model, mode)
+        self._memory, self._period = memory_of(model.model)
         self.exact = self.mode != "provisional"
         self.fps = float(fps or config.get("fps") or 0.0) or None
         kinematics = Kinematics.from_hparams(config)
@@ -268,8 +269,10 @@ class OnlineSegmenter:
 
     def _hold(self, missed: int) -> None:
         """Take this many frames that are missing."""
-        # what has been held for longer than the model remembers need not be told again
-        for _ in range(min(missed, self._memory)):
+        # what has been held for longer than the model remembers need not be told again, but for
+        # the place of the frame in its window
+        held = min(missed, self._memory)
+        for _ in range(held + (missed - held) % self._period):
             self._take(None, None)
         self.n_frames += missed
 
@@ -373,8 +376,8 @@ class OnlineSegmenter:
         return Intake(3 * len(self.keypoints), source, likelihood, threshold, mean, scale)
 
 
-def _mode(model: Model, mode: str | None) -> tuple[str, int, int]:
-    """Return the mode, the delay, and how many frames back an answer reaches."""
+def _mode(model: Model, mode: str | None) -> tuple[str, int]:
+    """Return the mode and the delay in frames."""
     if mode is not None and mode not in MODES:
         raise ConfigError(
             f"mode: expected one of {', '.join(MODES)}, got {mode!r}{did_you_mean(mode, MODES)}"
@@ -386,10 +389,10 @@ def _mode(model: Model, mode: str | None) -> tuple[str, int, int]:
                 "a bidirectional model reads each sequence from its end: only one trained with "
                 "bidirectional: false answers as frames come in"
             )
-        return "causal", 0, 1 << 62
-    before, after = context_of(model.model)
+        return "causal", 0
+    after = context_of(model.model)[1]
     if after == 0:
-        return "causal", 0, before
+        return "causal", 0
     if mode == "causal":
         raise ConfigError(
             f"the model reads {after} later frames: expected mode 'delayed', {after} frames late, "
@@ -400,8 +403,8 @@ def _mode(model: Model, mode: str | None) -> tuple[str, int, int]:
             f"provisional answers suppose that the {after} later frames which the model reads "
             "are like the last: they differ from those of the whole session"
         )
-        return mode, 0, before + after
-    return "delayed", after, before + after
+        return mode, 0
+    return "delayed", after
 
 
 def _mean_and_scale(model: Model, stats: Stats | None) -> tuple[np.ndarray, np.ndarray]:

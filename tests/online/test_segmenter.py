@@ -287,15 +287,19 @@ def test_time_going_backwards_is_told_and_frames_that_were_skipped_are_held(engi
     np.testing.assert_allclose(online.flush(), expected[-online.delay :], **CLOSE)
 
 
-def test_a_long_gap_takes_no_longer_than_the_model_remembers(engine):
-    model = make_model()
+@pytest.mark.parametrize("backbone", ["dtcn", "gru"])
+def test_a_long_gap_takes_no_longer_than_the_model_remembers(engine, backbone):
+    model = make_model(backbone=backbone, bidirectional=False, sequence_length=7, sequence_pad=2)
     frames = draw_frames(model, 2)
-    online = OnlineSegmenter(model, fps=100)
-    online.step(frames[0], time=0)
-    answer = online.step(frames[1], time=1e7)
-    session = np.concatenate([np.repeat(frames[:1], 100, 0), frames[1:]])
-    np.testing.assert_allclose(answer, offline(model, session)[-1], **CLOSE)
-    assert online.missed == 10**9 - 1
+    for gap in (3, 20, 101, 250):
+        online = OnlineSegmenter(model, fps=100)
+        online.step(frames[0], time=0)
+        answer = online.step(frames[1], time=(gap + 1) / 100)
+        assert online.missed == gap and online.n_frames == gap + 2
+        session = np.concatenate([np.repeat(frames[:1], gap + 1, 0), frames[1:]])
+        np.testing.assert_allclose(answer, offline(model, session)[-1], **CLOSE)
+    online.step(frames[0], time=1e7)
+    assert online.missed > 9 * 10**8
 
 
 # ------------------------------------------------------------------------ poses, and statistics
