@@ -92,7 +92,7 @@ def test_the_running_median_is_that_of_each_window(n_frames, window, seed):
 # ------------------------------------------------------------------------------ Viterbi
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(st.integers(1, 6), st.integers(1, 3), st.integers(0, 10_000))
 def test_viterbi_finds_the_best_of_all_paths(n_frames, n_classes, seed):
     draw = np.random.default_rng(seed)
@@ -109,7 +109,7 @@ def test_viterbi_finds_the_best_of_all_paths(n_frames, n_classes, seed):
     assert score(found) == pytest.approx(score(best))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(st.integers(1, 7), st.integers(1, 3), st.integers(1, 4), st.integers(0, 10_000))
 def test_semi_markov_finds_the_best_of_all_paths_and_durations(n_frames, n_classes, longest, seed):
     draw = np.random.default_rng(seed)
