@@ -13,8 +13,7 @@ namespace {
 using V = Vec<float>;
 using R = V::type;
 
-constexpr int kWidest = 4;  // registers of output channels in a block
-constexpr int kRows = 4;    // rows that share one reading of the weights
+constexpr int kRows = 4;  // rows that share one reading of the weights
 
 int64_t vectors_of(int64_t channels) {
     return (channels + V::size - 1) / V::size;
@@ -119,7 +118,6 @@ void add_rows(const OnlineProduct& p, const float* weights, float* sums) {
 void add(const OnlineProduct& p, const float* weights, float* sums) {
     for (int64_t v = 0; v < vectors_of(p.channels_out);) {
         const int block = block_width(vectors_of(p.channels_out) - v);
-        static_assert(kWidest == 4, "one case for each width of a block");
         if (block == 4) {
             add_rows<4, 2>(p, weights, sums + v * V::size);
         } else if (block == 2) {
