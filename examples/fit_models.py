@@ -11,7 +11,7 @@ import logging
 import sys
 from pathlib import Path
 
-from daart_fast.eval import score_sessions
+from daart_fast.eval import score_sessions, summarise
 from daart_fast.io import export_hparams
 from daart_fast.models import Segmenter, export_states
 from daart_fast.testtube import (
@@ -42,6 +42,7 @@ def train_model(trial, *_):
         trainer.fit(model, data_generator, save_path=folder)
 
         export_states(model, data_generator, folder)
+        summarise(hparams, data_generator, folder)
         scores = {split: score_sessions(data_generator, folder, split) for split in ("val", "test")}
         for session, score in scores["test"].items():
             print(f"macro-F1 on the held-out frames of {session}: {score:.3f}")

@@ -190,7 +190,7 @@ def _states(folder: Path, session: str, n_frames: int) -> np.ndarray:
     path = folder / f"{session}_states.npy"
     if not path.is_file():
         raise DataError(f"{path}: no such file")
-    states = np.load(path)
+    states = np.load(path, mmap_mode="r")  # a project may be larger than memory
     if len(states) != n_frames:
         raise DataError(f"{path}: expected {n_frames} rows, one a frame, found {len(states)}")
     return states

@@ -21,7 +21,7 @@ def fit(trial: Any, *_: Any) -> str:
     str
         The version folder.
     """
-    from daart_fast.eval import score_sessions
+    from daart_fast.eval import score_sessions, summarise
     from daart_fast.io import export_hparams, find_experiment
     from daart_fast.models import Segmenter, export_states
     from daart_fast.testtube import clean_tt_dir, console_log, create_tt_experiment
@@ -39,6 +39,7 @@ def fit(trial: Any, *_: Any) -> str:
         trainer = Trainer(**hparams, callbacks=collect_callbacks(hparams))
         trainer.fit(model, data_generator, save_path=folder)
         export_states(model, data_generator, folder)
+        summarise(hparams, data_generator, folder)
         scores = {split: score_sessions(data_generator, folder, split) for split in ("val", "test")}
         export_hparams({**hparams, "macro_f1": scores})
         clean_tt_dir(hparams)

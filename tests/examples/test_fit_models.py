@@ -26,6 +26,8 @@ FINISHED = {
     "console.log",
     "hparams.yaml",
     "metrics.csv",
+    "smoothing.json",
+    "summary.json",
     "train_curves.png",
     "val_curves.png",
 }
@@ -55,7 +57,8 @@ def test_without_arguments_it_fits_the_demo_set_and_beats_the_bar_on_a_session_h
     done = run()
     assert done.returncode == 0, done.stderr
     folder = tmp_path / "demo/results/multi-0/dtcn/demo/version_0"
-    sessions = {f"mouse{i}_states.npy" for i in range(1, 5)}
+    endings = ("states.npy", "predictions.csv", "bouts.csv")
+    sessions = {f"mouse{i}_{ending}" for i in range(1, 5) for ending in endings}
     assert {path.name for path in folder.iterdir()} == FINISHED | sessions
     truth = pd.read_csv(tmp_path / f"demo/data/labels-hand/{HELD_OUT}.csv", index_col=0)
     states = np.load(folder / f"{HELD_OUT}_states.npy")
