@@ -173,6 +173,7 @@ OTHERS = {
     "sequence_length": 100, "batch_size": 4, "l2_reg": 0.1, "min_epochs": 1, "max_epochs": 20,
     "val_check_interval": 0.5, "enable_early_stop": False, "early_stop_history": 9,
     "search_pruning": "median", "search_pruning_epochs": 3, "kinematic_groups": "angles",
+    "kinematic_any_order": True, "smoothing_strength": 0.5,
     "kinematic_windows": "1", "kinematic_axis": "tail;nose", "smoothing": "median",
     "smoothing_seconds": 1.0, "smoothing_frames": 9,
     "save_last_model": True, "train_frac": 0.5, "trial_splits": "8;1;1;0", "rng_seed_train": 1,
@@ -181,8 +182,8 @@ OTHERS = {
 PLACES = {"expt_ids", "backbone", "tt_experiment_name", "model_class"}
 NEUTRAL = {
     "data_dir": "elsewhere", "cache_dir": "elsewhere", "device": "cuda", "gpus_vis": "0;1",
-    "tt_n_cpu_trials": 4, "tt_n_cpu_workers": 8, "plot_train_curves": False, "resume": False, "trials_per_gpu": 2,
-    "executor": "slurm", "slurm": {"time": 5}, "cv_folds": 3, "leave_one_session_out": True,
+    "tt_n_cpu_trials": 4, "tt_n_cpu_workers": 8, "plot_train_curves": False, "resume": False,
+    "trials_per_gpu": 2, "executor": "slurm", "slurm": {"time": 5}, "cv_folds": 3, "leave_one_session_out": True,
 }  # fmt: skip
 
 
