@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Collection, Mapping
 from typing import Any
 
@@ -316,9 +317,10 @@ class Segmenter(BaseModel):
         weighed = [(weights[name], term) for name, term in terms.items() if name in weights]
         if not weighed:
             raise ConfigError("nothing to train on: every lambda_ key is 0")
-        total = torch.stack([weight * term for weight, term in weighed])
+        weighted_terms = [weight * term for weight, term in weighed]
         if not skip_nan:
-            return total.sum(0)
+            return functools.reduce(torch.add, weighted_terms)
+        total = torch.stack(weighted_terms)
         return torch.where(total.isnan().all(0), torch.nan, total.nansum(0))
 
     def training_step(
