@@ -181,7 +181,11 @@ class Search:
     ) -> Events:
         if self.options.executor == "slurm":
             folder = self.folder or self._single_folder()
-            return on_slurm(function, jobs, self.options.slurm, folder, self.options.wait)
+            # a job's GPU is its first, whatever its number is on the node
+            arguments = ("0",) if places[0].arguments else ()
+            return on_slurm(
+                function, jobs, self.options.slurm, folder, self.options.wait, arguments
+            )
         reason = why_not_spawned(function) if len(self.jobs) > 1 else "there is one trial"
         if reason:
             if len(self.jobs) > 1:

@@ -61,6 +61,7 @@ def on_slurm(
     settings: Mapping[str, Any],
     folder: Path,
     wait: bool,
+    arguments: Sequence[Any] = (),
 ) -> Events:
     """Submit the trials as one job array, and, if asked to wait, tell what becomes of them.
 
@@ -76,9 +77,11 @@ def on_slurm(
         The search's folder, which all nodes must see. Slurm's files go into ``jobs`` inside.
     wait
         Whether to wait until all have ended. If the caller stops listening, the jobs go on.
+    arguments
+        What the function gets besides the trial.
     """
     executor = _executor(settings, folder / "jobs")
-    handles = executor.map_array(_Trial(function), jobs)
+    handles = executor.map_array(_Trial(function, arguments), jobs)
     submitted = [_Submitted(job, handle) for job, handle in zip(jobs, handles, strict=True)]
     if not wait:
         for one in submitted:
@@ -129,8 +132,8 @@ class _Submitted:
 class _Trial:
     """What a job runs; submitit sends it there and calls it with its `Job`."""
 
-    def __init__(self, function: Callable[..., Any]) -> None:
-        self.function = function
+    def __init__(self, function: Callable[..., Any], arguments: Sequence[Any]) -> None:
+        self.function, self.arguments = function, arguments
 
     def __call__(self, job: Job) -> Outcome:
         import os
@@ -144,7 +147,7 @@ class _Trial:
         progress.hand_to(partial(_write_progress, job))
         _write_progress(job, {})
         with output_to(job.log):
-            outcome = attempt(self.function, job, (), "")
+            outcome = attempt(self.function, job, self.arguments, "")
         if outcome.status == "interrupted":
             raise SystemExit(f"trial {job.number} was interrupted; its checkpoint is written")
         return outcome

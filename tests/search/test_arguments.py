@@ -130,3 +130,81 @@ def test_all_three_configs_are_asked_for(capsys):
 def test_an_unknown_search_type_is_refused(configs, capsys):
     error = refused(capsys, *configs(), search_type="gridsearch")
     assert "not 'gridsearch' (did you mean 'grid_search'?)" in error
+
+
+# ------------------------------------------------------------------------------ of the search
+
+
+@pytest.mark.parametrize("setting", ["executor=[local, slurm]", "cv_folds=[2, 3]"])
+def test_what_is_about_the_whole_search_cannot_be_searched_over(configs, capsys, setting):
+    error = refused(capsys, *configs(), "--set", setting)
+    assert "it cannot be searched over" in error
+
+
+def test_a_dry_run_ends_the_program_and_calls_no_function(configs, capsys):
+    params = get_all_params("grid_search", [*configs(model="n_lags: [2, 4]\n"), "--dry_run"])
+    with pytest.raises(SystemExit) as end:
+        params.optimize_parallel_cpu(lambda trial: 1 / 0, None, 2)
+    assert end.value.code == 0
+    assert "trial 2: n_lags=4" in capsys.readouterr().out
+
+
+def test_a_random_search_draws_the_same_trials_when_it_is_called_again(configs):
+    lists = "n_lags: [1, 2, 4]\nn_hid_units: [8, 16, 32]\n"
+    drawn = []
+    for _ in range(2):
+        params = get_all_params("random_search", configs(model=lists))
+        results = params.optimize_parallel_cpu(lambda trial: 1, nb_trials=4, nb_workers=1)
+        drawn.append([(trial.n_lags, trial.n_hid_units) for trial, _ in results])
+    assert drawn[0] == drawn[1]
+
+
+def test_ctrl_c_ends_the_program_with_the_shells_exit_code(configs):
+    def interrupt(trial: Any) -> None:
+        raise KeyboardInterrupt
+
+    params = get_all_params("grid_search", configs(model="n_lags: [2, 4]\n"))
+    with pytest.raises(SystemExit) as end:
+        params.optimize_parallel_cpu(interrupt, None, 2)
+    assert end.value.code == 130
+
+
+SLURM = """
+slurm:
+  partition: gpu
+  time: 1:30:00
+  memory: 500MB
+  gpus: 1
+  setup: [module load python]
+"""
+
+
+def test_the_slurm_part_is_read_as_slurm_reads_it(configs):
+    parser = get_all_params("grid_search", configs(train=SLURM)).search_on_cpu.__self__
+    assert parser.options.slurm == {
+        "partition": "gpu", "time": 90, "memory": 500 / 1024, "gpus": 1,
+        "setup": ["module load python"],
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("text", "minutes"),
+    [("45", 45), ("0:30", 1), ("2:00:00", 120), ("1-0", 1440), ("1-12:30:00", 2190)],
+)
+def test_times_are_minutes_or_spelled_as_slurm_spells_them(configs, text, minutes):
+    arguments = [*configs(), "--slurm", f"{{time: {text}}}"]
+    parser = get_all_params("grid_search", arguments).search_on_cpu.__self__
+    assert parser.options.slurm == {"time": minutes}
+
+
+@pytest.mark.parametrize(
+    ("part", "message"),
+    [
+        ("{partiton: gpu}", "there is no 'partiton' in it (did you mean 'partition'?)"),
+        ("{time: soon}", "'time' is 'soon': expected minutes, or a time as 2:30:00"),
+        ("{gpus: -1}", "'gpus' is '-1': expected a whole number"),
+        ("gpu", "'slurm' is 'gpu': expected a mapping with partition, time"),
+    ],
+)
+def test_what_slurm_cannot_be_asked_for_is_refused(configs, capsys, part, message):
+    assert message in refused(capsys, *configs(), "--slurm", part)
