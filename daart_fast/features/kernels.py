@@ -17,6 +17,8 @@ from functools import cache
 from math import sqrt
 from typing import Any
 
+import numpy as np
+
 from daart_fast.compiled import jit
 
 __all__ = ["compiled", "windowed"]
@@ -127,20 +129,20 @@ def _windowed(
     for t in range(first, last):
         while end < min(t + after + 1, n_frames):
             for j in range(n_channels):
-                x = float(values[end, j]) - float(origin[j])
+                x = np.float64(values[end, j]) - np.float64(origin[j])
                 sums[0, j] += x
                 sums[1, j] += x * x
             end += 1
         while begin < t - before:
             for j in range(n_channels):
-                x = float(values[begin, j]) - float(origin[j])
+                x = np.float64(values[begin, j]) - np.float64(origin[j])
                 sums[0, j] -= x
                 sums[1, j] -= x * x
             begin += 1
         share = 1.0 / (end - begin)
         for j in range(n_channels):
             m = sums[0, j] * share
-            mean[t, j] = m + float(origin[j])
+            mean[t, j] = m + np.float64(origin[j])
             spread[t, j] = max(sums[1, j] * share - m * m, 0.0) ** 0.5
 
 

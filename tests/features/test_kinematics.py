@@ -14,6 +14,7 @@ from daart_fast.data import load_session
 from daart_fast.data.readers import Markers
 from daart_fast.errors import ConfigError, DataError
 from daart_fast.features import GROUPS, Kinematics, reader_of
+from daart_fast.features.kernels import windowed
 from daart_fast.features.kinematics import CHUNK
 from daart_fast.features.skeleton import animals_of
 from daart_fast.io import export_hparams
@@ -320,3 +321,13 @@ def test_other_inputs_are_read_as_they_are(tmp_path):
         "channel_0",
         "channel_1",
     ]
+
+
+def test_a_small_spread_far_from_the_first_frame_is_exact():
+    # in float32 the squares of the way from the first frame would drown the spread
+    walk = np.linspace(0.0, 600.0, 400)[:, None] + 0.05 * np.sin(np.arange(400.0))[:, None]
+    values = np.ascontiguousarray(walk, dtype=np.float32)
+    mean, spread = np.empty_like(values), np.empty_like(values)
+    windowed()(values, 2, 2, 0, 400, mean, spread, np.empty((2, 1)))
+    expected = [values[max(t - 2, 0) : t + 3].astype(np.float64).std() for t in range(400)]
+    np.testing.assert_allclose(spread[:, 0], expected, rtol=1e-5)
