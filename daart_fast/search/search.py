@@ -236,13 +236,14 @@ class Search:
         summary.write_table(table, [row.cells() for row in rows])
         counts = [row.status for row in rows]
         told = ", ".join(f"{counts.count(s)} {s}" for s in dict.fromkeys(counts))
-        print(f"{len(rows)} trials: {told}\nsummary: {table}")
+        print(f"{len(rows)} trial{'s' * (len(rows) > 1)}: {told}\nsummary: {table}")
         for number in self.failed:
             job, outcome = self.jobs[number - 1], self.outcomes[number]
             where = job.log
             if where is None or not where.exists():  # it failed in another call, or in this process
                 where = Path(outcome.folder or "") / FAILED
-            print(f"trial {number} ({job.label}) failed: {outcome.error}\n    see {where}")
+            label = f" ({job.label})" if job.label else ""
+            print(f"trial {number}{label} failed: {outcome.error}\n    see {where}")
         if self.failed and not self.options.retry_failed:
             print("(--retry_failed runs failed trials again)")
         if score := summary.score_of(rows, self._cross_validated):
@@ -259,7 +260,8 @@ class Search:
             return
         best = summary.best_of(rows, score, more)
         label = self.jobs[best.number - 1].label
-        print(f"best: trial {best.number} ({label}), {score} {best.number_of(score):.4g}")
+        label = f" ({label})" if label else ""
+        print(f"best: trial {best.number}{label}, {score} {best.number_of(score):.4g}")
         print(f"the model is in {best.folder}")
         print(f"predict with it: daart-fast predict {best.folder} NEW_SESSIONS...", flush=True)
 
