@@ -102,7 +102,12 @@ def get_expt_dir(base_dir: StrPath, expt_ids: str | Sequence[str]) -> str:
 
 
 def _checked_ids(expt_ids: str | Sequence[str]) -> list[str]:
-    ids = [check_name(session, "a session id") for session in split_ids(expt_ids)]
+    try:
+        ids = [check_name(session, "a session id") for session in split_ids(expt_ids)]
+    except ConfigError:
+        raise
+    except ValueError:
+        raise ConfigError(f"expected session ids, got {expt_ids!r}") from None
     if not ids:
         raise ConfigError("expected at least one session id, got none")
     return ids
