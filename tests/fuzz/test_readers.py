@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import pickle
 from collections.abc import Callable
 from pathlib import Path
@@ -126,10 +127,8 @@ def test_the_files_that_are_changed_are_good_ones(kind: str, tmp_path: Path) -> 
 @given(CHANGES)
 def test_stored_yaml_is_read_or_refused(changes: list[tuple[int, int, bytes]]) -> None:
     text = changed(CONFIG.encode() + b"x: !!python/tuple [1, 2]\n", changes)
-    try:
+    with contextlib.suppress(ValueError):
         load_plain_yaml(text.decode("latin1"))
-    except ValueError:
-        pass
 
 
 ABOVE = st.sampled_from(["..", "../x", "/x", "a/../../x", "\\x", "a\0b", "C:x", ".", "", "a/b"])
