@@ -1,0 +1,109 @@
+"""The native module called from Python: right at any shape, from any thread, and never a fault."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from daart_fast import ops
+from daart_fast.ops.backends import native as _native
+
+pytestmark = pytest.mark.skipif(_native is None, reason="the native module is not built")
+
+SIZES = st.integers(1, 5)
+
+
+@settings(max_examples=60, deadline=None, database=None, derandomize=True)
+@given(
+    batch=st.integers(1, 3),
+    frames=st.integers(1, 12),
+    c_in=SIZES,
+    c_out=SIZES,
+    width=SIZES,
+    dilation=st.integers(1, 4),
+    padding=st.sampled_from(["same", "causal"]),
+    activation=st.sampled_from(["linear", "lrelu", "sigmoid", "tanh"]),
+)
+def test_gradients_are_those_of_finite_differences(
+    batch: int,
+    frames: int,
+    c_in: int,
+    c_out: int,
+    width: int,
+    dilation: int,
+    padding: str,
+    activation: str,
+) -> None:
+    draw = torch.Generator().manual_seed(0)
+    shapes = [(batch, frames, c_in), (c_out, c_in, width), (c_out,)]
+    tensors = [torch.randn(s, generator=draw, dtype=torch.float64) for s in shapes]
+    tensors = [tensor.requires_grad_() for tensor in tensors]
+    with ops.forced("native"):
+        assert torch.autograd.gradcheck(
+            lambda *t: ops.dilated_conv1d(*t, dilation, padding, activation),
+            tensors,
+            fast_mode=True,
+        )
+
+
+#: batch, frames in and out, channels in and out, width, dilation, left padding, stride
+GOOD = [1, 10, 10, 3, 3, 3, 1, 1, 30]
+
+
+def refusal(sizes: list[int]) -> str:
+    """What the native module says of such a convolution; its tensors are null, whatever it says."""
+    assert _native is not None
+    with pytest.raises(ValueError) as caught:
+        _native.conv_forward(False, 0, 0, 0, 0, *sizes, 0, 1)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("place", range(len(GOOD)))
+@pytest.mark.parametrize("size", [-(2**62), -1, 2**40 + 1, 2**62])
+def test_a_size_beyond_reason_is_refused(place: int, size: int) -> None:
+    assert "null" in refusal(GOOD)
+    assert "null" not in refusal([*GOOD[:place], size, *GOOD[place + 1 :]])
+
+
+def test_sizes_whose_product_overflows_are_refused() -> None:
+    assert "10^18" in refusal([2**33, 2**33, 2**33, 2**33, 2**33, 3, 1, 1, 0])
+
+
+def test_calls_from_several_threads_at_once_are_right() -> None:
+    draw = torch.Generator().manual_seed(0)
+    cases = [
+        (torch.randn(2, 40 + i, 8, generator=draw), torch.randn(16, 8, 9, generator=draw))
+        for i in range(8)
+    ]
+    alone = [ops.dilated_conv1d(x, weight) for x, weight in cases]
+    barrier = threading.Barrier(len(cases))
+
+    def run(i: int) -> bool:
+        torch.set_num_threads(1)
+        barrier.wait()
+        return all(torch.equal(ops.dilated_conv1d(*cases[i]), alone[i]) for _ in range(50))
+
+    with ThreadPoolExecutor(len(cases)) as pool:
+        assert all(pool.map(run, range(len(cases))))
+
+
+def test_tensors_made_here_may_be_used_and_freed_on_another_thread() -> None:
+    x = torch.ones(2, 30, 4, requires_grad=True)
+    weight = torch.ones(6, 4, 3, requires_grad=True)
+    outputs = [ops.dilated_conv1d(x, weight)]
+
+    def backward() -> None:
+        outputs.pop().sum().backward()
+
+    thread = threading.Thread(target=backward)
+    thread.start()
+    thread.join()
+    again = ops.dilated_conv1d(x, weight).sum()
+    expected = torch.autograd.grad(again, [x, weight])
+    torch.testing.assert_close(x.grad, expected[0])
+    torch.testing.assert_close(weight.grad, expected[1])
