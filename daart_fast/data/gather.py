@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from daart_fast.compiled import jit
+
 #: Channels in a row that the compiled loop likes: enough for vector code to pay.
 RUN = 256
 
@@ -58,12 +60,8 @@ def _gather_window(inputs: Any, mean: Any, scale: Any, first: Any, out: Any) -> 
 @cache
 def gather_window() -> Callable[[np.ndarray, np.ndarray, np.ndarray, int, np.ndarray], None]:
     """Return the compiled twin of `gather_window_numpy`, made on first use and kept on disk."""
-    import numba
     from numba import types
 
     rows, row = (types.Array(types.float32, ndim, "C", readonly=True) for ndim in (2, 1))
     signature = types.void(rows, row, row, types.int64, types.float32[:, ::1])
-    try:
-        return numba.njit(signature, nogil=True, cache=True)(_gather_window)
-    except (RuntimeError, OSError):  # no folder to keep it in
-        return numba.njit(signature, nogil=True)(_gather_window)
+    return jit(_gather_window, signature)
