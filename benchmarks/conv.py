@@ -4,8 +4,10 @@
 
 ``value`` is the fraction of the FMA peak that was measured in the same run, for the instruction
 set in use, counting the multiply-adds of the direct method: minimal filtering needs fewer, so above
-1 is possible. Times are medians through the public operation, weight transforms and autograd
-included; PyTorch's are of ``conv1d`` on (B, C, T), the layout that suits it.
+1 is possible. Times are medians, weight transforms included. A single pass is the operator alone on
+both sides (autograd's bookkeeping is the same for both, and a fifth of a small call); forward and
+backward together go through the public operation and autograd. PyTorch's are of ``conv1d`` on
+(B, C, T), the layout that suits it.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from torch.nn import functional as F
 
 from benchmarks import machine
 from daart_fast import ops
+from daart_fast.ops import library
 from daart_fast.ops.backends import native
 
 FORWARD, INPUT, WEIGHT, ALL = "forward", "input grad", "weight grad", "forward+backward"
@@ -121,23 +124,31 @@ def sides(shape: Shape, which: str) -> list[Callable[[], object]]:
     def pytorch(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         return F.conv1d(x, weight, bias, padding=span // 2, dilation=shape.dilation)
 
-    def call(
-        function: Callable[[Tensor, Tensor, Tensor], Tensor], x: Tensor, grad: Tensor
-    ) -> Callable[[], object]:
-        leaves = [t.clone().requires_grad_(which != FORWARD) for t in (x, weight, bias)]
-        if which == FORWARD:
-            return lambda: function(*leaves)
-        if which == ALL:
-            return lambda: torch.autograd.grad(function(*leaves), leaves, grad)
-        leaves[0].requires_grad_(which == INPUT)
-        leaves[1].requires_grad_(which == WEIGHT)
-        leaves[2].requires_grad_(which == WEIGHT)
-        needed = [t for t in leaves if t.requires_grad]
-        y = function(*leaves)
-        return lambda: torch.autograd.grad(y, needed, grad, retain_graph=True)
-
     x_torch, grad_torch = (t.transpose(1, 2).contiguous() for t in (x, grad))
-    return [call(own, x, grad), call(pytorch, x_torch, grad_torch)]
+    if which == ALL:
+        return [
+            differentiated(own, (x, weight, bias), grad),
+            differentiated(pytorch, (x_torch, weight, bias), grad_torch),
+        ]
+    if which == FORWARD:
+        return [lambda: own(x, weight, bias), lambda: pytorch(x_torch, weight, bias)]
+    need = [which == INPUT, which == WEIGHT, which == WEIGHT]
+    one = [1]
+    return [
+        lambda: library.conv_backward(grad, x, weight, None, shape.dilation, span // 2, 0, *need),
+        lambda: torch.ops.aten.convolution_backward(
+            *(grad_torch, x_torch, weight, bias.shape),
+            *(one, [span // 2], [shape.dilation], False, [0], 1, need),
+        ),
+    ]
+
+
+def differentiated(
+    function: Callable[[Tensor, Tensor, Tensor], Tensor], values: tuple[Tensor, ...], grad: Tensor
+) -> Callable[[], object]:
+    """The function's call and the gradients of all its arguments."""
+    leaves = [t.clone().requires_grad_() for t in values]
+    return lambda: torch.autograd.grad(function(*leaves), leaves, grad)
 
 
 def goes_filtered(shape: Shape, which: str) -> str:

@@ -68,15 +68,16 @@ def fma_peak(n_threads: int) -> float:
 def medians(sides: Sequence[Callable[[], Any]], seconds: float) -> list[float]:
     """Seconds a call of each side takes: medians over rounds in which the sides take turns.
 
-    A round calls each side as often as fills a millisecond, so that the clock's grain does not
-    show; rounds go on for ``seconds``, at least five.
+    A round calls each side as often as fills ten milliseconds, so that it finds its own data and
+    code in the caches, as in a training loop, and not the other side's; rounds go on for
+    ``seconds``, at least five.
     """
     calls = []
     for side in sides:
         side()
         start = time.perf_counter()
         side()
-        calls.append(max(1, round(1e-3 / (time.perf_counter() - start))))
+        calls.append(max(1, round(10e-3 / (time.perf_counter() - start))))
     times: list[list[float]] = [[] for _ in sides]
     end = time.perf_counter() + seconds
     while time.perf_counter() < end or len(times[0]) < 5:
@@ -94,7 +95,7 @@ def arguments(description: str | None) -> argparse.ArgumentParser:
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2], metavar="N")
-    parser.add_argument("--seconds", type=float, default=0.25, help="for each line of the table")
+    parser.add_argument("--seconds", type=float, default=0.4, help="for each line of the table")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here too")
     return parser
 
