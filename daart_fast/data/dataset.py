@@ -165,21 +165,25 @@ class SingleDataset:
         return layout
 
     def gather(self, index: int, out: Mapping[str, np.ndarray], pseudo: bool = False) -> None:
-        """Copy sequence ``index`` into arrays of `layout`'s shapes.
+        """Copy sequence ``index`` into arrays of `layout`'s shapes; see `fill`."""
+        self.fill(index * self.sequence_length - self.before, out, pseudo)
+
+    def fill(self, first: int, out: Mapping[str, np.ndarray], pseudo: bool = False) -> None:
+        """Copy the frames from ``first`` on into arrays of as many rows as are wanted.
 
         A signal that the session does not have comes out as missing (-100 or NaN). With
         ``pseudo``, pseudo-labels stand in place of weak labels where there are any.
         """
         session = self.session
-        first = index * self.sequence_length - self.before
-        gather_window()(*session.gather_arguments, first, out["markers"])
         for name, rows in out.items():
-            if name == "frame_mask":
+            if name == "markers":
+                gather_window()(*session.gather_arguments, first, rows)
+            elif name == "frame_mask":
                 rows[:] = False
                 rows[max(-first, 0) : max(len(session) - first, 0)] = True
             elif name == "labels_weak" and pseudo and self.pseudo_labels is not None:
                 window_of(self.pseudo_labels, first, rows)
-            elif name != "markers":
+            else:
                 window_of(getattr(session, name), first, rows)
 
     def _gathered(self, index: int) -> dict[str, np.ndarray]:

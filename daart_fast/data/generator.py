@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
+from daart_fast.data.batches import Batch, HostBatches, Make
 from daart_fast.data.dataset import SingleDataset
+from daart_fast.data.device import ResidentSessions, StreamedBatches, batches_on
 from daart_fast.data.readers import read_inputs
 from daart_fast.data.sequences import SPLITS, splits_of
 from daart_fast.data.sessions import Reader, Session
@@ -31,8 +32,9 @@ class DataGenerator:
     validation and test batches come in a fixed order, and hold as many as make good use of the
     machine. The last batch of a round may be smaller.
 
-    Batches are copied into one set of tensors for each split: what `next_batch` returns is
-    overwritten by its next call for the same split. Clone what should stay.
+    What `next_batch` returns is overwritten by its next call for the same split: clone what should
+    stay. On a CUDA device the sessions are uploaded once, where they fit, and batches are gathered
+    there; else they are streamed to it (see `daart_fast.data.device`).
 
     Parameters
     ----------
@@ -154,21 +156,20 @@ class DataGenerator:
         if normalization == "train":
             self._normalise_by_training_sessions()
 
-        #: (session, sequence) of every sequence of a split
-        self._members = {split: self._members_of(split) for split in SPLITS}
+        #: (n, 2) session and sequence numbers of each split
+        members = {split: self._members_of(split) for split in SPLITS}
         window = sequence_length + 2 * sequence_pad
         full = max(batch_size, EVALUATION_FRAMES // window)
         self.batch_sizes = {"train": batch_size, "val": full, "test": full}
         self.n_tot_batches = {
-            split: -(-len(members) // self.batch_sizes[split])
-            for split, members in self._members.items()
+            split: -(-len(members[split]) // self.batch_sizes[split]) for split in SPLITS
         }
         self._rounds = {
-            split: _Round(len(members), rng_seed if split == "train" else None)
-            for split, members in self._members.items()
+            split: _Round(members[split], rng_seed if split == "train" else None)
+            for split in SPLITS
         }
-        self._pin = pin_memory or str(device).startswith("cuda")
-        self._buffers: dict[str, _Buffer] = {}
+        self._pin = pin_memory or torch.device(device).type == "cuda"
+        self._source: HostBatches | ResidentSessions | StreamedBatches | None = None
 
     def __len__(self) -> int:
         """Training batches of a round."""
@@ -263,34 +264,35 @@ class DataGenerator:
         """
         if self.n_tot_batches[dtype] == 0:
             raise DataError(f"no sequences in the split '{dtype}'")
-        members = self._members[dtype]
-        chosen = members[self._rounds[dtype].take(self.batch_sizes[dtype])]
-        buffer = self._buffers.get(dtype)
-        if buffer is None or not buffer.holds(self._layout(dtype)):
-            n_rows = min(self.batch_sizes[dtype], len(members))
-            buffer = self._buffers[dtype] = _Buffer(self._layout(dtype), n_rows, self._pin)
-        pairs = chosen.tolist()
-        for (session, sequence), row in zip(pairs, buffer.rows, strict=False):
-            self.datasets[session].gather(sequence, row, pseudo=dtype == "train")
-        batch = buffer.first(len(pairs))
-        batch["batch_idx"] = torch.from_numpy(chosen[:, 1])
-        sessions = [session for session, _ in pairs]
+        make, inputs, sessions = self.next_inputs(dtype)
+        batch = make(inputs)
         if self.as_numpy:
             return {name: values.numpy() for name, values in batch.items()}, sessions
-        if str(self.device) != "cpu":
-            batch = {name: values.to(self.device) for name, values in batch.items()}
         return batch, sessions
 
-    def _layout(self, dtype: str) -> dict[str, tuple[tuple[int, ...], type]]:
-        """Shape and dtype of a sequence: what any session can fill is in every batch."""
-        layout: dict[str, tuple[tuple[int, ...], type]] = {}
-        for dataset in self.datasets:
-            layout |= dataset.layout()
-        pseudo = next((d.pseudo_labels for d in self.datasets if d.pseudo_labels is not None), None)
-        if dtype == "train" and pseudo is not None:
-            window = layout["frame_mask"][0]
-            layout["labels_weak"] = ((*window, *pseudo.shape[1:]), pseudo.dtype.type)
-        return layout
+    def next_inputs(self, dtype: str) -> tuple[Make, Batch, list[int]]:
+        """Like `next_batch`, but leave it to the caller to make the batch.
+
+        Returns
+        -------
+        make, inputs, sessions
+            ``make(inputs)`` is the batch, and may be called with other tensors of the same shapes
+            too. On an accelerator that holds the sessions, ``inputs`` only says which windows to
+            gather there; elsewhere it is the batch.
+        """
+        if self.n_tot_batches[dtype] == 0:
+            raise DataError(f"no sequences in the split '{dtype}'")
+        if self._source is None:
+            self._source = self._make_source()
+        order, part = self._rounds[dtype].take(self.batch_sizes[dtype])
+        make, inputs = self._source.inputs(dtype, order, part)
+        return make, inputs, order[part, 0].tolist()
+
+    def _make_source(self) -> HostBatches | ResidentSessions | StreamedBatches:
+        device = torch.device(self.device)
+        if device.type == "cuda" and not self.as_numpy:
+            return batches_on(device, self.datasets, self.batch_sizes)
+        return HostBatches(self.datasets, self.batch_sizes, self._pin)
 
     # ---------------------------------------------------------------------------- labels
 
@@ -325,6 +327,8 @@ class DataGenerator:
                 f"got {len(labels)}"
             )
         dataset.pseudo_labels = labels
+        if self._source is not None:
+            self._source.pseudo_labels_changed(i)
 
     # ---------------------------------------------------------------------------- checkpoints
 
@@ -339,56 +343,34 @@ class DataGenerator:
 
 
 class _Round:
-    """One pass after another through the n sequences of a split.
+    """One pass after another through the (n, 2) members of a split.
 
     With a seed each pass has an order of its own, which seed and number of the pass tell.
     """
 
-    def __init__(self, n: int, seed: int | None) -> None:
-        self.n, self.seed = n, seed
+    def __init__(self, members: np.ndarray, seed: int | None) -> None:
+        self.members, self.seed = members, seed
         self.number = self.given = 0
         self._order: tuple[int, np.ndarray] | None = None
 
     def begin(self) -> None:
         self.number, self.given = self.number + 1, 0
 
-    def take(self, n: int) -> np.ndarray:
-        """Give out the next n places, fewer at the end of the pass."""
-        if self.given >= self.n:
+    def take(self, n: int) -> tuple[np.ndarray, slice]:
+        """Give out the next n members, fewer at the end: the pass in its order, and which of it."""
+        if self.given >= len(self.members):
             self.begin()
         if self._order is None or self._order[0] != self.number:
             self._order = (self.number, self._shuffled())
-        taken = self._order[1][self.given : self.given + n]
-        self.given += len(taken)
-        return taken
+        part = slice(self.given, min(self.given + n, len(self.members)))
+        self.given = part.stop
+        return self._order[1], part
 
     def _shuffled(self) -> np.ndarray:
         if self.seed is None:
-            return np.arange(self.n)
-        return np.random.default_rng([self.seed, self.number]).permutation(self.n)
-
-
-class _Buffer:
-    """The tensors that batches are gathered into, and NumPy's view of each row."""
-
-    def __init__(
-        self, layout: Mapping[str, tuple[tuple[int, ...], type]], n_rows: int, pin: bool
-    ) -> None:
-        self.layout = dict(layout)
-        self.tensors: dict[str, Tensor] = {}
-        for name, (shape, dtype) in layout.items():
-            values = torch.from_numpy(np.zeros((n_rows, *shape), dtype=dtype))
-            self.tensors[name] = values.pin_memory() if pin else values
-        arrays = {name: values.numpy() for name, values in self.tensors.items()}
-        self.rows = [{name: rows[i] for name, rows in arrays.items()} for i in range(n_rows)]
-
-    def holds(self, layout: Mapping[str, tuple[tuple[int, ...], type]]) -> bool:
-        return self.layout == layout
-
-    def first(self, n_rows: int) -> dict[str, Tensor]:
-        if n_rows == len(self.rows):
-            return dict(self.tensors)
-        return {name: values[:n_rows] for name, values in self.tensors.items()}
+            return self.members
+        draw = np.random.default_rng([self.seed, self.number])
+        return self.members[draw.permutation(len(self.members))]
 
 
 # -------------------------------------------------------------------------- do sessions fit?
