@@ -22,11 +22,11 @@ import torch
 from torch import Tensor
 
 from benchmarks import machine
+from daart_fast import ops
 from daart_fast.config import with_defaults
 from daart_fast.data import DataGenerator
 from daart_fast.data.gather import gather_window
 from daart_fast.models import Segmenter
-from daart_fast.train.trainer import make_optimizer
 from daart_fast.utils import build_data_generator
 
 N_FRAMES, N_CHANNELS, N_CLASSES = 47_500, 16, 6
@@ -102,7 +102,7 @@ def windows(
 def step_of(generator: DataGenerator, hparams: dict[str, Any]) -> Callable[[], Any]:
     """Return a training step of daart's default model on one ready batch."""
     model = Segmenter(hparams).train()
-    optimizer = make_optimizer(model.get_parameters(), hparams["learning_rate"], 0.0)
+    optimizer = ops.Adam(model.get_parameters(), hparams["learning_rate"], 0.0)
     batch: dict[str, Tensor] = {k: v.clone() for k, v in generator.next_batch("train")[0].items()}
 
     def step() -> None:

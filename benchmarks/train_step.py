@@ -22,8 +22,8 @@ from torch.nn import functional as F
 from torch.nn.utils import parametrizations
 
 from benchmarks import machine
+from daart_fast import ops
 from daart_fast.models import Segmenter
-from daart_fast.train.trainer import make_optimizer
 
 INPUTS, CLASSES, LAGS, DROPOUT = 16, 6, 4, 0.1
 WIDTH = 2 * LAGS + 1
@@ -110,7 +110,7 @@ def own_step(case: Case, batch: dict[str, Tensor]) -> Callable[[], object]:
     }
     model = Segmenter(hparams)
     model.train()
-    optimizer = make_optimizer(model.get_parameters(), 1e-4, 0.0)
+    optimizer = ops.Adam(model.get_parameters(), 1e-4, 0.0)
 
     def step() -> None:
         optimizer.zero_grad()

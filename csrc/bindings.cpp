@@ -13,6 +13,7 @@
 #include "contract.h"
 #include "dispatch.h"
 #include "online/register.h"
+#include "training/register.h"
 
 #ifdef _OPENMP
 #include <omp.h>
@@ -264,6 +265,7 @@ PYBIND11_MODULE(_native, m) {
     m.def("runs_filtered", &says_filtered,
           "Whether this pass (0 forward, 1 input gradient, 2 weight gradient) goes filtered.");
     register_online(m);
+    register_training(m);
 #ifdef _OPENMP
     m.attr("openmp") = true;
 #else

@@ -91,6 +91,66 @@ struct ElementwiseKernels {
                            const T* dweight, T* dv, T* dgain) = nullptr;
 };
 
+// The loss of a head: the cross-entropy of softmax(weight x[t] + bias), over the frames that count
+// among [first, first + scored) of each sequence.
+struct HeadShape {
+    int64_t batch, frames, channels, classes;
+    int64_t first, scored;
+};
+
+// Which frames count, and as what; each (batch, frames). A label counts where it is 0 or more and
+// not `ignored`, and the mask holds (null: everywhere). A frame's target is its label where that
+// counts and that of `unless` (null: none) does not.
+struct HeadLabels {
+    const int64_t *labels, *unless, *compared;  // compared may be null
+    const bool* mask;
+    int64_t ignored;
+};
+
+// The squared error of a prediction (batch, frames, channels) of frame t against a target's frame
+// t + ahead, over [first, first + scored) of each sequence, where the mask (batch, frames; null:
+// all) counts both frames and the target is not NaN.
+struct ErrorShape {
+    int64_t batch, frames, channels;
+    int64_t first, scored, ahead;
+};
+
+template <typename T>
+struct LossKernels {
+    // targets (batch, scored): the class, or -1 where none counts. slopes (batch, scored, classes):
+    // the loss's derivative in the logits, 0 where nothing counts. sums (batch, 4): of the losses,
+    // times their class's weight; of those weights; of the frames where the likeliest class is the
+    // compared one; of the frames compared. Returns the first label that is no class, or -1.
+    int64_t (*head)(const HeadShape&, const T* x, const T* weight, const T* bias, const HeadLabels&,
+                    const T* class_weights, int64_t* targets, T* slopes, double* sums,
+                    int threads) = nullptr;
+    // Gradients of sum over b of factor[b] * sums[b, 0]; dx is whole, zero where nothing counts.
+    // Null pointers leave a gradient out, but dweight and dbias come together.
+    void (*head_grad)(const HeadShape&, const T* x, const T* weight, const int64_t* targets,
+                      const T* slopes, const T* factor, T* dx, T* dweight, T* dbias,
+                      int threads) = nullptr;
+    // sums (batch, 2): of the squared errors, and how many.
+    void (*error)(const ErrorShape&, const T* prediction, const T* target, const bool* mask,
+                  double* sums, int threads) = nullptr;
+    // dprediction, whole, of sum over b of factor[b] * sums[b, 0].
+    void (*error_grad)(const ErrorShape&, const T* prediction, const T* target, const bool* mask,
+                       const T* factor, T* dprediction, int threads) = nullptr;
+};
+
+// One tensor's part in a step of Adam with amsgrad; step counts the steps taken.
+template <typename T>
+struct AdamTensor {
+    T* parameter;
+    const T* gradient;
+    T *mean, *square, *largest_square;
+    float* step;
+    int64_t count;
+};
+
+struct AdamSettings {
+    double rate, beta1, beta2, epsilon, weight_decay;
+};
+
 // Taps [first, last) of a convolution of one frame: rows streams at once.
 struct OnlineProduct {
     const float* const* taps;  // (width) the frames that they read, each (rows, channels_in)
@@ -130,6 +190,11 @@ struct Kernels {
     ElementwiseKernels<float> elementwise32;
     ElementwiseKernels<double> elementwise64;
 
+    LossKernels<float> losses32;
+    LossKernels<double> losses64;
+    void (*adam32)(const AdamTensor<float>*, int64_t tensors, const AdamSettings&,
+                   int threads) = nullptr;
+
     OnlineKernels online;
 
     // Multiply-adds per second that this set sustains out of registers, float32, all threads.
@@ -138,7 +203,8 @@ struct Kernels {
 
 // Memory that outlives a call: kernels borrow it instead of allocating. Each thread has its own
 // set of slots; a slot's contents are lost when the same slot is asked for again. 64-byte aligned.
-// Throws std::bad_alloc. Slots: 0 to 3 direct, 4 to 11 filtered, 12 to 19 block.
+// Throws std::bad_alloc. Slots: 0 to 3 direct, 4 to 11 filtered, 12 to 19 block,
+// 20 and 21 losses.
 void* scratch(int slot, int64_t bytes);
 
 template <typename T>

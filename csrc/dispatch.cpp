@@ -14,6 +14,8 @@ namespace daart_fast {
     void fill_direct(Kernels& table);      \
     void fill_elementwise(Kernels& table); \
     void fill_filtered(Kernels& table);    \
+    void fill_adam(Kernels& table);        \
+    void fill_losses(Kernels& table);      \
     void fill_online(Kernels& table);      \
     void fill_peak(Kernels& table);        \
     }
@@ -61,6 +63,8 @@ std::vector<Kernels> make_tables() {
         set::fill_direct(table);      \
         set::fill_filtered(table);    \
         set::fill_elementwise(table); \
+        set::fill_adam(table);        \
+        set::fill_losses(table);      \
         set::fill_online(table);      \
         set::fill_peak(table);        \
         tables.push_back(table);      \

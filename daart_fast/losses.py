@@ -1,4 +1,4 @@
-"""Losses over the frames that have something to score.
+"""Losses over the frames that have something to score, beside those of ``ops``.
 
 Every loss takes predictions and targets over (B, W) frames and a ``reduce``:
 
@@ -19,17 +19,13 @@ from torch import Tensor
 
 __all__ = [
     "IGNORED",
-    "accuracy",
     "binary_accuracy",
     "binary_cross_entropy",
-    "cross_entropy",
     "kl_div_to_std_normal",
     "masked_mean",
-    "mean_squared_error",
     "r2_score",
 ]
 
-_SUM = 2  # how the operators of torch spell reduction="sum"
 IGNORED = -100  # the class label of a frame that is not scored
 
 
@@ -54,36 +50,6 @@ def by_class(function: Callable[[Tensor, int], Tensor], logits: Tensor) -> Tenso
     over the first one it is some 15 times as fast.
     """
     return function(logits.t().contiguous(), 0).t()
-
-
-def cross_entropy(
-    logits: Tensor, labels: Tensor, class_weights: Tensor | None = None, reduce: str = "batch"
-) -> Tensor:
-    """Cross-entropy of one class a frame, each frame weighted by its class.
-
-    Parameters
-    ----------
-    logits
-        (B, W, C) floats.
-    labels
-        (B, W) int64 in [0, C), or `IGNORED`.
-    class_weights
-        (C,) floats; None weighs all classes alike.
-    reduce
-        See the top of this module.
-    """
-    log_p = by_class(torch.log_softmax, logits.flatten(0, 1))
-    if reduce == "batch":
-        # a fraction of the operations of what follows; sums the losses and their weights at once
-        loss, weight = torch.ops.aten.nll_loss_forward(
-            log_p, labels.flatten(), class_weights, _SUM, IGNORED
-        )
-        return loss / torch.where(weight > 0, weight, 1.0)
-    frame_weights = (labels != IGNORED).to(logits.dtype)
-    if class_weights is not None:
-        frame_weights = frame_weights * class_weights[labels.clamp(min=0)]
-    losses = F.nll_loss(log_p, labels.flatten(), ignore_index=IGNORED, reduction="none")
-    return masked_mean(losses.view_as(labels), frame_weights, reduce)
 
 
 def binary_cross_entropy(
@@ -112,25 +78,6 @@ def binary_cross_entropy(
     return masked_mean(losses, weights, reduce)
 
 
-def mean_squared_error(
-    predictions: Tensor, targets: Tensor, frame_mask: Tensor, reduce: str = "batch"
-) -> Tensor:
-    """Squared error, averaged over the frames in the mask and their channels.
-
-    Parameters
-    ----------
-    predictions, targets
-        (B, W, N) floats; a NaN target is not scored.
-    frame_mask
-        (B, W) bool, True where the frame is to be scored.
-    reduce
-        See the top of this module.
-    """
-    known = frame_mask[..., None] & ~targets.isnan()
-    errors = predictions - torch.where(known, targets, 0.0)
-    return masked_mean(errors.square(), known.to(errors.dtype), reduce)
-
-
 def kl_div_to_std_normal(
     mu: Tensor, logvar: Tensor, frame_mask: Tensor | None = None, reduce: str = "batch"
 ) -> Tensor:
@@ -156,16 +103,6 @@ def kl_div_to_std_normal(
 
 
 @torch.no_grad()
-def accuracy(logits: Tensor, labels: Tensor, reduce: str = "batch") -> Tensor:
-    """Fraction of the labelled frames whose likeliest class is their label.
-
-    ``logits`` is (B, W, C); ``labels`` (B, W) int64, `IGNORED` where there is none.
-    """
-    hits = (logits.argmax(-1) == labels).to(logits.dtype)
-    return masked_mean(hits, (labels != IGNORED).to(logits.dtype), reduce)
-
-
-@torch.no_grad()
 def binary_accuracy(logits: Tensor, labels: Tensor, reduce: str = "batch") -> Tensor:
     """Fraction of the labelled behaviours that are told rightly, at a probability of 0.5.
 
@@ -181,7 +118,8 @@ def r2_score(
 ) -> Tensor:
     """Coefficient of determination, averaged over the tasks that vary at all.
 
-    Arguments as for `mean_squared_error`. Each task's variance is taken about its mean over the
+    ``predictions`` and ``targets`` are (B, W, N), NaN where a target is not scored; ``frame_mask``
+    (B, W) bool. Each task's variance is taken about its mean over the
     scored frames of the batch, or of the sequence.
     """
     known = (frame_mask[..., None] & ~targets.isnan()).to(predictions.dtype)

@@ -7,7 +7,6 @@ import torch
 import torch.nn.functional as F
 
 from daart_fast import losses
-from daart_fast.losses import IGNORED
 
 REDUCTIONS = ("batch", "sequence")
 
@@ -17,44 +16,6 @@ def random_batch(seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
     logits = torch.randn(3, 7, 4, generator=generator, requires_grad=True)
     labels = torch.randint(0, 4, (3, 7), generator=generator)
     return logits, labels
-
-
-def test_cross_entropy_is_torchs_weighted_mean() -> None:
-    logits, labels = random_batch()
-    labels[0, :3] = IGNORED
-    weights = torch.tensor([0.0, 1.0, 2.0, 0.5])
-    ours = losses.cross_entropy(logits, labels, weights)
-    torchs = F.cross_entropy(logits.flatten(0, 1), labels.flatten(), weights, ignore_index=IGNORED)
-    assert torch.allclose(ours, torchs)
-
-
-def test_cross_entropy_by_sequence_is_the_loss_of_each_alone() -> None:
-    logits, labels = random_batch()
-    labels[1, 2:] = IGNORED
-    together = losses.cross_entropy(logits, labels, reduce="sequence")
-    alone = [losses.cross_entropy(logits[i : i + 1], labels[i : i + 1]) for i in range(3)]
-    assert torch.allclose(together, torch.stack(alone))
-
-
-@pytest.mark.parametrize("nothing", ["no labels", "weights of zero"])
-def test_cross_entropy_with_nothing_to_score_is_zero_with_zero_gradient(nothing: str) -> None:
-    logits, labels = random_batch()
-    weights = None
-    if nothing == "no labels":
-        labels.fill_(IGNORED)
-    else:
-        weights = torch.zeros(4)
-    loss = losses.cross_entropy(logits, labels, weights)
-    loss.backward()
-    assert loss.item() == 0.0
-    assert torch.equal(logits.grad, torch.zeros_like(logits))
-
-
-def test_a_sequence_with_nothing_to_score_is_nan_and_the_others_are_not() -> None:
-    logits, labels = random_batch()
-    labels[1] = IGNORED
-    by_sequence = losses.cross_entropy(logits, labels, reduce="sequence")
-    assert by_sequence.isnan().tolist() == [False, True, False]
 
 
 def test_binary_cross_entropy_scores_known_behaviours_each_by_its_own_sigmoid() -> None:
@@ -76,16 +37,6 @@ def test_binary_cross_entropy_without_labels_is_zero_with_zero_gradient() -> Non
     assert loss.item() == 0.0 and not logits.grad.any()
 
 
-def test_squared_error_leaves_out_frames_that_do_not_exist_and_missing_targets() -> None:
-    predictions = torch.zeros(1, 3, 2, requires_grad=True)
-    targets = torch.tensor([[[1.0, 3.0], [torch.nan, 2.0], [50.0, 50.0]]])
-    mask = torch.tensor([[True, True, False]])
-    loss = losses.mean_squared_error(predictions, targets, mask)
-    loss.backward()
-    assert loss.item() == pytest.approx((1 + 9 + 4) / 3)
-    assert predictions.grad.isfinite().all() and not predictions.grad[0, 2].any()
-
-
 @pytest.mark.parametrize("reduce", REDUCTIONS)
 def test_kl_divergence_is_torchs(reduce: str) -> None:
     torch.manual_seed(0)
@@ -100,12 +51,6 @@ def test_kl_divergence_is_torchs(reduce: str) -> None:
 def test_kl_divergence_of_a_standard_normal_is_zero() -> None:
     zeros = torch.zeros(4, 3)
     assert losses.kl_div_to_std_normal(zeros, zeros).item() == 0.0
-
-
-def test_accuracy_counts_labelled_frames_alone() -> None:
-    logits = torch.eye(3)[None]
-    labels = torch.tensor([[0, 2, IGNORED]])
-    assert losses.accuracy(logits, labels).item() == 0.5
 
 
 def test_binary_accuracy_counts_known_behaviours_alone() -> None:

@@ -10,16 +10,11 @@ namespace {
 // Below this many elements a second thread costs more than it brings.
 constexpr int64_t kWorthAThread = 32768;
 
-int useful_threads(int64_t count, int threads) {
-    const int64_t most = count / kWorthAThread + 1;
-    return most < threads ? int(most) : threads;
-}
-
 template <typename T>
 void times_derivative_of(int64_t count, const T* dy, const T* y, Activation activation, T* g,
                          int threads) {
     using V = Vec<T>;
-    parallel(useful_threads(count, threads), [&](const Team& team) {
+    parallel(useful_threads(count, kWorthAThread, threads), [&](const Team& team) {
         int64_t first, last;
         team.share(count, first, last);
         int64_t i = first;
@@ -36,7 +31,7 @@ template <typename T>
 void gradient_gates(int64_t batch, int64_t frames, int64_t channels, const T* dy, const T* y,
                     Activation activation, T* g, const Epilogue<T>& epilogue, T* out, int threads) {
     using V = Vec<T>;
-    threads = useful_threads(batch * frames * channels, threads);
+    threads = useful_threads(batch * frames * channels, kWorthAThread, threads);
     parallel(threads, [&](const Team& team) {
         int64_t first, last;
         team.share(batch * frames, first, last);

@@ -26,10 +26,6 @@ constexpr int kWeights = 4, kBlocks = 5, kZeros = 6, kPartials = 7;
 constexpr int64_t kBatchBytes = 400 << 10;
 constexpr int kMaxBatch = 48;
 
-constexpr int64_t round_up(int64_t n, int64_t to) {
-    return (n + to - 1) / to * to;
-}
-
 // Distance between matrices that are written side by side: an odd number of cache lines, so that
 // they do not all fall into the same set.
 constexpr int64_t spread(int64_t floats) {

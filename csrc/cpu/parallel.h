@@ -32,6 +32,12 @@ struct Team {
     }
 };
 
+// As many threads as `count` items of work are worth, where a thread should have at least `least`.
+inline int useful_threads(int64_t count, int64_t least, int threads) {
+    const int64_t most = count / least + 1;
+    return most < threads ? int(most) : threads;
+}
+
 // Calls work(team) on each of `threads` threads; with 1, here and now, without a parallel region.
 // work must not throw while others wait at a barrier: take scratch memory before it begins.
 template <typename Work>

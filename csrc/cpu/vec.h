@@ -47,6 +47,10 @@
 namespace daart_fast::DAART_FAST_ISA {
 namespace {
 
+constexpr int64_t round_up(int64_t n, int64_t to) {
+    return (n + to - 1) / to * to;
+}
+
 template <typename T>
 struct Vec;
 

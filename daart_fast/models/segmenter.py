@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from daart_fast import losses
+from daart_fast import losses, ops
 from daart_fast.errors import ConfigError, did_you_mean
 from daart_fast.models.base import BaseModel, reparameterize_gaussian
 from daart_fast.models.rnn import RNN
@@ -264,47 +264,122 @@ class Segmenter(BaseModel):
             ``loss``, to call backward on, and the terms that are configured, unweighted, by their
             names in metrics.csv. Nothing is copied to the host.
         """
-        outputs = self.forward(batch["markers"])
-        out = {k: self._inside(v) for k, v in outputs.items() if v is not None}
-        seen = {k: self._inside(v) for k, v in batch.items() if v.ndim > 1}
-        inputs = seen["markers"]
-        mask = seen.get("frame_mask")
+        x = batch["markers"]
+        mean, logvar, z = self.embed(x)
+        mask = batch.get("frame_mask")
         if mask is None:
-            mask = torch.ones(inputs.shape[:2], dtype=torch.bool, device=inputs.device)
-        strong = self._targets(seen.get("labels_strong"), mask)
-
-        terms: dict[str, Tensor] = {}
-        if "labels_weak" in out:
-            weak = self._targets(seen.get("labels_weak"), mask)
-            terms["loss_weak"] = self._class_loss(
-                out["labels_weak"], self._only_where_missing(weak, strong), reduce
+            mask = torch.ones(x.shape[:2], dtype=torch.bool, device=x.device)
+        terms = self._class_losses(z, batch, mask, reduce)
+        first, frames = self._scored(x.shape[1])
+        if "predictor" in self.model:
+            # the last frame inside the padding has no successor there
+            terms["loss_pred"] = ops.squared_error(
+                self.model["predictor"](z), x, mask, first, max(frames - 1, 0), 1, reduce
             )
-            if "labels" in out:
-                terms["fc"] = self._agreement(out["labels"], weak, reduce)
-        if "labels" in out:
-            terms["loss_strong"] = self._class_loss(out["labels"], strong, reduce)
-        if "prediction" in out:
-            terms["loss_pred"] = losses.mean_squared_error(
-                out["prediction"][:, :-1], inputs[:, 1:], mask[:, 1:] & mask[:, :-1], reduce
+        if "decoder" in self.model:
+            terms["loss_recon"] = ops.squared_error(
+                self.model["decoder"](z), x, mask, first, frames, 0, reduce
             )
-        if "reconstruction" in out:
-            terms["loss_recon"] = losses.mean_squared_error(
-                out["reconstruction"], inputs, mask, reduce
-            )
-        if "task_prediction" in out:
-            tasks = seen.get("tasks")
+        if "task_predictor" in self.model:
+            predictions, tasks = self.model["task_predictor"](z), batch.get("tasks")
             if tasks is None:
-                tasks = torch.full_like(out["task_prediction"], torch.nan)
-            predictions = out["task_prediction"]
-            terms["loss_task"] = losses.mean_squared_error(predictions, tasks, mask, reduce)
-            terms["task_r2"] = losses.r2_score(predictions, tasks, mask, reduce)
-        if self.variational:
+                tasks = torch.full_like(predictions, torch.nan)
+            terms["loss_task"] = ops.squared_error(
+                predictions, tasks, mask, first, frames, 0, reduce
+            )
+            terms["task_r2"] = losses.r2_score(
+                self._inside(predictions), self._inside(tasks), self._inside(mask), reduce
+            )
+        if logvar is not None:
             # twice, as the squared errors beside it are twice a Gaussian's negative log-likelihood
             terms["loss_kl"] = 2.0 * losses.kl_div_to_std_normal(
-                out["latent_mean"], out["latent_logvar"], mask, reduce
+                self._inside(mean), self._inside(logvar), self._inside(mask), reduce
             )
             terms["kl_weight"] = torch.full_like(terms["loss_kl"].detach(), self.kl_weight)
         return {"loss": self.total_loss(terms, skip_nan=reduce == "sequence"), **terms}
+
+    def _class_losses(
+        self, z: Tensor, batch: Mapping[str, Tensor], mask: Tensor, reduce: str
+    ) -> dict[str, Tensor]:
+        """Compute ``loss_weak``, ``fc`` (how often the hand-label head agrees with the weak labels)
+        and ``loss_strong``, as far as there are heads for them."""
+        loss = self._labels_loss if self.classifier_type == "multibinary" else self._label_loss
+        strong, weak = batch.get("labels_strong"), batch.get("labels_weak")
+        terms: dict[str, Tensor] = {}
+        if "classifier_weak" in self.model:
+            terms["loss_weak"], _ = loss("classifier_weak", z, weak, strong, None, mask, reduce)
+        if "classifier" in self.model:
+            compared = weak if "classifier_weak" in self.model else None
+            own, agreement = loss("classifier", z, strong, None, compared, mask, reduce)
+            if "classifier_weak" in self.model:
+                terms["fc"] = agreement
+            terms["loss_strong"] = own
+        return terms
+
+    def _label_loss(
+        self,
+        head: str,
+        z: Tensor,
+        labels: Tensor | None,
+        unless: Tensor | None,
+        compared: Tensor | None,
+        mask: Tensor,
+        reduce: str,
+    ) -> tuple[Tensor, Tensor]:
+        """Return a head's loss over z (B, W, n_hid_units) where ``labels`` count and ``unless`` do
+        not, and how often it agrees with ``compared``."""
+        if labels is None:
+            labels = torch.full(z.shape[:2], losses.IGNORED, device=z.device)
+        first, frames = self._scored(z.shape[1])
+        (linear,) = self.model[head].children()
+        assert isinstance(linear, nn.Linear)
+        return ops.linear_cross_entropy(
+            z,
+            linear.weight,
+            linear.bias,
+            labels,
+            mask=mask,
+            unless=unless,
+            compared=compared,
+            ignored=self.ignore_class,
+            class_weights=self.class_loss.weight,
+            first=first,
+            frames=frames,
+            reduce=reduce,
+        )
+
+    def _labels_loss(
+        self,
+        head: str,
+        z: Tensor,
+        labels: Tensor | None,
+        unless: Tensor | None,
+        compared: Tensor | None,
+        mask: Tensor,
+        reduce: str,
+    ) -> tuple[Tensor, Tensor]:
+        """The same with several labels a frame, (B, W, C)."""
+        logits = self.model[head](self._inside(z))
+        targets, others, compared = (self._targets(t, mask) for t in (labels, unless, compared))
+        nothing = torch.full_like(logits, torch.nan)
+        if targets is None:
+            targets = nothing
+        if others is not None:
+            targets = torch.where(others.isnan(), targets, torch.nan)
+        return (
+            losses.binary_cross_entropy(logits, targets, self.class_loss.weight, reduce),
+            losses.binary_accuracy(logits, nothing if compared is None else compared, reduce),
+        )
+
+    def _targets(self, labels: Tensor | None, mask: Tensor) -> Tensor | None:
+        """Cut multibinary labels (B, W, C) to the scored frames; NaN where one does not count."""
+        if labels is None:
+            return None
+        labels, scored = self._inside(labels), self._inside(mask)[..., None]
+        if 0 <= self.ignore_class < labels.shape[-1]:
+            column = self.ignore_class
+            scored = scored & (labels[..., column : column + 1] != 1)
+        return torch.where(scored, labels, torch.nan)
 
     def total_loss(self, terms: Mapping[str, Tensor], skip_nan: bool = False) -> Tensor:
         """Sum the loss terms among ``terms``, weighted as they are now.
@@ -334,52 +409,15 @@ class Segmenter(BaseModel):
         values = torch.stack([term.detach().double() for term in terms.values()]).tolist()
         return dict(zip(terms, values, strict=True))
 
+    def _scored(self, frames: int) -> tuple[int, int]:
+        """The first frame inside the padding of sequences of so many frames, and how many are."""
+        pad = self.hparams.get("sequence_pad", 0)
+        before = 2 * pad if self.hparams.get("causal", False) else pad
+        return before, max(frames - 2 * pad, 0)
+
     def _inside(self, x: Tensor) -> Tensor:
         """Cut the padding off (B, W, ...)."""
-        pad = self.hparams.get("sequence_pad", 0)
-        before, after = (2 * pad, 0) if self.hparams.get("causal", False) else (pad, pad)
-        return x[:, before : x.shape[1] - after]
-
-    def _targets(self, labels: Tensor | None, mask: Tensor) -> Tensor | None:
-        """Mark the frames that are not scored: (B, W) as IGNORED, multibinary (B, W, C) as NaN."""
-        if labels is None:
-            return None
-        if self.classifier_type == "multibinary":
-            scored = mask[..., None]
-            if 0 <= self.ignore_class < labels.shape[-1]:
-                column = self.ignore_class
-                scored = scored & (labels[..., column : column + 1] != 1)
-            return torch.where(scored, labels, torch.nan)
-        scored = mask & (labels != self.ignore_class) & (labels >= 0)
-        return torch.where(scored, labels, losses.IGNORED)
-
-    def _only_where_missing(self, weak: Tensor | None, strong: Tensor | None) -> Tensor | None:
-        """Drop the weak targets of the frames that have a strong one."""
-        if weak is None or strong is None:
-            return weak
-        if self.classifier_type == "multibinary":
-            return torch.where(strong.isnan(), weak, torch.nan)
-        return torch.where(strong == losses.IGNORED, weak, losses.IGNORED)
-
-    def _class_loss(self, logits: Tensor, targets: Tensor | None, reduce: str) -> Tensor:
-        weights = self.class_loss.weight
-        if self.classifier_type == "multibinary":
-            if targets is None:
-                targets = torch.full_like(logits, torch.nan)
-            return losses.binary_cross_entropy(logits, targets, weights, reduce)
-        if targets is None:
-            targets = logits.new_full(logits.shape[:2], losses.IGNORED, dtype=torch.long)
-        return losses.cross_entropy(logits, targets, weights, reduce)
-
-    def _agreement(self, logits: Tensor, weak: Tensor | None, reduce: str) -> Tensor:
-        """``fc``: the fraction of weak labels that the hand-label head agrees with."""
-        if self.classifier_type == "multibinary":
-            if weak is None:
-                weak = torch.full_like(logits, torch.nan)
-            return losses.binary_accuracy(logits, weak, reduce)
-        if weak is None:
-            weak = logits.new_full(logits.shape[:2], losses.IGNORED, dtype=torch.long)
-        return losses.accuracy(logits, weak, reduce)
+        return x.narrow(1, *self._scored(x.shape[1]))
 
 
 def _dense(name: str, number: int, in_size: int, out_size: int) -> nn.Sequential:

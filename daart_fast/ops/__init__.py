@@ -1,7 +1,17 @@
 """The kernels' front door. Nothing outside this folder knows which backend ran."""
 
+from daart_fast.ops.adam import Adam
 from daart_fast.ops.backends import forced, report
 from daart_fast.ops.block import dilation_block
 from daart_fast.ops.conv import dilated_conv1d
+from daart_fast.ops.losses import linear_cross_entropy, squared_error
 
-__all__ = ["dilated_conv1d", "dilation_block", "forced", "report"]
+__all__ = [
+    "Adam",
+    "dilated_conv1d",
+    "dilation_block",
+    "forced",
+    "linear_cross_entropy",
+    "report",
+    "squared_error",
+]

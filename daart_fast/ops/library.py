@@ -172,7 +172,7 @@ _BLOCK_LEAVES = range(9)
 BlockArguments = tuple[Tensor | None, ...]
 
 
-def _addresses(tensors: Sequence[Tensor | None]) -> list[int]:
+def addresses(tensors: Sequence[Tensor | None]) -> list[int]:
     return [0 if t is None else t.data_ptr() for t in tensors]
 
 
@@ -190,8 +190,8 @@ def _block_forward(*arguments: Any) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     made = _block_forward_shapes(torch.empty, tensors, keep)
     native.block_forward(
         made[0].dtype == torch.float64,
-        _addresses(tensors),
-        _addresses(made if keep else (made[0], None, None, None)),
+        addresses(tensors),
+        addresses(made if keep else (made[0], None, None, None)),
         _block_sizes(tensors, dilation, left),
         activation,
         torch.get_num_threads(),
@@ -208,10 +208,10 @@ def _block_backward(grad: Tensor, *arguments: Any) -> list[Tensor]:
     made = _block_gradients(tensors, need_x, need_weights)
     native.block_backward(
         grad.dtype == torch.float64,
-        _addresses(tensors),
-        _addresses(saved),
+        addresses(tensors),
+        addresses(saved),
         grad.data_ptr(),
-        _addresses([t if t.numel() else None for t in made]),
+        addresses([t if t.numel() else None for t in made]),
         _block_sizes(tensors, dilation, left),
         activation,
         torch.get_num_threads(),

@@ -64,3 +64,76 @@ def dilation_block(
     if residual_weight is not None:
         x = F.linear(x, residual_weight[:, :, 0], residual_bias)
     return activate(y + x, activation)
+
+
+def mean_of(total: Tensor, weight: Tensor, by_sequence: bool) -> Tensor:
+    """Divide sums (B,) of each sequence by their weights; or those of the batch, for a scalar.
+
+    Without weight a sequence's mean is NaN, and the batch's is 0.
+    """
+    if not by_sequence:
+        total, weight = total.sum(), weight.sum()
+    mean = total / torch.where(weight > 0, weight, 1.0)
+    return torch.where(weight > 0, mean, torch.nan) if by_sequence else mean
+
+
+def linear_cross_entropy(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    class_weights: Tensor | None,
+    labels: Tensor,
+    unless: Tensor | None,
+    compared: Tensor | None,
+    mask: Tensor | None,
+    ignored: int,
+    first: int,
+    frames: int,
+    by_sequence: bool,
+) -> tuple[Tensor, Tensor]:
+    """The loss of a linear head over x (B, T, C), and how often it agrees with ``compared``."""
+
+    def seen(tensor: Tensor) -> Tensor:
+        return tensor[:, first : first + frames]
+
+    def counts(labels: Tensor) -> Tensor:
+        there = (seen(labels) >= 0) & (seen(labels) != ignored)
+        return there if mask is None else there & seen(mask)
+
+    logits = F.linear(seen(x), weight, bias)
+    scored = counts(labels) if unless is None else counts(labels) & ~counts(unless)
+    targets = torch.where(scored, seen(labels), 0)
+    weights = scored.to(x.dtype)
+    if class_weights is not None:
+        weights = weights * class_weights[targets]
+    chosen = torch.log_softmax(logits, -1).gather(-1, targets[..., None])[..., 0]
+    # where, not a product: a frame that is not scored must not bring in its NaN
+    losses = torch.where(scored, -chosen * weights, 0.0)
+    loss = mean_of(losses.sum(1), weights.sum(1), by_sequence)
+    known = torch.zeros_like(scored) if compared is None else counts(compared)
+    hits = known
+    if compared is not None:
+        hits = known & (logits.detach().argmax(-1) == seen(compared))
+    agreement = mean_of(hits.sum(1).to(x.dtype), known.sum(1).to(x.dtype), by_sequence)
+    return loss, agreement
+
+
+def squared_error(
+    prediction: Tensor,
+    target: Tensor,
+    mask: Tensor | None,
+    first: int,
+    frames: int,
+    ahead: int,
+    by_sequence: bool,
+) -> Tensor:
+    """The squared error of prediction (B, T, N) against the target ``ahead`` frames later."""
+    here, there = slice(first, first + frames), slice(first + ahead, first + ahead + frames)
+    known = ~target[:, there].isnan()
+    if mask is not None:
+        known = known & (mask[:, here] & mask[:, there])[..., None]
+    errors = prediction[:, here] - torch.where(known, target[:, there], 0.0)
+    squares = torch.where(known, errors.square(), 0.0)
+    return mean_of(
+        squares.flatten(1).sum(1), known.flatten(1).sum(1).to(squares.dtype), by_sequence
+    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from daart_fast import ops
 from daart_fast.config import KEYS
 from daart_fast.train import interruption
 from daart_fast.train.checkpoint import (
@@ -26,7 +27,7 @@ from daart_fast.train.logger import Logger
 from daart_fast.train.progress import Progress
 from daart_fast.train.validation import ALL, evaluate
 
-__all__ = ["DivergedError", "Trainer", "make_optimizer"]
+__all__ = ["DivergedError", "Trainer"]
 
 BEST, LAST, STATE, METRICS = "best_val_model.pt", "last_model.pt", "checkpoint.pt", "metrics.csv"
 PREFIXES = {"train": "tr", "val": "val", "test": "test"}
@@ -34,18 +35,6 @@ PREFIXES = {"train": "tr", "val": "val", "test": "test"}
 
 class DivergedError(RuntimeError):
     """The training loss stopped being a number before any weights proved themselves."""
-
-
-def make_optimizer(
-    parameters: Iterable[torch.nn.Parameter], learning_rate: float, l2_reg: float
-) -> torch.optim.Optimizer:
-    """Return Adam with amsgrad, as daart has it; `l2_reg` is its weight decay.
-
-    torch's fused step does the same arithmetic in one pass over each tensor.
-    """
-    return torch.optim.Adam(
-        parameters, lr=learning_rate, weight_decay=l2_reg, amsgrad=True, fused=True
-    )
 
 
 class Trainer:
@@ -171,7 +160,8 @@ class Trainer:
     def _set_up(self, model: Any, data_generator: Any, folder: Path | None) -> None:
         """Bring everything to where an untrained model stands."""
         self.model, self.data_generator, self.folder = model, data_generator, folder
-        self.optimizer = make_optimizer(model.get_parameters(), self.learning_rate, self.l2_reg)
+        # amsgrad and weight decay as daart has them
+        self.optimizer = ops.Adam(model.get_parameters(), self.learning_rate, self.l2_reg)
         self.curr_epoch = self.curr_batch = self.epoch_batch = 0
         self.should_halt = False
         self.diverged: str | None = None

@@ -1,0 +1,175 @@
+"""The losses of a training step: public faces, checks and choice of backend.
+
+Both take ``reduce``: ``"batch"`` for a scalar, the mean over all that counts in the batch (exactly
+0, with zero gradient, where nothing does), or ``"sequence"`` for (B,), each sequence's own mean
+(NaN where a sequence has nothing that counts).
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from daart_fast.ops import loss_library, reference
+from daart_fast.ops.backends import runs_native
+
+REDUCTIONS = ("batch", "sequence")
+
+
+def linear_cross_entropy(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    labels: Tensor,
+    *,
+    mask: Tensor | None = None,
+    unless: Tensor | None = None,
+    compared: Tensor | None = None,
+    ignored: int = -1,
+    class_weights: Tensor | None = None,
+    first: int = 0,
+    frames: int | None = None,
+    reduce: str = "batch",
+) -> tuple[Tensor, Tensor]:
+    """Cross-entropy of ``softmax(weight x + bias)`` over the frames whose label counts.
+
+    A label counts where it is 0 or more and not ``ignored``, and the mask holds. The logits are
+    made for those frames alone, and kept nowhere.
+
+    Parameters
+    ----------
+    x
+        (B, T, C), float32 or float64 on the CPU for the native kernels, anything else through
+        PyTorch.
+    weight, bias
+        (K, C), and (K,) or None: the head of K classes.
+    labels
+        (B, T) int64: each frame's class.
+    mask
+        (B, T) bool, or None for all True.
+    unless
+        (B, T) int64 as ``labels``, or None: a frame whose class here counts is not scored.
+    compared
+        (B, T) int64 as ``labels``, or None: classes to compare the likeliest one with.
+    ignored
+        The class that does not count.
+    class_weights
+        (K,) or None: what a frame of each class weighs.
+    first, frames
+        This many frames from the first on are looked at; None: all.
+    reduce
+        See the top of this module.
+
+    Returns
+    -------
+    tuple
+        The loss, differentiable once in x, weight and bias; and the fraction of the compared frames
+        whose likeliest class is the compared one.
+
+    Raises
+    ------
+    ValueError
+        Where shapes do not fit, or reduce is neither.
+    IndexError
+        Where a label that counts is no class.
+    """
+    _check_reduce(reduce)
+    k, c = weight.shape
+    if x.dim() != 3 or x.shape[2] != c:
+        raise ValueError(f"x must be (B, T, {c}), but its shape is {tuple(x.shape)}")
+    b, t, _ = x.shape
+    for name, tensor, shape in (
+        ("bias", bias, (k,)),
+        ("class_weights", class_weights, (k,)),
+        ("labels", labels, (b, t)),
+        ("unless", unless, (b, t)),
+        ("compared", compared, (b, t)),
+        ("mask", mask, (b, t)),
+    ):
+        if tensor is not None and tensor.shape != shape:
+            raise ValueError(f"{name} must be {shape}, but its shape is {tuple(tensor.shape)}")
+    if frames is None:
+        frames = max(t - first, 0)
+    _check_span(t, first, frames)
+    arguments = (
+        *(x, weight, bias, class_weights, labels, unless, compared, mask),
+        *(ignored, first, frames, reduce == "sequence"),
+    )
+    if not runs_native(x):
+        return reference.linear_cross_entropy(*arguments)
+    results: tuple[Tensor, Tensor]
+    if torch.is_grad_enabled():
+        results = loss_library.HeadLoss.apply(*arguments)
+    else:
+        results = loss_library.head_loss(*arguments)[:2]
+    return results
+
+
+def squared_error(
+    prediction: Tensor,
+    target: Tensor,
+    mask: Tensor | None = None,
+    first: int = 0,
+    frames: int | None = None,
+    ahead: int = 0,
+    reduce: str = "batch",
+) -> Tensor:
+    """Mean squared error of predictions of each frame's own or a later frame's values.
+
+    Parameters
+    ----------
+    prediction, target
+        (B, T, N); a NaN in the target is not scored.
+    mask
+        (B, T) bool, or None for all True: a prediction counts where the mask holds both for its
+        frame and for the target's.
+    first, frames
+        Predictions of this many frames from the first on count; None: all that have a target.
+    ahead
+        Frame t predicts the target of frame ``t + ahead``.
+    reduce
+        See the top of this module.
+
+    Returns
+    -------
+    Tensor
+        The loss, differentiable once in the prediction.
+
+    Raises
+    ------
+    ValueError
+        Where shapes do not fit, or reduce is neither.
+    """
+    _check_reduce(reduce)
+    if prediction.dim() != 3 or target.shape != prediction.shape:
+        raise ValueError(
+            "prediction and target must both be (B, T, N), but their shapes are "
+            f"{tuple(prediction.shape)} and {tuple(target.shape)}"
+        )
+    b, t, _ = prediction.shape
+    if mask is not None and mask.shape != (b, t):
+        raise ValueError(f"mask must be {(b, t)}, but its shape is {tuple(mask.shape)}")
+    if frames is None:
+        frames = max(t - first - ahead, 0)
+    _check_span(t - ahead, first, frames)
+    numbers = (first, frames, ahead, reduce == "sequence")
+    if not runs_native(prediction):
+        return reference.squared_error(prediction, target, mask, *numbers)
+    loss: Tensor
+    if torch.is_grad_enabled() and prediction.requires_grad:
+        loss = loss_library.SquaredError.apply(prediction, target, mask, *numbers)
+    else:
+        loss = loss_library.squared_error(prediction, target, mask, *numbers)[0]
+    return loss
+
+
+def _check_reduce(reduce: str) -> None:
+    if reduce not in REDUCTIONS:
+        raise ValueError(f"reduce must be 'batch' or 'sequence', not {reduce!r}")
+
+
+def _check_span(there: int, first: int, frames: int) -> None:
+    if first < 0 or frames < 0 or first + frames > max(there, 0):
+        raise ValueError(
+            f"frames {first} to {first + frames} are to be scored, but there are only {there}"
+        )

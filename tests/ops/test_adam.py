@@ -1,0 +1,84 @@
+"""Adam's native step against torch's."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+from torch import Tensor
+
+from daart_fast import ops
+
+SIZES = ((5,), (3, 7), (1,), (33, 2, 9), (70_000,))
+
+
+def parameters(dtype: torch.dtype = torch.float32) -> list[Tensor]:
+    draw = torch.Generator().manual_seed(0)
+    return [torch.randn(size, generator=draw, dtype=dtype) for size in SIZES]
+
+
+def train(optimizer: torch.optim.Optimizer, steps: int, seed: int = 0) -> None:
+    """Steps with random gradients; the second parameter has none in every third step."""
+    draw = torch.Generator().manual_seed(seed)
+    for step in range(steps):
+        for i, p in enumerate(optimizer.param_groups[0]["params"]):
+            gradient = torch.randn(p.shape, generator=draw).to(p.dtype)
+            p.grad = None if i == 1 and step % 3 == 0 else gradient
+        optimizer.step()
+
+
+@pytest.mark.parametrize("weight_decay", [0.0, 0.1])
+@pytest.mark.parametrize("threads", [1, 3])
+def test_steps_are_torchs_to_rounding(weight_decay: float, threads: int) -> None:
+    own, torchs = parameters(), parameters()
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        train(ops.Adam(own, 1e-2, weight_decay), 40)
+    finally:
+        torch.set_num_threads(before)
+    train(torch.optim.Adam(torchs, 1e-2, weight_decay=weight_decay, amsgrad=True), 40)
+    for mine, theirs in zip(own, torchs, strict=True):
+        torch.testing.assert_close(mine, theirs, rtol=1e-5, atol=1e-6)
+
+
+def test_either_goes_on_from_the_state_of_the_other() -> None:
+    own, torchs = parameters(), parameters()
+    first, second = ops.Adam(own, 1e-2), torch.optim.Adam(torchs, 1e-2, amsgrad=True)
+    train(first, 5)
+    train(second, 5)
+    state = copy.deepcopy(first.state_dict())
+    first.load_state_dict(copy.deepcopy(second.state_dict()))
+    second.load_state_dict(state)
+    train(first, 5, seed=1)
+    train(second, 5, seed=1)
+    for mine, theirs in zip(own, torchs, strict=True):
+        torch.testing.assert_close(mine, theirs, rtol=1e-5, atol=1e-6)
+
+
+def test_what_the_native_step_cannot_take_is_torchs() -> None:
+    own, torchs = parameters(torch.float64), parameters(torch.float64)
+    train(ops.Adam(own, 1e-2), 5)
+    train(torch.optim.Adam(torchs, 1e-2, amsgrad=True), 5)
+    for mine, theirs in zip(own, torchs, strict=True):
+        torch.testing.assert_close(mine, theirs)
+
+
+def test_a_gradient_that_is_not_contiguous_is_taken_as_it_is_meant() -> None:
+    own, torchs = torch.zeros(4, 6), torch.zeros(4, 6)
+    optimizers = ops.Adam([own], 1e-2), torch.optim.Adam([torchs], 1e-2, amsgrad=True)
+    for p, optimizer in zip((own, torchs), optimizers, strict=True):
+        p.grad = torch.arange(24.0).view(6, 4).T
+        optimizer.step()
+    torch.testing.assert_close(own, torchs)
+
+
+def test_a_gradient_that_is_no_number_is_not_forgotten() -> None:
+    p = torch.zeros(20)
+    optimizer = ops.Adam([p], 1e-2)
+    p.grad = torch.full((20,), torch.nan)
+    optimizer.step()
+    p.grad = torch.ones(20)
+    optimizer.step()
+    assert p.isnan().all()
