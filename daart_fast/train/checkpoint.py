@@ -6,11 +6,13 @@ import logging
 import os
 import random
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from daart_fast.files import replacing
 
@@ -20,6 +22,7 @@ __all__ = [
     "save_durably",
     "seed_everything",
     "set_rng_states",
+    "snapshot",
 ]
 
 
@@ -83,6 +86,17 @@ def save_durably(state: Any, file: Path) -> None:
         torch.save(state, stream)
         stream.flush()
         os.fsync(stream.fileno())
+
+
+def snapshot(state: Any) -> Any:
+    """Copy a state, its tensors to the CPU: what happens to the original does not change it."""
+    if isinstance(state, Tensor):
+        return state.detach().to("cpu", copy=True)
+    if isinstance(state, Mapping):
+        return {name: snapshot(value) for name, value in state.items()}
+    if isinstance(state, (list, tuple)):
+        return type(state)(map(snapshot, state))
+    return state
 
 
 def get_rng_states() -> dict[str, Any]:

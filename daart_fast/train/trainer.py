@@ -7,6 +7,7 @@ import math
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +17,14 @@ from torch import Tensor
 from daart_fast import ops
 from daart_fast.config import KEYS
 from daart_fast.train import interruption
+from daart_fast.train.background import Background
 from daart_fast.train.checkpoint import (
     Checkpoint,
     get_rng_states,
     save_durably,
     seed_everything,
     set_rng_states,
+    snapshot,
 )
 from daart_fast.train.logger import Logger
 from daart_fast.train.progress import Progress
@@ -149,7 +152,8 @@ class Trainer:
             set_rng_states(self._rng_states)
         try:
             done = self.curr_epoch * self._n_batches + self.epoch_batch
-            with closing(Progress(self.max_epochs, self._n_batches, done)) as self._progress:
+            progress = Progress(self.max_epochs, self._n_batches, done)
+            with self._background, closing(progress) as self._progress:
                 while self.curr_epoch <= self.max_epochs and not self.should_halt:
                     self._run_epoch()
             self._finish()
@@ -167,12 +171,13 @@ class Trainer:
         self.diverged: str | None = None
         self.best_val_loss, self.best_val_epoch = math.inf, None  # type: float, int | None
         self._best_weights: dict[str, Tensor] | None = None
-        self._best_written = True
+        self._weights_on_disk: dict[str, Tensor] | None = None
         self._n_batches = int(data_generator.n_tot_batches["train"])
         self._terms: list[str] = []
         self._sums: Tensor | None = None
         self._logger: Logger | None = None
         self._checkpoint = Checkpoint(folder and folder / STATE, self.checkpoint_interval)
+        self._background = Background()
         self._rng_states: dict[str, Any] | None = None
         seed_everything(self.rng_seed_train)
 
@@ -196,10 +201,12 @@ class Trainer:
                 if self._validation_due():
                     self._validate()
             self._progress.step()
-            if self._checkpoint.due or interruption.asked():
-                self._write_checkpoint()
             if interruption.asked():
+                self._write_checkpoint()
+                self._background.wait()
                 raise interruption.Interrupted(f"stopped in epoch {self.curr_epoch}, as asked")
+            if self._checkpoint.due and not self._background.busy:
+                self._write_checkpoint()
         self._log_training()
         self._call("on_epoch_end")
         self.curr_epoch += 1
@@ -268,8 +275,7 @@ class Trainer:
         loss = scores[ALL]["loss"]
         if loss < self.best_val_loss and self.diverged is None:
             self.best_val_loss, self.best_val_epoch = loss, self.curr_epoch
-            self._best_weights = _copy(self.model.state_dict())
-            self._best_written = False
+            self._best_weights = snapshot(self.model.state_dict())
         self._progress.report(val_loss=loss, best=self.best_val_loss)
         for session, terms in scores.items():
             self._log("val", session, terms, self.curr_epoch)
@@ -294,11 +300,10 @@ class Trainer:
                     "no validation gave a loss (has the validation split any scored frame?): "
                     "the last weights are kept"
                 )
-            self._best_weights = _copy(self.model.state_dict())
-            self._best_written = False
+            self._best_weights = snapshot(self.model.state_dict())
         self.model.load_state_dict(self._best_weights)
         self.model.eval()
-        self._write_best()
+        self._write_best(self._best_weights)
         if self.data_generator.n_tot_batches.get("test", 0):
             epoch = self.curr_epoch - 1 if self.best_val_epoch is None else self.best_val_epoch
             for session, terms in evaluate(self.model, self.data_generator, "test").items():
@@ -366,19 +371,11 @@ class Trainer:
         columns += [f"{PREFIXES[split]}_{term}" for split in splits for term in self._terms]
         return Logger(self.folder and self.folder / METRICS, columns, keep)
 
-    def _write_best(self) -> None:
-        if self.folder is None or self._best_written or self._best_weights is None:
-            return
-        save_durably(self._best_weights, self.folder / BEST)
-        self._best_written = True
-
     # ---------------------------------------------------------------------------- checkpoints
 
     def _write_checkpoint(self) -> None:
-        self._write_best()
-        if self._logger is not None:
-            self._logger.sync()
-        self._checkpoint.write(
+        """Have a snapshot of the whole state written beside the batches that follow."""
+        state = snapshot(
             {
                 "fingerprint": self._fingerprint(),
                 "progress": {name: getattr(self, name) for name in _PROGRESS},
@@ -386,7 +383,6 @@ class Trainer:
                 "terms": self._terms,
                 "model": self.model.state_dict(),
                 "loss_weights": dict(self.model.loss_weights),
-                "best_weights": self._best_weights,
                 "optimizer": self.optimizer.state_dict(),
                 "data_generator": self.data_generator.state_dict(),
                 "callbacks": [callback.state_dict() for callback in self.callbacks],
@@ -394,6 +390,23 @@ class Trainer:
                 "rng": get_rng_states(),
             }
         )
+        state["best_weights"] = self._best_weights
+        self._background.start(partial(self._write, state))
+        if not self.checkpoint_interval:  # one after every batch: none may be left out
+            self._background.wait()
+
+    def _write(self, state: dict[str, Any]) -> None:
+        """Bring the best weights, then the log, then the checkpoint that counts on both to disk."""
+        self._write_best(state["best_weights"])
+        if self._logger is not None:
+            self._logger.sync()
+        self._checkpoint.write(state)
+
+    def _write_best(self, weights: dict[str, Tensor] | None) -> None:
+        if self.folder is None or weights is None or weights is self._weights_on_disk:
+            return
+        save_durably(weights, self.folder / BEST)
+        self._weights_on_disk = weights
 
     def _take_up(self) -> bool:
         """Go on from the checkpoint, if there is one that fits; return whether nothing is left."""
@@ -416,7 +429,6 @@ class Trainer:
         self._terms = state["terms"]
         self._sums = state["sums"] if state["sums"] is None else state["sums"].to(device)
         self._best_weights = state["best_weights"]
-        self._best_written = False
         self.model.load_state_dict(state["model"])
         self.model.on_epoch_start(self.curr_epoch)
         self.model.loss_weights.update(state["loss_weights"])
@@ -471,7 +483,3 @@ _PROGRESS = (
     "best_val_loss",
     "best_val_epoch",
 )
-
-
-def _copy(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {name: tensor.detach().clone() for name, tensor in weights.items()}
