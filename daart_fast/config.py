@@ -611,9 +611,9 @@ def _parse(text: str, source: str, folder: Path | None = None) -> dict[str, _Ent
         mark = error.problem_mark or error.context_mark
         where = f"line {mark.line + 1}, column {mark.column + 1}" if mark else "somewhere"
         raise ConfigError(f"{source}, {where}: not valid YAML: {error.problem}") from None
-    except (yaml.YAMLError, ValueError) as error:
-        if isinstance(error, ConfigError):
-            raise
+    except ConfigError:
+        raise
+    except Exception as error:  # PyYAML's own, and whatever a value of the wrong shape raises
         raise ConfigError(f"{source}: not valid YAML: {error}") from None
     finally:
         loader.dispose()

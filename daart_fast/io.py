@@ -21,7 +21,7 @@ from typing import Any
 import yaml
 
 from daart_fast.config import IDS, KEYS, check_name, load_config, split_ids, with_defaults
-from daart_fast.errors import ConfigError
+from daart_fast.errors import ConfigError, DataError
 from daart_fast.files import replacing
 
 __all__ = [
@@ -329,8 +329,11 @@ def _equal(name: str, found: Any, wanted: Any) -> bool:
 # --------------------------------------------------------------------------------------------
 def read_expt_info_from_csv(expt_file: StrPath) -> list[dict[str, str]]:
     """Rows of an ``expt_info.csv``: one dict a session, its id under ``expt``."""
-    with open(expt_file, newline="", encoding="utf-8-sig") as file:
-        return [dict(row) for row in csv.DictReader(file)]
+    try:
+        with open(expt_file, newline="", encoding="utf-8-sig") as file:
+            return [dict(row) for row in csv.DictReader(file)]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{expt_file}: expected a csv file in UTF-8: {error}") from None
 
 
 def export_expt_info_to_csv(expt_dir: StrPath, ids_list: Sequence[str]) -> None:
@@ -386,7 +389,7 @@ def load_plain_yaml(text: str) -> Any:
     """
     try:
         return yaml.load(text, Loader=_PlainLoader)
-    except (yaml.YAMLError, TypeError, KeyError, IndexError, RecursionError) as error:
+    except Exception as error:  # PyYAML's own, and whatever a value of the wrong shape raises
         raise ValueError(f"not valid YAML: {error}") from None
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import os
-from collections.abc import Sequence
+import warnings
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from daart_fast.config import KEYS
 from daart_fast.errors import DataError, did_you_mean
 from daart_fast.files import replacing
 from daart_fast.io import load_plain_yaml
@@ -21,6 +24,11 @@ from daart_fast.models.segmenter import HEADS, Segmenter
 __all__ = ["Model"]
 
 WEIGHTS = "best_val_model.pt"
+#: keys whose values decide what a model is and does
+CHECKED = ("backbone", "n_hid_layers", "n_hid_units", "n_lags", "activation", "dropout", "causal",
+           "bidirectional", "variational", "classifier_type", "lambda_strong", "lambda_weak",
+           "lambda_pred", "lambda_recon", "lambda_task", "sequence_length", "normalization",
+           "likelihood_threshold", "fps", "rng_seed_model")  # fmt: skip
 NEEDED = ("backbone", "input_size", "output_size", "n_hid_layers", "n_hid_units", "activation")
 
 
@@ -63,13 +71,13 @@ class Model:
         """
         folder = Path(model_dir)
         config = read_hparams(folder / "hparams.yaml")
-        state = read_state_dict(_find_weights(folder))
+        weights = _find_weights(folder)
+        state = read_state_dict(weights)
         # what the weights themselves say stands above hparams, in which daart's annealing may have
         # left a zero for a head that exists
         config["class_weights"] = _plain(state.get("class_loss.weight"))
-        heads = {head for head in HEADS.values() if _holds(state, head)}
-        model = Segmenter(config, heads=heads)
-        model.load_parameters(state, source=str(folder))
+        model = _built_for(state, config, source=str(weights))
+        model.load_parameters(state, source=str(weights))
         model.to(_device(config))
         model.eval()
         return cls(model, config, folder)
@@ -138,7 +146,7 @@ class Model:
     def _training_statistics(self) -> list[np.ndarray]:
         """Return the mean and the spread (N,) that the training sessions have in common."""
         values = [self.config.get(name) for name in ("input_mean", "input_std")]
-        if any(value is None or len(value) != self.config["input_size"] for value in values):
+        if not all(_are_numbers(value, self.config["input_size"]) for value in values):
             raise DataError(
                 f"{self.model_dir or 'config'}: 'normalization' is 'train', which needs "
                 f"'input_mean' and 'input_std' of {self.config['input_size']} channels"
@@ -175,7 +183,39 @@ def _list(names: Sequence[str], most: int = 12) -> str:
     return ", ".join(names[:most]) + more
 
 
-def _holds(state: dict[str, Tensor], module: str) -> bool:
+def _built_for(state: Mapping[str, Tensor], config: dict[str, Any], source: str) -> Segmenter:
+    """Make the segmenter that config asks for, with the heads of these weights.
+
+    It is made without memory first: sizes that don't fit the weights may be any.
+    """
+    heads = {head for head in HEADS.values() if _holds(state, head)}
+    sizes = ["input_size", "output_size", "n_hid_layers", "n_hid_units", "n_lags"]
+    if "task_predictor" in heads:
+        sizes.append("task_size")
+        _check_sizes(config, ["task_size"], source)
+    n_weights = sum(tensor.numel() for tensor in state.values())
+    for name in sizes:
+        if (config.get(name) or 0) > n_weights:
+            raise DataError(f"{source}: the weights are too few for {name!r} {config[name]}")
+    with torch.device("meta"):
+        model = Segmenter(config, heads=heads)
+    shapes = {name: tensor.shape for name, tensor in model.state_dict().items()}
+    if shapes != {name: tensor.shape for name, tensor in state.items()}:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch's, that nothing is copied
+            model.load_parameters(state, source)  # says what does not fit
+    return model.to_empty(device="cpu")
+
+
+def _are_numbers(values: Any, n: int) -> bool:
+    return (
+        isinstance(values, list)
+        and len(values) == n
+        and all(isinstance(value, (int, float)) and math.isfinite(value) for value in values)
+    )
+
+
+def _holds(state: Mapping[str, Tensor], module: str) -> bool:
     return any(name.startswith(f"model.{module}.") for name in state)
 
 
@@ -217,6 +257,30 @@ def read_hparams(path: Path) -> dict[str, Any]:
 
 
 def _check_needed(config: dict[str, Any], source: str) -> None:
+    """Check every value that a model is made of."""
     missing = [name for name in NEEDED if config.get(name) is None]
     if missing:
         raise DataError(f"{source}: expected a value for {', '.join(missing)}")
+    for name in CHECKED:
+        if config.get(name) is None:
+            continue
+        try:
+            config[name] = KEYS[name].check(config[name])
+        except ValueError as error:
+            wanted = str(error) or KEYS[name].wants
+            found = config[name]
+            raise DataError(f"{source}: {name!r} is {found!r}: expected {wanted}") from None
+    if config["backbone"] in ("dtcn", "temporal-mlp") and config.get("n_lags") is None:
+        raise DataError(f"{source}: expected a value for n_lags")
+    _check_sizes(config, ("input_size", "output_size"), source)
+    for name in ("input_names", "label_names"):
+        names = config.get(name) or []
+        if not isinstance(names, list) or not all(isinstance(one, str) for one in names):
+            raise DataError(f"{source}: {name!r} is {names!r}: expected a list of names")
+
+
+def _check_sizes(config: dict[str, Any], names: Sequence[str], source: str) -> None:
+    for name in names:
+        size = config.get(name)
+        if not isinstance(size, int) or size < 1:
+            raise DataError(f"{source}: {name!r} is {size!r}: expected a number from 1 up")

@@ -16,6 +16,9 @@ from daart_fast.errors import DataError
 
 __all__ = ["FORMATS", "Annotation", "Bout", "read_annotations"]
 
+#: No time in seconds and no frame is as large (11 days at 100 frames a second): it is no number.
+MOST = 1e8
+
 #: class, first frame, frame after the last
 Bout = tuple[str, int, int]
 
@@ -71,9 +74,12 @@ class _Source:
 
     def number(self, row: int, cell: str) -> float:
         try:
-            return float(cell)
+            number = float(cell)
         except ValueError:
             raise self.fail(row, f"expected a number, found {cell!r}") from None
+        if not abs(number) < MOST:
+            raise self.fail(row, f"expected a number below {MOST:g}, found {cell!r}")
+        return number
 
 
 def read_annotations(
@@ -119,9 +125,11 @@ def read_annotations(
     delimiter = "\t" if sum(line.count("\t") for line in head) > sum(
         line.count(",") for line in head
     ) else ","  # fmt: skip
-    rows = [
-        [cell.strip() for cell in row] for row in csv.reader(io.StringIO(text), delimiter=delimiter)
-    ]
+    try:
+        table = list(csv.reader(io.StringIO(text), delimiter=delimiter))
+    except csv.Error as error:
+        raise DataError(f"{path}: expected a table or a text: {error}") from None
+    rows = [[cell.strip() for cell in row] for row in table]
     source = _Source(path, lines, rows, fps, subject, tuple(classes))
     if format is None:
         format = next((name for name, (looks, _) in FORMATS.items() if looks(source)), None)
@@ -133,10 +141,20 @@ def read_annotations(
     found = FORMATS[format][1](source)
     for annotation in found:
         annotation.source = str(path)
-        for label, start, stop in annotation.bouts:
-            if start < 0 or stop < start:
-                raise DataError(f"{path}: a bout of {label} runs from frame {start} to {stop}")
+        _check(annotation)
     return found
+
+
+def _check(annotation: Annotation) -> None:
+    """Refuse classes that no header row could hold, and bouts that end before they start."""
+    for name in annotation.classes + [label for label, *_ in annotation.bouts]:
+        if not name or any(ord(character) < 32 for character in name):
+            raise DataError(f"{annotation.source}: {name!r} cannot be the name of a class")
+    for label, start, stop in annotation.bouts:
+        if start < 0 or stop < start:
+            raise DataError(
+                f"{annotation.source}: a bout of {label} runs from frame {start} to {stop}"
+            )
 
 
 def _column(header: Sequence[str], *names: str) -> int | None:

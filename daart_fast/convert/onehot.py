@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -122,8 +123,8 @@ def one_hot(
 
 def write_one_hot(path: str | os.PathLike[str], table: np.ndarray, names: Sequence[str]) -> Path:
     """Write a table (T, C) of 0 and 1 with a header row of class names, frames numbered."""
-    rows = [f"{i}," + ",".join(map(str, row)) for i, row in enumerate(table.tolist())]
-    quoted = [f'"{name}"' if "," in name else name for name in names]
-    with replacing(path) as temporary:
-        temporary.write_text("\n".join(["," + ",".join(quoted), *rows]) + "\n", encoding="utf-8")
+    with replacing(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["", *names])
+        writer.writerows([i, *row] for i, row in enumerate(table.tolist()))
     return Path(path)

@@ -23,7 +23,7 @@ from daart_fast.files import replacing
 __all__ = ["Cached", "cache_folder", "cached", "clear_cache"]
 
 #: Part of every key: to be raised whenever readers come to give other values for the same file.
-VERSION = 1
+VERSION = 2
 OFF = "off"
 
 
@@ -137,11 +137,11 @@ def _files(entry: Path) -> tuple[Path, Path]:
 
 def _write(entry: Path, made: Cached) -> None:
     values, about = _files(entry)
-    shape = {"shape": list(made.values.shape), "dtype": str(made.values.dtype)}
+    told = {"shape": list(made.values.shape), "dtype": str(made.values.dtype), "about": made.about}
     with replacing(values) as temporary:
         np.save(temporary, made.values)
     with replacing(about) as temporary:
-        temporary.write_text(json.dumps({**shape, "about": made.about}), encoding="utf-8")
+        temporary.write_text(json.dumps({**told, "digest": _digest(told)}), encoding="utf-8")
 
 
 def _read(entry: Path) -> Cached | None:
@@ -149,13 +149,15 @@ def _read(entry: Path) -> Cached | None:
     values_file, about_file = _files(entry)
     try:
         told = json.loads(about_file.read_text(encoding="utf-8"))
+        if told.pop("digest") != _digest(told):
+            raise ValueError(f"{about_file.name} is not as it was written")
         values = np.load(values_file, mmap_mode="r")
         if list(values.shape) != told["shape"] or str(values.dtype) != told["dtype"]:
             raise ValueError(f"expected {told['dtype']} of shape {told['shape']}")
         return Cached(values, dict(told["about"]))
     except FileNotFoundError:
         return None
-    except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
+    except Exception as error:  # of JSON or a header that may hold anything
         logging.warning(f"{values_file}: a damaged file of the cache is made anew: {error}")
         return None
 

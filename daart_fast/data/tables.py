@@ -166,7 +166,8 @@ def _checked_rows(
         if b'"' in rows[i]:
             if rows[i].count(b'"') % 2:
                 raise DataError(f"{path}, line {n_header_lines + i + 1}: a quote is not closed")
-            n_cells = len(next(csv.reader([rows[i].decode("utf-8", "replace")])))
+            with _csv_errors(path):
+                n_cells = len(next(csv.reader([rows[i].decode("utf-8", "replace")])))
         if n_cells != n_columns:
             raise DataError(
                 f"{path}, line {n_header_lines + i + 1}: expected {n_columns} cells, as the header "
@@ -182,7 +183,10 @@ def _numbers(path: Path, body: bytes, header: list[list[str]], lines: np.ndarray
         return _parsed(body, np.float64).to_numpy()
     except (ValueError, OverflowError):  # text, or a number that this pandas does not take
         pass
-    cells = _parsed(body, str).to_numpy()
+    try:
+        cells = _parsed(body, str).to_numpy()
+    except ValueError as error:  # of quotes amid a cell, which others read in another way
+        raise DataError(f"{path}: expected rows of cells: {error}") from None
     values = np.empty(cells.shape)
     table = Table(path, header, values, lines)
     for (row, column), cell in np.ndenumerate(cells):

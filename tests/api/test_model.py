@@ -156,12 +156,39 @@ def test_hparams_that_say_too_little_are_refused(model_dir, text, said):
     assert refused(Model.from_dir, path.parent).startswith(f"{path}: {said}")
 
 
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"activation": 2.0}, "'activation' is 2.0: expected one of linear, relu, "),
+        ({"n_lags": None}, "expected a value for n_lags"),
+        ({"n_lags": "four"}, "'n_lags' is 'four': expected a whole number"),
+        ({"n_hid_layers": 2.5}, "'n_hid_layers' is 2.5: expected a whole number"),
+        ({"output_size": "4"}, "'output_size' is '4': expected a number from 1 up"),
+        ({"input_names": 3}, "'input_names' is 3: expected a list of names"),
+    ],
+)
+def test_hparams_of_which_no_model_can_be_made_are_refused(model_dir, changes, said):
+    path = model_dir() / "hparams.yaml"
+    export_hparams({**yaml.safe_load(path.read_text()), **changes}, path)
+    assert refused(Model.from_dir, path.parent).startswith(f"{path}: {said}")
+
+
+@pytest.mark.parametrize(
+    "changes", [{"n_hid_layers": 10**9}, {"n_hid_units": 10**9}, {"n_lags": 10**9}]
+)
+def test_hparams_of_a_model_larger_than_its_weights_take_no_memory(model_dir, changes):
+    path = model_dir() / "hparams.yaml"
+    export_hparams({**yaml.safe_load(path.read_text()), **changes}, path)
+    said = refused(Model.from_dir, path.parent)
+    assert said.startswith(f"{path.with_name('best_val_model.pt')}: the weights are too few for ")
+
+
 def test_weights_of_other_settings_are_refused(model_dir):
     folder = model_dir()
     hparams = yaml.safe_load((folder / "hparams.yaml").read_text())
     export_hparams({**hparams, "n_hid_units": 6}, folder / "hparams.yaml")
     assert refused(Model.from_dir, folder).startswith(
-        f"{folder}: the weights are those of a model with other settings: "
+        f"{folder / 'best_val_model.pt'}: the weights are those of a model with other settings: "
     )
 
 

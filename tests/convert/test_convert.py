@@ -117,6 +117,8 @@ def test_boris_aggregated_events_are_bouts(read):
     [
         (("1.0,/videos/mouse1.mp4,4.0,10,No focal subject,walk,,,STOP\n", ""), "never stops"),
         (("0.5,", "half,"), "line 6: expected a number, found 'half'"),
+        (("0.5,", "nan,"), "line 6: expected a number below 1e\\+08, found 'nan'"),
+        (("0.5,", "1e300,"), "line 6: expected a number below 1e\\+08, found '1e300'"),
         (("walk,,,STOP", "walk,,,START"), "walk starts a second time"),
         (("groom,,,STOP", "groom,,,"), "groom is 'nothing'"),
     ],
