@@ -295,7 +295,7 @@ class Segmenter(BaseModel):
             terms["loss_kl"] = 2.0 * losses.kl_div_to_std_normal(
                 self._inside(mean), self._inside(logvar), self._inside(mask), reduce
             )
-            terms["kl_weight"] = torch.full_like(terms["loss_kl"].detach(), self.kl_weight)
+            terms["kl_weight"] = torch.ones_like(terms["loss_kl"].detach()) * self.kl_weight
         return {"loss": self.total_loss(terms, skip_nan=reduce == "sequence"), **terms}
 
     def _class_losses(
