@@ -349,7 +349,7 @@ class _SameDraws(Tape):
 def test_what_cannot_be_recorded_or_comes_out_otherwise_is_launched_and_told_of_once(
     sides, caplog, recorder, why
 ):
-    pair = sides(recorder(), dropout=0.5)
+    pair = sides(recorder(), dropout=0.5, lambda_pred=0.5)
     assert_same_epochs(pair, 4)
     assert why in pair[1].graph.why_launched
     assert caplog.text.count("training steps are not replayed as a CUDA graph") == 1
