@@ -203,11 +203,11 @@ class GraphStep:
         """Record a kind of step, and take one, in the way that is right from now on."""
         before = self._state()
         kind.inputs = {name: x.clone() for name, x in inputs.items()}
+        self._weights.renew()
         try:
             with self._weights.on_device(), _capturable(self.optimizer):
                 kind.replay = self.recorder.record(lambda: self._step(make, kind.inputs))
             self.n_recorded += 1
-            self._weights.renew()
             self._addresses = self._all_addresses()
             why = self._difference(before, kind.replay, lambda: self._step(make, inputs))
         except Exception as error:
