@@ -26,6 +26,7 @@ from daart_fast.train.checkpoint import (
     set_rng_states,
     snapshot,
 )
+from daart_fast.train.graph import graph_step
 from daart_fast.train.logger import Logger
 from daart_fast.train.progress import Progress
 from daart_fast.train.validation import ALL, evaluate
@@ -75,6 +76,8 @@ class Trainer:
         Whether to draw ``train_curves.png`` and ``val_curves.png`` at the end.
     checkpoint_interval
         Seconds from one checkpoint to the next, at least; 0 writes one after every batch.
+    cuda_graph
+        Whether to replay training steps as a CUDA graph, where the model is on such a device.
     **kwargs
         Ignored, so that all hparams can be passed.
 
@@ -105,6 +108,7 @@ class Trainer:
         resume: bool = True,
         plot_train_curves: bool = False,
         checkpoint_interval: float = 10.0,
+        cuda_graph: bool = True,
         **kwargs: Any,
     ) -> None:
         self.learning_rate = learning_rate
@@ -118,6 +122,7 @@ class Trainer:
         self.resume = resume
         self.plot_train_curves = plot_train_curves
         self.checkpoint_interval = checkpoint_interval
+        self.cuda_graph = cuda_graph
 
     # ---------------------------------------------------------------------------- the whole
 
@@ -148,6 +153,8 @@ class Trainer:
         if self._take_up():
             return
         self._call("on_fit_start")
+        if self.cuda_graph:
+            self._graph = graph_step(model, self.optimizer, data_generator, self._train)
         if self._rng_states is not None:
             set_rng_states(self._rng_states)
         try:
@@ -175,6 +182,7 @@ class Trainer:
         self._n_batches = int(data_generator.n_tot_batches["train"])
         self._terms: list[str] = []
         self._sums: Tensor | None = None
+        self._graph = None
         self._logger: Logger | None = None
         self._checkpoint = Checkpoint(folder and folder / STATE, self.checkpoint_interval)
         self._background = Background()
@@ -193,8 +201,7 @@ class Trainer:
         trains = self.curr_epoch > 0
         self.model.train(trains)
         while self.epoch_batch < self._n_batches and not self.should_halt:
-            batch, _ = self.data_generator.next_batch("train")
-            self._add(self._train(batch) if trains else self._look_at(batch))
+            self._take_batch(trains)
             self.epoch_batch += 1
             if trains:
                 self.curr_batch += 1
@@ -211,6 +218,14 @@ class Trainer:
         self._call("on_epoch_end")
         self.curr_epoch += 1
         self.epoch_batch = 0
+
+    def _take_batch(self, trains: bool) -> None:
+        """Train on the next batch, or look at it, and add its terms to the epoch's sums."""
+        if trains and self._graph is not None:
+            self._terms, self._sums = self._graph(self._sums)
+            return
+        batch, _ = self.data_generator.next_batch("train")
+        self._add(self._train(batch) if trains else self._look_at(batch))
 
     def _train(self, batch: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
         """Take one step of the optimiser."""

@@ -17,7 +17,9 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from daart_fast import ops
 from daart_fast.data.device import ResidentSessions
+from daart_fast.train import trainer
 from daart_fast.train.graph import WARM_UP, GraphStep
 
 aten = torch.ops.aten
@@ -366,3 +368,69 @@ def test_a_loss_that_is_no_number_is_the_trainers_to_notice(sides, caplog):
     assert recorded.graph.n_recorded == 1
     assert not recorded.graph.why_launched
     assert recorded.trainer._sums[0].isnan()
+
+
+# ------------------------------------------------------------------------------ the trainer
+
+
+@pytest.fixture
+def on_tape(monkeypatch) -> list[GraphStep]:
+    """Have trainers record on tapes, and return what they make."""
+    made: list[GraphStep] = []
+
+    def graph_step(*parts: Any) -> GraphStep:
+        made.append(GraphStep(*parts, Tape()))
+        return made[-1]
+
+    monkeypatch.setattr(trainer, "graph_step", graph_step)
+    return made
+
+
+def test_a_trainer_records_its_steps_unless_told_not_to(project, training, same_weights, on_tape):
+    hparams = project(
+        (slice(None), slice(0, 100)),
+        max_epochs=6,
+        variational=True,
+        semi_supervised_algo="pseudo_labels",
+        prob_threshold=0.3,
+        lambda_weak=0.5,
+        anneal_start=2,
+        anneal_end=5,
+    )
+    with ops.forced("torch"):  # the native step of the CPU is no operation that a tape could see
+        launched = training(hparams, name="launched", cuda_graph=False).fit()
+        recorded = training(hparams, name="recorded").fit()
+    assert len(on_tape) == 1
+    assert (on_tape[0].n_recorded, on_tape[0].why_launched) == (2, "")
+    assert same_weights(launched.weights, recorded.weights)
+    assert launched.metrics == recorded.metrics
+
+
+@pytest.mark.parametrize("after", [11, 18, 23, 30])
+def test_a_recorded_training_that_is_cut_short_ends_where_it_would_have(
+    project, training, same_weights, on_tape, after
+):
+    hparams = project(max_epochs=4, batch_size=1)
+    left = [after]
+
+    def failing(dtype: str) -> Any:
+        left[0] -= 1
+        if left[0] == 0:
+            raise KeyboardInterrupt
+        return next_inputs(dtype)
+
+    with ops.forced("torch"):
+        unbroken = training(hparams, name="unbroken").fit()
+        broken = training(hparams, name="broken", checkpoint_interval=0)
+        next_inputs, broken.generator.next_inputs = broken.generator.next_inputs, failing
+        with pytest.raises(KeyboardInterrupt):
+            broken.fit()
+        resumed = training(hparams, name="broken").fit()
+    assert same_weights(unbroken.weights, resumed.weights)
+    assert unbroken.metrics == resumed.metrics
+    assert all(step.n_recorded for step in on_tape[::2])
+
+
+def test_on_the_cpu_steps_are_launched(project, training):
+    fitted = training(project(max_epochs=1)).fit()
+    assert fitted.trainer._graph is None
