@@ -8,12 +8,18 @@
 #include <initializer_list>
 #include <stdexcept>
 #include <string>
+#include <vector>
 
 #include "block.h"
 #include "contract.h"
 #include "dispatch.h"
 #include "online/register.h"
+#include "stack.h"
 #include "training/register.h"
+
+#ifdef DAART_FAST_CUDA
+#include "cuda/register.h"
+#endif
 
 #ifdef _OPENMP
 #include <omp.h>
@@ -176,14 +182,15 @@ BlockTensors<T> block_tensors(const TensorList& a) {
             pointer<T>(a[7]),
             pointer<T>(a[8]),
             pointer<T>(a[9]),
-            pointer<T>(a[10])};
+            pointer<T>(a[10]),
+            0};
 }
 
 template <typename T>
 void block_forward_of(const BlockShape& s, const TensorList& tensors, const SavedList& saved,
                       int threads) {
     block_forward<T>(
-        s, block_tensors<T>(tensors),
+        s, whole_block(s), block_tensors<T>(tensors),
         {pointer<T>(saved[0]), pointer<T>(saved[1]), pointer<T>(saved[2]), pointer<T>(saved[3])},
         threads);
 }
@@ -192,7 +199,7 @@ template <typename T>
 void block_backward_of(const BlockShape& s, const TensorList& tensors, const SavedList& saved,
                        uintptr_t dy, const GradientList& g, int threads) {
     block_backward<T>(
-        s, block_tensors<T>(tensors),
+        s, whole_block(s), block_tensors<T>(tensors),
         {pointer<T>(saved[0]), pointer<T>(saved[1]), pointer<T>(saved[2]), pointer<T>(saved[3])},
         pointer<T>(dy),
         {pointer<T>(g[0]),
@@ -226,6 +233,102 @@ void block_backward_checked(bool is_double, const TensorList& tensors, const Sav
                                                                        gradients, threads);
 }
 
+// A stack's sizes: batch, frames, channels in, first wanted frame, how many; and for each block
+// StackLayer's in their order. Its parameters: eight addresses for each block, in the order of
+// StackParameters.
+using StackSizes = std::array<int64_t, 5>;
+constexpr size_t kLayerSizes = 5, kBlockParameters = 8;
+
+StackShape stack_shape(const StackSizes& n, const std::vector<int64_t>& layers, int activation,
+                       int threads) {
+    StackShape s{n[0], n[1], n[2], {}, {n[3], n[3] + n[4]}, activation_of(activation)};
+    check_threads(threads);
+    require(!layers.empty() && layers.size() % kLayerSizes == 0,
+            "there must be five sizes for each block, and a block");
+    require(n[3] >= 0 && n[3] < s.frames && n[4] >= 1 && n[4] <= s.frames - n[3],
+            "the wanted frames do not lie within the sequence");
+    int64_t channels = s.channels_in;
+    for (size_t i = 0; i < layers.size(); i += kLayerSizes) {
+        const StackLayer l{layers[i], layers[i + 1], layers[i + 2], layers[i + 3], layers[i + 4]};
+        ConvShape conv{s.batch, s.frames,   s.frames,   channels, l.channels_hidden,
+                       l.width, l.dilation, l.pad_left, 0,        0};
+        complete(conv);
+        conv.channels_in = l.channels_hidden;
+        conv.channels_out = l.channels_out;
+        complete(conv);
+        s.layers.push_back(l);
+        channels = l.channels_out;
+    }
+    return s;
+}
+
+template <typename U>
+std::vector<StackParameters<U>> stack_parameters(const std::vector<uintptr_t>& a) {
+    std::vector<StackParameters<U>> made;
+    for (size_t i = 0; i < a.size(); i += kBlockParameters) {
+        made.push_back({{pointer<U>(a[i]), pointer<U>(a[i + 1]), pointer<U>(a[i + 2])},
+                        {pointer<U>(a[i + 3]), pointer<U>(a[i + 4]), pointer<U>(a[i + 5])},
+                        pointer<U>(a[i + 6]),
+                        pointer<U>(a[i + 7])});
+    }
+    return made;
+}
+
+void check_parameters(const StackShape& s, const std::vector<uintptr_t>& parameters) {
+    require(parameters.size() == s.layers.size() * kBlockParameters,
+            "there must be eight parameters for each block");
+    int64_t channels = s.channels_in;
+    for (size_t i = 0; i < s.layers.size(); i++) {
+        const uintptr_t* p = parameters.data() + i * kBlockParameters;
+        require(p[0] && p[1] && p[3] && p[4], "the weights must not be null");
+        require(p[6] || channels == s.layers[i].channels_out,
+                "where the number of channels changes the residual needs weights");
+        channels = s.layers[i].channels_out;
+    }
+}
+
+int64_t stack_saved(const StackSizes& sizes, const std::vector<int64_t>& layers) {
+    return stack_saved_size(stack_shape(sizes, layers, 0, 1));
+}
+
+void stack_forward_checked(bool is_double, uintptr_t x, const std::vector<uintptr_t>& parameters,
+                           uintptr_t masks, uintptr_t y, uintptr_t saved, const StackSizes& sizes,
+                           const std::vector<int64_t>& layers, int activation, int threads) {
+    const StackShape s = stack_shape(sizes, layers, activation, threads);
+    check_parameters(s, parameters);
+    require(s.batch == 0 || (x && y), "x and y must not be null");
+    const auto run = [&](auto zero) {
+        using T = decltype(zero);
+        stack_forward<T>(s, pointer<T>(x), stack_parameters<const T>(parameters), pointer<T>(masks),
+                         pointer<T>(y), pointer<T>(saved), threads);
+    };
+    is_double ? run(double()) : run(float());
+}
+
+void stack_backward_checked(bool is_double, uintptr_t x, const std::vector<uintptr_t>& parameters,
+                            uintptr_t masks, uintptr_t y, uintptr_t saved, uintptr_t dy,
+                            uintptr_t dx, const std::vector<uintptr_t>& gradients,
+                            const StackSizes& sizes, const std::vector<int64_t>& layers,
+                            int activation, int threads) {
+    const StackShape s = stack_shape(sizes, layers, activation, threads);
+    check_parameters(s, parameters);
+    require(s.batch == 0 || (x && y && dy), "x, y and its gradient must not be null");
+    require(saved, "backward needs what forward kept");
+    if (!gradients.empty()) {
+        require(gradients.size() == parameters.size(), "each parameter must have its gradient");
+        for (size_t i = 0; i < gradients.size(); i++) {
+            require(!gradients[i] == !parameters[i], "each parameter must have its gradient");
+        }
+    }
+    const auto run = [&](auto zero) {
+        using T = decltype(zero);
+        stack_backward<T>(s, pointer<T>(x), stack_parameters<const T>(parameters),
+                          pointer<T>(masks), pointer<T>(y), pointer<T>(saved), pointer<T>(dy),
+                          pointer<T>(dx), stack_parameters<T>(gradients), threads);
+    };
+    is_double ? run(double()) : run(float());
+}
+
 bool says_filtered(int pass, int64_t batch, int64_t frames_in, int64_t frames_out,
                    int64_t channels_in, int64_t channels_out, int64_t width, int64_t dilation,
                    int64_t pad_left) {
@@ -256,6 +359,9 @@ PYBIND11_MODULE(_native, m) {
     m.def("conv_backward", &conv_backward, release);
     m.def("block_forward", &block_forward_checked, release);
     m.def("block_backward", &block_backward_checked, release);
+    m.def("stack_saved", &stack_saved, "Elements that stack_forward keeps for backward.");
+    m.def("stack_forward", &stack_forward_checked, release);
+    m.def("stack_backward", &stack_backward_checked, release);
     m.def("fma_rate", &fma_rate, release, "Multiply-adds per second out of registers, float32.");
     m.def("isas", &available_isas, "Instruction sets this processor can run, best first.");
     m.def("isa", [] { return std::string(kernels().isa); });
@@ -266,6 +372,9 @@ PYBIND11_MODULE(_native, m) {
           "Whether this pass (0 forward, 1 input gradient, 2 weight gradient) goes filtered.");
     register_online(m);
     register_training(m);
+#ifdef DAART_FAST_CUDA
+    register_cuda(m);
+#endif
 #ifdef _OPENMP
     m.attr("openmp") = true;
 #else

@@ -10,11 +10,28 @@
 
 namespace daart_fast {
 
+// Frames [first, last) of a sequence.
+struct Span {
+    int64_t first, last;
+    int64_t frames() const { return last - first; }
+};
+
 struct BlockShape {
     int64_t batch, frames, channels_in, channels_hidden, channels_out;
     int64_t width, dilation, pad_left;  // of both convolutions; as many frames come out as go in
     Activation activation;
 };
+
+// Which frames each tensor of a block holds: as many of y as are wanted, of hidden and x as they
+// need. x may hold more. Frames beyond the sequence are zeros, and never held.
+struct BlockSpans {
+    Span x, x_needed, hidden, y;
+};
+
+// For y's frames `wanted`; x's are x_needed's until somebody says otherwise.
+BlockSpans block_spans(const BlockShape&, Span wanted);
+// All frames of everything.
+BlockSpans whole_block(const BlockShape&);
 
 // A weight-normalised convolution's parameters, or their gradients. bias may be null.
 template <typename T>
@@ -28,9 +45,10 @@ struct BlockTensors {
     NormalisedWeights<const T> first, second;
     const T *residual_weight, *residual_bias;  // null: the residual is x
     const T *mask0, *mask1;                    // (batch, channels), or null
+    int64_t mask_stride;                       // from row to row of both masks; 0: dense rows
 };
 
-// What forward makes and backward needs: (batch, frames, channels) each, and the normalised
+// What forward makes and backward needs: (batch, frames held, channels) each, and the normalised
 // weights, block_weights_size elements. Only y must be given where no backward pass follows.
 template <typename T>
 struct BlockSaved {
@@ -40,9 +58,11 @@ struct BlockSaved {
 int64_t block_weights_size(const BlockShape&);
 
 template <typename T>
-void block_forward(const BlockShape&, const BlockTensors<T>&, const BlockSaved<T>&, int threads);
+void block_forward(const BlockShape&, const BlockSpans&, const BlockTensors<T>&,
+                   const BlockSaved<T>&, int threads);
 
-// Null pointers leave a gradient out; the parameters' come all or none (but biases may be null).
+// dx holds the frames that x does. Null pointers leave a gradient out; the parameters' come all or
+// none (but biases may be null).
 template <typename T>
 struct BlockGradients {
     T* dx;
@@ -51,7 +71,7 @@ struct BlockGradients {
 };
 
 template <typename T>
-void block_backward(const BlockShape&, const BlockTensors<T>&, const BlockSaved<const T>&,
-                    const T* dy, const BlockGradients<T>&, int threads);
+void block_backward(const BlockShape&, const BlockSpans&, const BlockTensors<T>&,
+                    const BlockSaved<const T>&, const T* dy, const BlockGradients<T>&, int threads);
 
 }  // namespace daart_fast

@@ -32,24 +32,28 @@ struct ConvShape {
 // What happens to a value v of the result before it is stored, in this order; a null pointer or a
 // linear activation leaves its step out:
 //   v = activation(v + bias[c])              forward passes
-//   v = v * scale[b, c]                      channel dropout: 0 or 1 / (1 - p)
+//   v = v * scale[b, c]                      channel dropout: 0 or 1 / (1 - p); rows scale_stride
+//                                            apart, 0 standing for dense ones
 //   v = v * derivative(gate[b, t, c])        backward passes, see below
 //   inner[b, t, c] = v
 //   v = outer(v + residual[b, t, c])
 // The derivative is that of gate_activation as a function of its output, which is gate[b, t, c],
 // or gate[b, t, c] / scale[b, c] where gate_scaled says that gate was stored after the dropout.
 // c runs over the channels of the result (channels_out forward, channels_in for the input
-// gradient); gate, inner and residual are contiguous (batch, frames of the result, channels).
+// gradient); gate, inner and residual are contiguous (batch, frames of the result, channels), with
+// residual_skip more elements after each of residual's sequences.
 template <typename T>
 struct Epilogue {
     const T* bias = nullptr;
     Activation activation = Activation::linear;
     const T* scale = nullptr;
+    int64_t scale_stride = 0;
     const T* gate = nullptr;
     Activation gate_activation = Activation::linear;
     bool gate_scaled = false;
     T* inner = nullptr;
     const T* residual = nullptr;
+    int64_t residual_skip = 0;
     Activation outer = Activation::linear;
 };
 
@@ -77,11 +81,12 @@ struct ElementwiseKernels {
     void (*times_derivative)(int64_t count, const T* dy, const T* y, Activation, T* g,
                              int threads) = nullptr;
 
-    // On contiguous (batch, frames, channels):
+    // On contiguous (batch, frames, channels), but for g_skip elements after each sequence of g:
     //   g = dy * derivative of the activation where its output is y
     //   out = what the epilogue makes of g; its inner, residual and outer are not used
     void (*gradient_gates)(int64_t batch, int64_t frames, int64_t channels, const T* dy, const T* y,
-                           Activation, T* g, const Epilogue<T>&, T* out, int threads) = nullptr;
+                           Activation, T* g, int64_t g_skip, const Epilogue<T>&, T* out,
+                           int threads) = nullptr;
 
     // Weight normalisation of `rows` rows of `size` elements: weight = v * gain / norm, norm the
     // root of a row's sum of squares; and the gradients of v and gain from that of the weight.
@@ -204,7 +209,7 @@ struct Kernels {
 // Memory that outlives a call: kernels borrow it instead of allocating. Each thread has its own
 // set of slots; a slot's contents are lost when the same slot is asked for again. 64-byte aligned.
 // Throws std::bad_alloc. Slots: 0 to 3 direct, 4 to 11 filtered, 12 to 19 block,
-// 20 and 21 losses.
+// 20 and 21 losses, 22 and 23 stack.
 void* scratch(int slot, int64_t bytes);
 
 template <typename T>

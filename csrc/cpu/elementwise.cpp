@@ -29,7 +29,8 @@ void times_derivative_of(int64_t count, const T* dy, const T* y, Activation acti
 
 template <typename T>
 void gradient_gates(int64_t batch, int64_t frames, int64_t channels, const T* dy, const T* y,
-                    Activation activation, T* g, const Epilogue<T>& epilogue, T* out, int threads) {
+                    Activation activation, T* g, int64_t g_skip, const Epilogue<T>& epilogue,
+                    T* out, int threads) {
     using V = Vec<T>;
     threads = useful_threads(batch * frames * channels, kWorthAThread, threads);
     parallel(threads, [&](const Team& team) {
@@ -45,7 +46,7 @@ void gradient_gates(int64_t batch, int64_t frames, int64_t channels, const T* dy
                     const auto value =
                         times_derivative<T>(V::load_n(dy + at, finish.lanes()),
                                             V::load_n(y + at, finish.lanes()), activation);
-                    V::store_n(g + at, value, finish.lanes());
+                    V::store_n(g + at + b * g_skip, value, finish.lanes());
                     finish(value, out + at, at);
                 }
             }

@@ -111,13 +111,15 @@ class Finish {
           lanes_(channels - c < V::size ? int(channels - c) : V::size),
           more_(epilogue.scale || epilogue.gate || epilogue.inner || epilogue.residual ||
                 epilogue.outer != Activation::linear) {
+        residual_ = epilogue.residual ? epilogue.residual + b * epilogue.residual_skip : nullptr;
         bias_ = epilogue.bias ? V::load_n(epilogue.bias + c, lanes_) : V::zero();
         scale_ = V::set(T(1));
         unscale_ = scale_;
         if (!epilogue.scale) return;
+        const int64_t stride = epilogue.scale_stride ? epilogue.scale_stride : channels;
         T scale[V::size] = {}, unscale[V::size] = {};
         for (int i = 0; i < lanes_; i++) {
-            scale[i] = epilogue.scale[b * channels + c + i];
+            scale[i] = epilogue.scale[b * stride + c + i];
             // Where a channel was dropped its gradient is zero whatever the derivative is.
             unscale[i] = scale[i] != T(0) ? T(1) / scale[i] : T(0);
         }
@@ -148,13 +150,14 @@ class Finish {
             v = times_derivative<T>(v, gate, epilogue_.gate_activation);
         }
         if (epilogue_.inner) V::store_n(epilogue_.inner + at, v, lanes_);
-        if (epilogue_.residual) v = V::add(v, V::load_n(epilogue_.residual + at, lanes_));
+        if (residual_) v = V::add(v, V::load_n(residual_ + at, lanes_));
         return activate<T>(v, epilogue_.outer);
     }
 
     const Epilogue<T>& epilogue_;
     int lanes_;
     bool more_;
+    const T* residual_;
     R bias_, scale_, unscale_;
 };
 

@@ -110,6 +110,13 @@ class BaseModel(nn.Module):
                 f"{source}: the weights are those of a model with other settings: {error}"
             ) from None
 
+    def some_frames(self, x: Tensor, first: int, frames: int) -> Tensor:
+        """Like ``forward`` of a backbone, but this many frames of the result, from the first on.
+
+        A backbone that can compute only those overrides this.
+        """
+        return self(x).narrow(1, first, frames)
+
     def get_parameters(self) -> Iterator[nn.Parameter]:
         """Iterate over the parameters that are trained."""
         return (parameter for parameter in self.parameters() if parameter.requires_grad)

@@ -160,17 +160,25 @@ class Segmenter(BaseModel):
 
     # ---------------------------------------------------------------------------- running
 
-    def embed(self, x: Tensor) -> tuple[Tensor, Tensor | None, Tensor]:
+    def embed(
+        self, x: Tensor, first: int = 0, frames: int | None = None
+    ) -> tuple[Tensor, Tensor | None, Tensor]:
         """Map inputs (B, W, N) to the embedding's mean, log-variance (or None) and sample.
 
-        Each is (B, W, n_hid_units). The sample is drawn in training mode alone; else it is the
-        mean, so that predictions repeat.
+        Each is (B, W, n_hid_units), or has ``frames`` frames from the first on. The sample is drawn
+        in training mode alone; else it is the mean, so that predictions repeat.
         """
-        hidden = self.model["encoder"](x)
+        frames = x.shape[1] - first if frames is None else frames
+        hidden = self._backbone("encoder").some_frames(x, first, frames)
         if not self.variational:
             return hidden, None, hidden
         mean, logvar = self.model["latent_mean"](hidden), self.model["latent_logvar"](hidden)
         return mean, logvar, reparameterize_gaussian(mean, logvar) if self.training else mean
+
+    def _backbone(self, name: str) -> BaseModel:
+        backbone = self.model[name]
+        assert isinstance(backbone, BaseModel)
+        return backbone
 
     def _head(self, name: str, z: Tensor) -> Tensor | None:
         return self.model[name](z) if name in self.model else None
@@ -265,117 +273,130 @@ class Segmenter(BaseModel):
             names in metrics.csv. Nothing is copied to the host.
         """
         x = batch["markers"]
-        mean, logvar, z = self.embed(x)
         mask = batch.get("frame_mask")
         if mask is None:
             mask = torch.ones(x.shape[:2], dtype=torch.bool, device=x.device)
-        terms = self._class_losses(z, batch, mask, reduce)
         first, frames = self._scored(x.shape[1])
+        x_seen, mask_seen = x.narrow(1, first, frames), mask.narrow(1, first, frames)
+        if "predictor" in self.model or "decoder" in self.model:
+            # these look at the embedding of the padding too
+            mean, logvar, z = self.embed(x)
+            terms = self._class_losses(z, batch, mask, first, frames, reduce)
+        else:
+            mean, logvar, z = self.embed(x, first, frames)
+            seen = {k: v.narrow(1, first, frames) for k, v in batch.items() if v.ndim > 1}
+            terms = self._class_losses(z, seen, mask_seen, 0, frames, reduce)
         if "predictor" in self.model:
+            predictions = self._backbone("predictor").some_frames(z, first, frames)
             # the last frame inside the padding has no successor there
             terms["loss_pred"] = ops.squared_error(
-                self.model["predictor"](z), x, mask, first, max(frames - 1, 0), 1, reduce
+                predictions, x_seen, mask_seen, ahead=1, reduce=reduce
             )
         if "decoder" in self.model:
-            terms["loss_recon"] = ops.squared_error(
-                self.model["decoder"](z), x, mask, first, frames, 0, reduce
-            )
+            predictions = self._backbone("decoder").some_frames(z, first, frames)
+            terms["loss_recon"] = ops.squared_error(predictions, x_seen, mask_seen, reduce=reduce)
+        if z.shape[1] != frames:
+            mean, z = mean.narrow(1, first, frames), z.narrow(1, first, frames)
+            logvar = None if logvar is None else logvar.narrow(1, first, frames)
         if "task_predictor" in self.model:
             predictions, tasks = self.model["task_predictor"](z), batch.get("tasks")
             if tasks is None:
                 tasks = torch.full_like(predictions, torch.nan)
-            terms["loss_task"] = ops.squared_error(
-                predictions, tasks, mask, first, frames, 0, reduce
-            )
-            terms["task_r2"] = losses.r2_score(
-                self._inside(predictions), self._inside(tasks), self._inside(mask), reduce
-            )
+            else:
+                tasks = tasks.narrow(1, first, frames)
+            terms["loss_task"] = ops.squared_error(predictions, tasks, mask_seen, reduce=reduce)
+            terms["task_r2"] = losses.r2_score(predictions, tasks, mask_seen, reduce)
         if logvar is not None:
             # twice, as the squared errors beside it are twice a Gaussian's negative log-likelihood
-            terms["loss_kl"] = 2.0 * losses.kl_div_to_std_normal(
-                self._inside(mean), self._inside(logvar), self._inside(mask), reduce
-            )
+            terms["loss_kl"] = 2.0 * losses.kl_div_to_std_normal(mean, logvar, mask_seen, reduce)
             terms["kl_weight"] = torch.ones_like(terms["loss_kl"].detach()) * self.kl_weight
         return {"loss": self.total_loss(terms, skip_nan=reduce == "sequence"), **terms}
 
     def _class_losses(
-        self, z: Tensor, batch: Mapping[str, Tensor], mask: Tensor, reduce: str
+        self,
+        z: Tensor,
+        batch: Mapping[str, Tensor],
+        mask: Tensor,
+        first: int,
+        frames: int,
+        reduce: str,
     ) -> dict[str, Tensor]:
         """Compute ``loss_weak``, ``fc`` (how often the hand-label head agrees with the weak labels)
-        and ``loss_strong``, as far as there are heads for them."""
-        loss = self._labels_loss if self.classifier_type == "multibinary" else self._label_loss
+        and ``loss_strong``, as far as there are heads for them, over ``frames`` frames."""
+
+        def loss(head: str, labels: Tensor | None, *others: Tensor | None) -> tuple[Tensor, Tensor]:
+            if labels is None:
+                labels = self._no_labels(z)
+            if self.classifier_type == "multibinary":
+                seen = (None if t is None else t.narrow(1, first, frames) for t in others)
+                return self._labels_loss(
+                    self.model[head](z.narrow(1, first, frames)),
+                    labels.narrow(1, first, frames),
+                    *seen,
+                    mask=mask.narrow(1, first, frames),
+                    reduce=reduce,
+                )
+            (linear,) = self.model[head].children()
+            assert isinstance(linear, nn.Linear)
+            return ops.linear_cross_entropy(
+                z,
+                linear.weight,
+                linear.bias,
+                labels,
+                mask=mask,
+                unless=others[0],
+                compared=others[1],
+                ignored=self.ignore_class,
+                class_weights=self.class_loss.weight,
+                first=first,
+                frames=frames,
+                reduce=reduce,
+            )
+
         strong, weak = batch.get("labels_strong"), batch.get("labels_weak")
         terms: dict[str, Tensor] = {}
         if "classifier_weak" in self.model:
-            terms["loss_weak"], _ = loss("classifier_weak", z, weak, strong, None, mask, reduce)
+            terms["loss_weak"], _ = loss("classifier_weak", weak, strong, None)
         if "classifier" in self.model:
-            compared = weak if "classifier_weak" in self.model else None
-            own, agreement = loss("classifier", z, strong, None, compared, mask, reduce)
-            if "classifier_weak" in self.model:
+            both = "classifier_weak" in self.model
+            own, agreement = loss("classifier", strong, None, weak if both else None)
+            if both:
                 terms["fc"] = agreement
             terms["loss_strong"] = own
         return terms
 
-    def _label_loss(
-        self,
-        head: str,
-        z: Tensor,
-        labels: Tensor | None,
-        unless: Tensor | None,
-        compared: Tensor | None,
-        mask: Tensor,
-        reduce: str,
-    ) -> tuple[Tensor, Tensor]:
-        """Return a head's loss over z (B, W, n_hid_units) where ``labels`` count and ``unless`` do
-        not, and how often it agrees with ``compared``."""
-        if labels is None:
-            labels = torch.full(z.shape[:2], losses.IGNORED, device=z.device)
-        first, frames = self._scored(z.shape[1])
-        (linear,) = self.model[head].children()
-        assert isinstance(linear, nn.Linear)
-        return ops.linear_cross_entropy(
-            z,
-            linear.weight,
-            linear.bias,
-            labels,
-            mask=mask,
-            unless=unless,
-            compared=compared,
-            ignored=self.ignore_class,
-            class_weights=self.class_loss.weight,
-            first=first,
-            frames=frames,
-            reduce=reduce,
-        )
+    def _no_labels(self, z: Tensor) -> Tensor:
+        """Labels for every frame of z (B, W, n_hid_units), of which none counts."""
+        if self.classifier_type == "multibinary":
+            return z.new_full((*z.shape[:2], self.hparams["output_size"]), torch.nan)
+        return z.new_full(z.shape[:2], losses.IGNORED, dtype=torch.int64)
 
     def _labels_loss(
         self,
-        head: str,
-        z: Tensor,
-        labels: Tensor | None,
+        logits: Tensor,
+        labels: Tensor,
         unless: Tensor | None,
         compared: Tensor | None,
+        *,
         mask: Tensor,
         reduce: str,
     ) -> tuple[Tensor, Tensor]:
-        """The same with several labels a frame, (B, W, C)."""
-        logits = self.model[head](self._inside(z))
-        targets, others, compared = (self._targets(t, mask) for t in (labels, unless, compared))
-        nothing = torch.full_like(logits, torch.nan)
-        if targets is None:
-            targets = nothing
-        if others is not None:
-            targets = torch.where(others.isnan(), targets, torch.nan)
+        """Return the loss of logits (B, W, C) of several labels a frame, (B, W, C), where these
+        count and ``unless`` do not; and how often the logits agree with ``compared``."""
+        targets = self._targets(labels, mask)
+        if unless is not None:
+            targets = torch.where(self._targets(unless, mask).isnan(), targets, torch.nan)
+        others = torch.full_like(logits, torch.nan)
+        if compared is not None:
+            others = self._targets(compared, mask)
         return (
             losses.binary_cross_entropy(logits, targets, self.class_loss.weight, reduce),
-            losses.binary_accuracy(logits, nothing if compared is None else compared, reduce),
+            losses.binary_accuracy(logits, others, reduce),
         )
 
-    def _targets(self, labels: Tensor | None, mask: Tensor) -> Tensor | None:
-        """Cut multibinary labels (B, W, C) to the scored frames; NaN where one does not count."""
-        if labels is None:
-            return None
-        labels, scored = self._inside(labels), self._inside(mask)[..., None]
+    def _targets(self, labels: Tensor, mask: Tensor) -> Tensor:
+        """Mark the multibinary labels (B, W, C) that do not count by NaN."""
+        scored = mask[..., None]
         if 0 <= self.ignore_class < labels.shape[-1]:
             column = self.ignore_class
             scored = scored & (labels[..., column : column + 1] != 1)
@@ -414,10 +435,6 @@ class Segmenter(BaseModel):
         pad = self.hparams.get("sequence_pad", 0)
         before = 2 * pad if self.hparams.get("causal", False) else pad
         return before, max(frames - 2 * pad, 0)
-
-    def _inside(self, x: Tensor) -> Tensor:
-        """Cut the padding off (B, W, ...)."""
-        return x.narrow(1, *self._scored(x.shape[1]))
 
 
 def _dense(name: str, number: int, in_size: int, out_size: int) -> nn.Sequential:

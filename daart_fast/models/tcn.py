@@ -66,24 +66,30 @@ class DilationBlock(nn.Module):
             self.downsample = Conv1d(in_channels, out_channels, 1)
             nn.init.normal_(self.downsample.weight, 0.0, 0.01)
 
+    @property
+    def n_dropped(self) -> int:
+        """The channels that dropout may drop: those of both convolutions."""
+        return self.conv0.out_channels + self.conv1.out_channels
+
+    def ordered_parameters(self) -> ops.BlockParameters:
+        """Return what ``ops`` calls a block's parameters, in its order."""
+        residual = self.downsample
+        return (
+            *(self.conv0.weight_v, self.conv0.weight_g, self.conv0.bias),
+            *(self.conv1.weight_v, self.conv1.weight_g, self.conv1.bias),
+            *((None, None) if residual is None else (residual.weight, residual.bias)),
+        )
+
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, T, in_channels) to (B, T, out_channels)."""
         p = self.dropout if self.training else 0.0
-        first, second, residual = self.conv0, self.conv1, self.downsample
         return ops.dilation_block(
             x,
-            first.weight_v,
-            first.weight_g,
-            first.bias,
-            second.weight_v,
-            second.weight_g,
-            second.bias,
-            residual.weight if residual is not None else None,
-            residual.bias if residual is not None else None,
-            dropout_mask(x, first.out_channels, p),
-            dropout_mask(x, second.out_channels, p),
-            first.dilation[0],
-            first.side,
+            *self.ordered_parameters(),
+            dropout_mask(x, self.conv0.out_channels, p),
+            dropout_mask(x, self.conv1.out_channels, p),
+            self.conv0.dilation[0],
+            self.conv0.side,
             self.activation,
         )
 
@@ -145,4 +151,20 @@ class DilatedTCN(BaseModel):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, T, in_size) to (B, T, out_size)."""
-        return self.model(x)
+        return self.some_frames(x, 0, x.shape[1])
+
+    def some_frames(self, x: Tensor, first: int, frames: int) -> Tensor:
+        """Like ``forward``, but this many frames of the result, from the first on."""
+        blocks = [layer for layer in self.model if isinstance(layer, DilationBlock)]
+        p = blocks[0].dropout if self.training else 0.0
+        x = ops.dilation_stack(
+            x,
+            [block.ordered_parameters() for block in blocks],
+            dropout_mask(x, sum(block.n_dropped for block in blocks), p),
+            dilations=[block.conv0.dilation[0] for block in blocks],
+            padding=blocks[0].conv0.side,
+            activation=blocks[0].activation,
+            first=first,
+            frames=frames,
+        )
+        return self.model[-1](x) if len(blocks) < len(self.model) else x

@@ -5,11 +5,14 @@ from daart_fast.ops.backends import forced, report
 from daart_fast.ops.block import dilation_block
 from daart_fast.ops.conv import dilated_conv1d
 from daart_fast.ops.losses import linear_cross_entropy, squared_error
+from daart_fast.ops.stack import BlockParameters, dilation_stack
 
 __all__ = [
     "Adam",
+    "BlockParameters",
     "dilated_conv1d",
     "dilation_block",
+    "dilation_stack",
     "forced",
     "linear_cross_entropy",
     "report",
