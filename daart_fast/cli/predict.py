@@ -8,6 +8,7 @@ smoothing are those the model was trained with.
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
 from daart_fast.cli.sessions import session_files
@@ -39,7 +40,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
+    from tqdm import tqdm
+
     from daart_fast.api import Model
+    from daart_fast.models.several import several_at_a_time
 
     sessions = session_files(options.files)
     open_ones = {
@@ -55,8 +59,15 @@ def run(options: argparse.Namespace) -> None:
     if not open_ones:
         return
     model = Model.from_dir(options.model_dir)
-    for name, file in open_ones.items():
-        print(f"{file}: {_predict(model, name, file, options)}", flush=True)
+
+    def predict(session: tuple[str, Path]) -> str:
+        return f"{session[1]}: {_predict(model, *session, options)}"
+
+    told = several_at_a_time(predict, list(open_ones.items()))
+    # disable=None: no bar where the output is no terminal
+    for line in tqdm(told, total=len(open_ones), unit="session", disable=None):
+        tqdm.write(line)
+        sys.stdout.flush()
 
 
 def _is_done(folder: Path, session: str) -> bool:
@@ -87,7 +98,6 @@ def _submit(options: argparse.Namespace, files: list[Path]) -> None:
     import shlex
     import shutil
     import subprocess
-    import sys
 
     if shutil.which("sbatch") is None:
         raise DataError("--executor slurm needs the command sbatch, which is not on the PATH")

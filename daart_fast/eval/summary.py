@@ -12,6 +12,7 @@ Beside ``<sess_id>_states.npy``, which stays the raw probabilities whatever is d
 from __future__ import annotations
 
 import csv
+import io
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -34,6 +35,9 @@ if TYPE_CHECKING:
 __all__ = ["describe_session", "summarise", "write_bouts", "write_predictions"]
 
 SPLITS = ("train", "val", "test")
+
+#: Rows of a table that are spelled at a time.
+ROWS = 4096
 
 
 def write_predictions(
@@ -58,20 +62,30 @@ def write_predictions(
     fps
         frames a second; without it ``time`` is empty
     """
-    import pandas as pd
-
-    frames = np.arange(len(states))
     names = np.array([*label_names, ""], dtype=object)
     if classes.ndim == 2:
         spelled = ["+".join(names[:-1][row.astype(bool)]) for row in classes]
     else:
         spelled = names[classes].tolist()
-    table = pd.DataFrame(states, columns=list(label_names))
-    head = {"frame": frames, "time": frames / fps if fps else "", "class": spelled}
-    with replacing(path) as temporary:
-        pd.concat([pd.DataFrame(head), table], axis=1).to_csv(
-            temporary, index=False, float_format="%.6g", encoding="utf-8"
-        )
+    # a lone empty cell would be quoted
+    quoted = {name: _csv_line(["", name])[1:] for name in set(spelled)}
+    # one format for a whole row: cell by cell takes five times as long
+    row = ",".join(["%d", "%.6g" if fps else "%s", "%s", *["%.6g"] * states.shape[1]]) + "\n"
+    with replacing(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
+        file.write(_csv_line(["frame", "time", "class", *label_names]) + "\n")
+        for first in range(0, len(states), ROWS):
+            rows = range(first, min(first + ROWS, len(states)))
+            times = [frame / fps for frame in rows] if fps else [""] * len(rows)
+            told = [quoted[name] for name in spelled[first : rows.stop]]
+            columns = states[first : rows.stop].T.tolist()
+            cells = zip(rows, times, told, *columns, strict=True)
+            file.write("".join([row % own for own in cells]))
+
+
+def _csv_line(cells: Sequence[str]) -> str:
+    line = io.StringIO()
+    csv.writer(line, lineterminator="").writerow(cells)
+    return line.getvalue()
 
 
 def write_bouts(

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from daart_fast.errors import DataError
 from daart_fast.files import replacing
+from daart_fast.models.several import several_at_a_time
 
 if TYPE_CHECKING:
     from daart_fast.data.sessions import Session
@@ -229,21 +230,29 @@ def export_states(
     """Write ``<sess_id>_states.npy`` for every session: its probabilities, a row for each frame.
 
     Each file holds float32 (T, C) and is written whole or not at all, chunk by chunk as frames are
-    answered, so that memory does not grow with the length of a session. A progress bar shows on a
-    terminal. Returns the paths, in the order of the sessions.
+    answered, so that memory does not grow with the length of a session; several sessions are
+    answered at a time. A progress bar shows on a terminal. Returns the paths, in the order of the
+    sessions.
     """
     from tqdm import tqdm
 
-    paths = []
-    total = sum(len(dataset.session) for dataset in data_generator.datasets)
+    sessions = [dataset.session for dataset in data_generator.datasets]
+    paths = [Path(save_dir) / f"{sess_id}_states.npy" for sess_id in data_generator.ids]
     # disable=None: no bar where the output is no terminal
-    with tqdm(total=total, unit="frame", unit_scale=True, desc="predict", disable=None) as bar:
-        for sess_id, dataset in zip(data_generator.ids, data_generator.datasets, strict=True):
-            paths.append(Path(save_dir) / f"{sess_id}_states.npy")
-            with replacing(paths[-1]) as temporary:
-                for n_frames in _write_states(model, dataset.session, temporary):
+    bar = tqdm(
+        total=sum(map(len, sessions)), unit="frame", unit_scale=True, desc="predict", disable=None
+    )
+
+    def write(job: tuple[Session, Path]) -> Path:
+        session, path = job
+        with replacing(path) as temporary:
+            for n_frames in _write_states(model, session, temporary):
+                with bar.get_lock():  # it counts for several threads
                     bar.update(n_frames)
-    return paths
+        return path
+
+    with bar, _running(model, "eval"):
+        return list(several_at_a_time(write, list(zip(sessions, paths, strict=True))))
 
 
 def predict_session(

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from daart_fast.data import DataGenerator
@@ -53,6 +54,18 @@ def test_predictions_have_a_row_a_frame(tmp_path):
 def test_without_fps_time_is_left_empty(tmp_path):
     write_predictions(tmp_path / "p.csv", sure_of(np.array([1])), np.array([1]), NAMES)
     assert rows(tmp_path / "p.csv")[1] == ["0", "", "rest", "0.1", "0.8", "0.1"]
+
+
+def test_long_tables_are_what_pandas_writes(tmp_path):
+    draw = np.random.default_rng(0)
+    states = draw.dirichlet([0.1] * 3, 10_000).astype(np.float32)
+    classes, names = states.argmax(1), ["a,b", 'say "c"', "d"]
+    write_predictions(tmp_path / "p.csv", states, classes, names, fps=29.97)
+    frames = np.arange(len(states))
+    table = {"frame": frames, "time": frames / 29.97, "class": np.array(names)[classes]}
+    table |= dict(zip(names, states.T, strict=True))
+    expected = pd.DataFrame(table).to_csv(index=False, float_format="%.6g", lineterminator="\n")
+    assert (tmp_path / "p.csv").read_text() == expected
 
 
 def test_behaviours_that_occur_at_once_are_named_together(tmp_path):

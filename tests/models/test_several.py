@@ -1,0 +1,123 @@
+"""Several sessions at a time: in order, bounded, and no different from one after another."""
+
+import threading
+import time
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+from daart_fast.data.sessions import Session, statistics
+from daart_fast.models import Segmenter, export_states, predict_session
+from daart_fast.models.several import several_at_a_time
+
+PATIENCE = 30  # seconds: a test that waits longer fails
+
+
+@pytest.fixture(autouse=True)
+def two_threads():
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+def test_results_come_in_the_order_of_the_sessions():
+    def work(seconds):
+        time.sleep(seconds)
+        return seconds
+
+    waits = [0.05, 0.0, 0.02, 0.0, 0.0]
+    assert list(several_at_a_time(work, waits)) == waits
+
+
+def test_two_are_under_way_at_once_and_each_has_one_thread():
+    meeting = threading.Barrier(2, timeout=PATIENCE)
+
+    def work(_):
+        meeting.wait()
+        return torch.get_num_threads()
+
+    assert list(several_at_a_time(work, range(4))) == [1] * 4
+    assert torch.get_num_threads() == 2
+    with torch.inference_mode():
+        assert list(several_at_a_time(lambda _: torch.get_num_threads(), ["lone"])) == [2]
+
+
+def test_no_more_results_wait_than_is_said():
+    begun = []
+    results = several_at_a_time(lambda i: begun.append(i), range(100))
+    for taken in range(1, 20):
+        next(results)
+        assert len(begun) <= taken + 4
+    results.close()
+    assert len(begun) < 30
+
+
+def test_the_first_failure_is_raised_and_those_not_begun_are_left():
+    begun = []
+
+    def work(i):
+        begun.append(i)
+        if i == 3:
+            raise ValueError(f"session {i}")
+        return i
+
+    results = several_at_a_time(work, range(100))
+    assert [next(results) for _ in range(3)] == [0, 1, 2]
+    with pytest.raises(ValueError, match="session 3"):
+        next(results)
+    assert len(begun) < 10
+    assert torch.get_num_threads() == 2
+
+
+@pytest.mark.parametrize("backbone", ["dtcn", "lstm"])
+def test_files_hold_bit_for_bit_what_each_session_alone_comes_to(make_hparams, tmp_path, backbone):
+    draw = np.random.default_rng(0)
+    sessions = []
+    for i, n_frames in enumerate([300, 1, 75, 20_000, 40]):
+        values = draw.normal(size=(n_frames, 3)).astype(np.float32)
+        sessions.append(Session(f"s{i}", values, ["a", "b", "c"], **statistics(values)))
+    generator = SimpleNamespace(
+        ids=[session.id for session in sessions],
+        datasets=[SimpleNamespace(session=session) for session in sessions],
+    )
+    model = Segmenter(make_hparams(backbone=backbone, dropout=0.5)).train()
+    paths = export_states(model, generator, tmp_path)
+    assert [path.name for path in paths] == [f"s{i}_states.npy" for i in range(5)]
+    assert model.training
+    torch.set_num_threads(1)  # what each session had
+    for path, session in zip(paths, sessions, strict=True):
+        np.testing.assert_array_equal(np.load(path), predict_session(model, session))
+
+
+def test_the_bar_counts_every_frame(make_hparams, tmp_path, monkeypatch):
+    counts = []
+
+    class Bar:
+        def __init__(self, total, **settings):
+            counts.append(total)
+
+        def get_lock(self):
+            return threading.Lock()
+
+        def update(self, n):
+            counts.append(-n)
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *error):
+            pass
+
+    monkeypatch.setattr("tqdm.tqdm", Bar)
+    values = np.ones((20_000, 3), dtype=np.float32)
+    sessions = [Session(f"s{i}", values, ["a", "b", "c"], **statistics(values)) for i in range(3)]
+    generator = SimpleNamespace(
+        ids=["s0", "s1", "s2"], datasets=[SimpleNamespace(session=session) for session in sessions]
+    )
+    export_states(Segmenter(make_hparams()), generator, tmp_path)
+    assert counts[0] == 60_000
+    assert sum(counts) == 0
+    assert len(counts) > 6  # chunk by chunk, not session by session
