@@ -1,0 +1,10 @@
+#pragma once
+
+#include <pybind11/pybind11.h>
+
+namespace daart_fast {
+
+// Adds the functions cuda_... to the module.
+void register_cuda(pybind11::module_& m);
+
+}  // namespace daart_fast
