@@ -48,6 +48,24 @@ class Adam(torch.optim.Adam):
             self._native_step(group, parameters)
         return None
 
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from what ``state_dict`` gave, here or of torch's own Adam.
+
+        Raises
+        ------
+        ValueError
+            The state is not that of these parameters.
+        """
+        super().load_state_dict(state_dict)
+        for parameter, state in self.state.items():
+            for name in (*AVERAGES, "step"):
+                shape = () if name == "step" else parameter.shape
+                if not isinstance(state.get(name), Tensor) or state[name].shape != shape:
+                    raise ValueError(f"expected '{name}' of shape {tuple(shape)}")
+            # as the native step reads them
+            state["step"] = state["step"].to(torch.float32)
+            state.update({name: state[name].contiguous() for name in AVERAGES})
+
     def _native_step(self, group: dict[str, Any], parameters: list[Tensor]) -> None:
         assert native is not None
         states = [self._state_of(p) for p in parameters]

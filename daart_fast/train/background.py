@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
 
 __all__ = ["Background"]
@@ -18,38 +18,30 @@ class Background:
     """
 
     def __init__(self) -> None:
-        self._thread: threading.Thread | None = None
-        self._error: BaseException | None = None
+        self._thread = ThreadPoolExecutor(1, "daart_fast writer")
+        self._job: Future[None] | None = None
 
     @property
     def busy(self) -> bool:
         """Whether a job is under way; raises what the last one raised."""
-        if self._thread is not None and not self._thread.is_alive():
+        if self._job is not None and self._job.done():
             self.wait()
-        return self._thread is not None
+        return self._job is not None
 
     def start(self, job: Callable[[], None]) -> None:
         """Run a job, once the one under way has ended."""
         self.wait()
-        self._thread = threading.Thread(target=self._run, args=(job,), name="daart_fast writer")
-        self._thread.start()
+        self._job = self._thread.submit(job)
 
     def wait(self) -> None:
         """Wait until no job is under way; raise what it raised."""
-        if self._thread is not None:
-            self._thread.join()
-            self._thread = None
-        if self._error is not None:
-            error, self._error = self._error, None
-            raise error
-
-    def _run(self, job: Callable[[], None]) -> None:
-        try:
-            job()
-        except BaseException as error:  # whatever it is, it belongs to the thread that waits
-            self._error = error
+        if self._job is not None:
+            job, self._job = self._job, None
+            job.result()
 
     def __enter__(self) -> Background:
+        # the thread is made here: Python may wait without end for one that it has no memory for
+        self._thread.submit(int).result()
         return self
 
     def __exit__(
@@ -64,3 +56,5 @@ class Background:
             if error is None:
                 raise
             logging.warning(f"the last checkpoint could not be written: {failure}")
+        finally:
+            self._thread.shutdown()

@@ -81,7 +81,12 @@ class Checkpoint:
 
 
 def save_durably(state: Any, file: Path) -> None:
-    """Like ``torch.save``, but `file` holds all of it or what it held before, come what may."""
+    """Like ``torch.save``, but `file` holds all of it or what it held before, come what may.
+
+    Its folder is not made: where it is gone, so is the disk that it was on.
+    """
+    if not file.parent.is_dir():
+        raise FileNotFoundError(f"{file.parent}: the folder is gone")
     with replacing(file) as temporary, open(temporary, "wb") as stream:
         torch.save(state, stream)
         stream.flush()

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from daart_fast import ops
 from daart_fast.config import KEYS
+from daart_fast.errors import DataError
 from daart_fast.train import interruption
 from daart_fast.train.background import Background
 from daart_fast.train.checkpoint import (
@@ -187,6 +188,8 @@ class Trainer:
         self._checkpoint = Checkpoint(folder and folder / STATE, self.checkpoint_interval)
         self._background = Background()
         self._rng_states: dict[str, Any] | None = None
+        if folder is not None:
+            folder.mkdir(parents=True, exist_ok=True)
         seed_everything(self.rng_seed_train)
 
     # ---------------------------------------------------------------------------- one epoch
@@ -428,6 +431,17 @@ class Trainer:
         state = self._checkpoint.read() if self.resume else None
         if state is None:
             return False
+        try:
+            return self._go_on_from(state)
+        except DataError:
+            raise
+        except Exception as error:  # somebody has changed what it holds
+            raise DataError(
+                f"{self._checkpoint.file}: no training can go on from it ({error!r}); without this "
+                "file, or with resume: false, it starts anew"
+            ) from error
+
+    def _go_on_from(self, state: Mapping[str, Any]) -> bool:
         completed = bool(state.get("completed"))
         now, then = self._fingerprint(completed), state.get("fingerprint", {})
         if changed := sorted(name for name in now | then if now.get(name) != then.get(name)):
@@ -438,12 +452,24 @@ class Trainer:
             return False
         if completed:
             return self._take_up_completed(state)
-        for name, value in state["progress"].items():
-            setattr(self, name, value)
+        self._restore(state)
+        logging.info(f"going on in epoch {self.curr_epoch}, after batch {self.curr_batch}")
+        return False
+
+    def _restore(self, state: Mapping[str, Any]) -> None:
+        """Bring everything to where it stood."""
+        for name in _PROGRESS:
+            setattr(self, name, state["progress"][name])
+        if self.curr_epoch < 0 or not 0 <= self.epoch_batch <= self._n_batches:
+            raise ValueError(f"it stands in epoch {self.curr_epoch}, batch {self.epoch_batch}")
         device = next(self.model.parameters()).device
         self._terms = state["terms"]
         self._sums = state["sums"] if state["sums"] is None else state["sums"].to(device)
+        if self._sums is not None and self._sums.shape != (len(self._terms),):
+            raise ValueError(f"it has {tuple(self._sums.shape)} sums of {len(self._terms)} terms")
         self._best_weights = state["best_weights"]
+        if self._best_weights is not None:
+            self.model.load_state_dict(self._best_weights)  # they must fit, when they are needed
         self.model.load_state_dict(state["model"])
         self.model.on_epoch_start(self.curr_epoch)
         self.model.loss_weights.update(state["loss_weights"])
@@ -453,9 +479,8 @@ class Trainer:
             callback.load_state_dict(own)
         if state["metrics_size"]:
             self._logger = self._open_logger(keep=state["metrics_size"])
-        self._rng_states = state["rng"]  # set last, after all that might draw
-        logging.info(f"going on in epoch {self.curr_epoch}, after batch {self.curr_batch}")
-        return False
+        self._rng_states = state["rng"]  # to be set last, after all that might draw
+        set_rng_states(self._rng_states)  # and here, as it may be wrong
 
     def _take_up_completed(self, state: Mapping[str, Any]) -> bool:
         """Load the weights of a training that had ended; only what followed it was cut short."""

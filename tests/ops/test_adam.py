@@ -82,3 +82,29 @@ def test_a_gradient_that_is_no_number_is_not_forgotten() -> None:
     p.grad = torch.ones(20)
     optimizer.step()
     assert p.isnan().all()
+
+
+@pytest.mark.parametrize("name", ["exp_avg", "max_exp_avg_sq", "step"])
+def test_a_state_of_other_parameters_is_refused(name: str) -> None:
+    optimizer = ops.Adam(parameters(), 1e-2)
+    train(optimizer, 1)
+    state = copy.deepcopy(optimizer.state_dict())
+    state["state"][4][name] = torch.zeros(3)
+    with pytest.raises(ValueError, match=f"expected '{name}' of shape"):
+        ops.Adam(parameters(), 1e-2).load_state_dict(state)
+
+
+def test_a_state_whose_tensors_are_views_is_copied() -> None:
+    own, torchs = parameters(), parameters()
+    first = ops.Adam(own, 1e-2)
+    train(first, 5)
+    train(theirs := ops.Adam(torchs, 1e-2), 5)
+    state = copy.deepcopy(first.state_dict())
+    for averages in state["state"].values():
+        mean = averages["exp_avg"]
+        averages["exp_avg"] = torch.stack([mean, mean], -1)[..., 0]  # every other number
+    first.load_state_dict(state)
+    train(first, 5, seed=1)
+    train(theirs, 5, seed=1)
+    for mine, other in zip(own, torchs, strict=True):
+        assert torch.equal(mine, other)

@@ -2,6 +2,7 @@
 
 import errno
 import threading
+from concurrent.futures import wait
 
 import pytest
 import torch
@@ -32,6 +33,13 @@ def test_a_job_runs_beside_the_one_who_asked_for_it():
     assert not background.busy
 
 
+def test_a_block_has_its_thread_from_the_start(monkeypatch):
+    """Thread.start waits for ever where memory runs out amid it."""
+    with Background() as background:
+        monkeypatch.delattr(threading.Thread, "start")
+        background.start(list)
+
+
 def test_jobs_do_not_overlap_and_keep_their_order():
     background, running, seen = Background(), [], []
 
@@ -50,7 +58,7 @@ def test_jobs_do_not_overlap_and_keep_their_order():
 def test_what_a_job_raises_is_raised_once_where_it_is_looked_for(look):
     background = Background()
     background.start(fail)
-    background._thread.join()
+    wait([background._job])
     with pytest.raises(OSError, match="No space left"):
         look(background)
     background.wait()

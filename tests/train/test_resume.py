@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from daart_fast.callbacks import BaseCallback
+from daart_fast.errors import DataError
 
 SEMI = {
     "semi_supervised_algo": "ups",
@@ -207,3 +208,36 @@ def test_checkpoints_are_written_no_more_often_than_asked_for(project, training)
     with pytest.raises(Interrupted):
         interrupt(training(hparams, checkpoint_interval=3600), 15).fit()
     assert not (training(hparams).folder / "checkpoint.pt").exists()
+
+
+def _drop(key):
+    return lambda state: state.pop(key)
+
+
+CHANGES = {
+    "no progress": _drop("progress"),
+    "no optimiser": _drop("optimizer"),
+    "epoch": lambda state: state["progress"].update(curr_epoch=-(10**9)),
+    "batch": lambda state: state["progress"].update(epoch_batch=10**9),
+    "weights": lambda state: state["model"].popitem(),
+    "best weights": lambda state: state["best_weights"].popitem(),
+    "random state": lambda state: state["rng"].update(python=(3, (-1,) * 625, None)),
+    "averages": lambda state: state["optimizer"]["state"][0].update(exp_avg=torch.zeros(1)),
+    "fingerprint": lambda state: state.update(fingerprint=3),
+    "sums": lambda state: state.update(sums=torch.zeros(99)),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+def test_a_checkpoint_that_somebody_changed_is_refused_by_its_name(project, training, change):
+    hparams = project()
+    with pytest.raises(Interrupted):
+        interrupt(training(hparams, checkpoint_interval=0), 20).fit()
+    file = training(hparams).folder / "checkpoint.pt"
+    state = torch.load(file, weights_only=True)
+    change(state)
+    torch.save(state, file)
+    with pytest.raises(DataError) as caught:
+        training(hparams).fit()
+    assert str(caught.value).startswith(f"{file}: no training can go on from it")
+    training(hparams, resume=False).fit()
