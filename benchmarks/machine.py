@@ -109,14 +109,18 @@ def _cell(value: Any) -> str:
 class Table:
     """Rows printed as they come, and written to a JSON file at the end."""
 
-    def __init__(self, columns: dict[str, int]) -> None:
+    def __init__(self, columns: dict[str, int], about: Row | None = None) -> None:
         self.columns = columns
         self.rows: list[Row] = []
-        for name, value in describe().items():
+        self.about = describe() if about is None else about
+        for name, value in self.about.items():
             print(f"{name}: {value}")
-        print(ops.report().splitlines()[-3 if native is not None else -1])
+        if about is None:
+            print(ops.report().splitlines()[-3 if native is not None else -1])
 
-    def head(self, title: str) -> None:
+    def head(self, title: str, columns: dict[str, int] | None = None) -> None:
+        """Print the names of the columns, which may be others from here on."""
+        self.columns = columns or self.columns
         print(f"\n{title}")
         print("  ".join(name.rjust(width) for name, width in self.columns.items()))
 
@@ -131,12 +135,13 @@ class Table:
             {"instruction set": isa, "threads": n, "gflops": round(2e-9 * rate, 1)}
             for (isa, n), rate in _peaks.items()
         ]
-        print("\nFMA peak measured in this run, GFLOP/s, float32:")
+        if peaks:
+            print("\nFMA peak measured in this run, GFLOP/s, float32:")
         for peak in peaks:
             print(f"  {peak['instruction set']}, threads {peak['threads']}: {peak['gflops']}")
         with_bar = [row for row in self.rows if row.get("bar") is not None]
         short = [row for row in with_bar if row["value"] < row["bar"]]
         print(f"{len(with_bar) - len(short)} of {len(with_bar)} lines reach their bar")
         if path is not None:
-            result = {"machine": describe(), "peaks": peaks, "rows": self.rows}
+            result = {"machine": self.about, "peaks": peaks, "rows": self.rows}
             path.write_text(json.dumps(result, indent=1) + "\n")

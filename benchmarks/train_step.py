@@ -94,7 +94,7 @@ def make_batch(case: Case) -> dict[str, Tensor]:
 # ---------------------------------------------------------------------------- this package
 
 
-def own_step(case: Case, batch: dict[str, Tensor]) -> Callable[[], object]:
+def own_model(case: Case) -> Segmenter:
     hparams: dict[str, Any] = {
         "backbone": "dtcn",
         "input_size": INPUTS,
@@ -108,8 +108,11 @@ def own_step(case: Case, batch: dict[str, Tensor]) -> Callable[[], object]:
         "rng_seed_model": 0,
         **{f"lambda_{name}": 1.0 for name in case.losses},
     }
-    model = Segmenter(hparams)
-    model.train()
+    return Segmenter(hparams).train()
+
+
+def own_step(case: Case, batch: dict[str, Tensor]) -> Callable[[], object]:
+    model = own_model(case).to(batch["markers"].device)
     optimizer = ops.Adam(model.get_parameters(), 1e-4, 0.0)
 
     def step() -> None:
@@ -177,11 +180,20 @@ class EagerModel(nn.Module):
         return self.strong(by_frame), weak, predicted
 
 
-def eager_step(case: Case, batch: dict[str, Tensor]) -> Callable[[], object]:
+Loss = Callable[[], Tensor]
+
+
+def eager_step(
+    case: Case,
+    batch: dict[str, Tensor],
+    compiled: Callable[[Loss], Loss] | None = None,
+    **adam: Any,
+) -> Callable[[], object]:
+    """A step on the batch's device; ``compiled`` turns its loss into a faster one."""
     torch.manual_seed(0)
-    model = EagerModel(case)
-    optimizer = torch.optim.Adam(model.parameters(), lr=1e-4, amsgrad=True)
     x, pad = batch["markers"], case.pad
+    model = EagerModel(case).to(x.device)
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-4, amsgrad=True, **adam)
     inside = slice(pad, case.frames - pad)
 
     def class_loss(logits: Tensor, labels: Tensor) -> Tensor:
@@ -190,8 +202,7 @@ def eager_step(case: Case, batch: dict[str, Tensor]) -> Callable[[], object]:
             logits[:, inside].reshape(-1, CLASSES), labels[:, inside].reshape(-1), ignore_index=0
         )
 
-    def step() -> None:
-        optimizer.zero_grad()
+    def loss_of_batch() -> Tensor:
         strong, weak, predicted = model(x)
         loss = class_loss(strong, batch["labels_strong"])
         if weak is not None:
@@ -200,7 +211,13 @@ def eager_step(case: Case, batch: dict[str, Tensor]) -> Callable[[], object]:
         if predicted is not None:
             ahead = x[:, inside][:, 1:]
             loss = loss + F.mse_loss(predicted[:, inside][:, :-1], ahead)
-        loss.backward()
+        return loss
+
+    loss = compiled(loss_of_batch) if compiled else loss_of_batch
+
+    def step() -> None:
+        optimizer.zero_grad()
+        loss().backward()
         optimizer.step()
 
     return step
