@@ -101,11 +101,12 @@ struct ElementwiseKernels {
 struct HeadShape {
     int64_t batch, frames, channels, classes;
     int64_t first, scored;
+    int64_t label_stride;  // frames from one sequence's labels to the next one's
 };
 
-// Which frames count, and as what; each (batch, frames). A label counts where it is 0 or more and
-// not `ignored`, and the mask holds (null: everywhere). A frame's target is its label where that
-// counts and that of `unless` (null: none) does not.
+// Which frames count, and as what; each (batch, frames) at label_stride. A label counts where it is
+// 0 or more and not `ignored`, and the mask holds (null: everywhere). A frame's target is its label
+// where that counts and that of `unless` (null: none) does not.
 struct HeadLabels {
     const int64_t *labels, *unless, *compared;  // compared may be null
     const bool* mask;
@@ -114,10 +115,11 @@ struct HeadLabels {
 
 // The squared error of a prediction (batch, frames, channels) of frame t against a target's frame
 // t + ahead, over [first, first + scored) of each sequence, where the mask (batch, frames; null:
-// all) counts both frames and the target is not NaN.
+// all) counts both frames and the target is not NaN. Targets and mask lie at target_stride.
 struct ErrorShape {
     int64_t batch, frames, channels;
     int64_t first, scored, ahead;
+    int64_t target_stride;  // frames from one sequence's targets, and mask, to the next one's
 };
 
 template <typename T>
@@ -129,10 +131,11 @@ struct LossKernels {
     int64_t (*head)(const HeadShape&, const T* x, const T* weight, const T* bias, const HeadLabels&,
                     const T* class_weights, int64_t* targets, T* slopes, double* sums,
                     int threads) = nullptr;
-    // Gradients of sum over b of factor[b] * sums[b, 0]; dx is whole, zero where nothing counts.
-    // Null pointers leave a gradient out, but dweight and dbias come together.
+    // Gradients of sum over b of factor[b] * sums[b, 0]; dx is whole, zero where nothing counts, or
+    // added to where `add`. Null pointers leave a gradient out, but dweight and dbias come
+    // together.
     void (*head_grad)(const HeadShape&, const T* x, const T* weight, const int64_t* targets,
-                      const T* slopes, const T* factor, T* dx, T* dweight, T* dbias,
+                      const T* slopes, const T* factor, bool add, T* dx, T* dweight, T* dbias,
                       int threads) = nullptr;
     // sums (batch, 2): of the squared errors, and how many.
     void (*error)(const ErrorShape&, const T* prediction, const T* target, const bool* mask,
@@ -209,7 +212,8 @@ struct Kernels {
 // Memory that outlives a call: kernels borrow it instead of allocating. Each thread has its own
 // set of slots; a slot's contents are lost when the same slot is asked for again. 64-byte aligned.
 // Throws std::bad_alloc. Slots: 0 to 3 direct, 4 to 11 filtered, 12 to 19 block,
-// 20 and 21 losses, 22 and 23 stack.
+// 20 and 21 losses, 22 and 23 stack,
+// 24 to 27 objective.
 void* scratch(int slot, int64_t bytes);
 
 template <typename T>

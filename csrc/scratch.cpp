@@ -6,7 +6,7 @@
 namespace daart_fast {
 namespace {
 
-constexpr int kSlots = 24;
+constexpr int kSlots = 28;
 constexpr int64_t kAlignment = 64;
 
 // Grows, never shrinks, and is given back when its thread ends.

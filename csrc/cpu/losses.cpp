@@ -100,12 +100,13 @@ class HeadPass {
         Frame waiting[kFrames];
         int n = 0;
         for (int64_t t = 0; t < s_.scored; t++) {
-            const int64_t in = b * s_.frames + s_.first + t;
-            Frame frame{in, b * s_.scored + t, counted(labels_, labels_.labels, in),
-                        counted(labels_, labels_.compared, in)};
+            const int64_t label = b * s_.label_stride + s_.first + t;
+            Frame frame{b * s_.frames + s_.first + t, b * s_.scored + t,
+                        counted(labels_, labels_.labels, label),
+                        counted(labels_, labels_.compared, label)};
             if (frame.target >= s_.classes) return frame.target;
             if (frame.compared >= s_.classes) return frame.compared;
-            if (counted(labels_, labels_.unless, in) >= 0) frame.target = -1;
+            if (counted(labels_, labels_.unless, label) >= 0) frame.target = -1;
             targets_[frame.out] = frame.target;
             if (frame.target < 0) {
                 for (int64_t k = 0; k < s_.classes; k++) slopes_[frame.out * s_.classes + k] = 0;
@@ -197,8 +198,8 @@ int64_t head(const HeadShape& s, const T* x, const T* weight, const T* bias,
 // What frame x with these slopes adds to dweight (classes, channels) and dbias, if they are wanted,
 // and its own gradient.
 template <typename T>
-void frame_grad(const HeadShape& s, const T* x, const T* weight, const T* slopes, T factor, T* dx,
-                T* dweight, T* dbias) {
+void frame_grad(const HeadShape& s, const T* x, const T* weight, const T* slopes, T factor,
+                bool add, T* dx, T* dweight, T* dbias) {
     using V = Vec<T>;
     for (int64_t c = 0; c < s.channels; c += V::size) {
         const int lanes = s.channels - c < V::size ? int(s.channels - c) : V::size;
@@ -211,7 +212,9 @@ void frame_grad(const HeadShape& s, const T* x, const T* weight, const T* slopes
             if (!dweight) continue;
             V::store_n(dweight + at, V::fma(slope, here, V::load_n(dweight + at, lanes)), lanes);
         }
-        if (dx) V::store_n(dx + c, sum, lanes);
+        if (!dx) continue;
+        if (add) sum = V::add(sum, V::load_n(dx + c, lanes));
+        V::store_n(dx + c, sum, lanes);
     }
     if (!dbias) return;
     for (int64_t k = 0; k < s.classes; k++) dbias[k] += slopes[k] * factor;
@@ -219,7 +222,8 @@ void frame_grad(const HeadShape& s, const T* x, const T* weight, const T* slopes
 
 template <typename T>
 void head_grad(const HeadShape& s, const T* x, const T* weight, const int64_t* targets,
-               const T* slopes, const T* factor, T* dx, T* dweight, T* dbias, int threads) {
+               const T* slopes, const T* factor, bool add, T* dx, T* dweight, T* dbias,
+               int threads) {
     threads = team_size(s.batch, s.batch * s.scored * s.channels, threads);
     // each sequence's own sums of dweight and dbias, then added in their order
     const int64_t weights = s.classes * s.channels, own = round_up(weights + s.classes, 16);
@@ -237,8 +241,9 @@ void head_grad(const HeadShape& s, const T* x, const T* weight, const int64_t* t
                 T* to = dx ? dx + at * s.channels : nullptr;
                 if (inside && targets[b * s.scored + scored] >= 0) {
                     frame_grad(s, x + at * s.channels, weight,
-                               slopes + (b * s.scored + scored) * s.classes, factor[b], to, dw, db);
-                } else if (to) {
+                               slopes + (b * s.scored + scored) * s.classes, factor[b], add, to, dw,
+                               db);
+                } else if (to && !add) {
                     for (int64_t c = 0; c < s.channels; c++) to[c] = 0;
                 }
             }
@@ -257,7 +262,9 @@ void head_grad(const HeadShape& s, const T* x, const T* weight, const int64_t* t
 // Whether the prediction of frame t counts.
 bool counts(const ErrorShape& s, const bool* mask, int64_t b, int64_t t) {
     if (t < s.first || t >= s.first + s.scored) return false;
-    return !mask || (mask[b * s.frames + t] && mask[b * s.frames + t + s.ahead]);
+    if (!mask) return true;
+    mask += b * s.target_stride + t;
+    return mask[0] && mask[s.ahead];
 }
 
 template <typename T>
@@ -273,7 +280,7 @@ void error(const ErrorShape& s, const T* prediction, const T* target, const bool
             for (int64_t t = s.first; t < s.first + s.scored; t++) {
                 if (!counts(s, mask, b, t)) continue;
                 const T* p = prediction + (b * s.frames + t) * s.channels;
-                const T* y = target + (b * s.frames + t + s.ahead) * s.channels;
+                const T* y = target + (b * s.target_stride + t + s.ahead) * s.channels;
                 T sum = 0;
                 for (int64_t c = 0; c < s.channels; c++) {
                     const bool here = y[c] == y[c];
@@ -305,7 +312,8 @@ void error_grad(const ErrorShape& s, const T* prediction, const T* target, const
                     for (int64_t c = 0; c < s.channels; c++) to[c] = 0;
                     continue;
                 }
-                const T *p = prediction + at, *y = target + at + s.ahead * s.channels;
+                const T* p = prediction + at;
+                const T* y = target + (b * s.target_stride + t + s.ahead) * s.channels;
                 for (int64_t c = 0; c < s.channels; c++) {
                     to[c] = y[c] == y[c] ? twice * (p[c] - y[c]) : T(0);
                 }

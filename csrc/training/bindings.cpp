@@ -3,13 +3,14 @@
 #include <pybind11/stl.h>
 
 #include <array>
-#include <cmath>
 #include <stdexcept>
 #include <string>
 #include <vector>
 
 #include "../contract.h"
 #include "../dispatch.h"
+#include "means.h"
+#include "objective.h"
 #include "register.h"
 
 namespace py = pybind11;
@@ -36,6 +37,11 @@ void check_sizes(int64_t batch, int64_t frames, int64_t channels, int64_t first,
     require(threads >= 1 && threads <= 1024, "threads must lie between 1 and 1024");
 }
 
+std::out_of_range no_such_class(int64_t label, int64_t classes) {
+    return std::out_of_range("a frame is labelled as class " + std::to_string(label) +
+                             ", but there are only " + std::to_string(classes) + " classes");
+}
+
 template <typename T>
 T* pointer(uintptr_t address) {
     return reinterpret_cast<T*>(address);
@@ -58,36 +64,16 @@ using HeadSizes = std::array<int64_t, 6>;
 using ErrorSizes = std::array<int64_t, 6>;
 
 HeadShape head_shape(const HeadSizes& n, int threads) {
-    const HeadShape s{n[0], n[1], n[2], n[3], n[4], n[5]};
+    const HeadShape s{n[0], n[1], n[2], n[3], n[4], n[5], n[1]};
     check_sizes(s.batch, s.frames, s.channels, s.first, s.scored, 0, threads);
     require(s.classes >= 1 && s.classes <= kLargest, "there must be at least one class");
     return s;
 }
 
 ErrorShape error_shape(const ErrorSizes& n, int threads) {
-    const ErrorShape s{n[0], n[1], n[2], n[3], n[4], n[5]};
+    const ErrorShape s{n[0], n[1], n[2], n[3], n[4], n[5], n[1]};
     check_sizes(s.batch, s.frames, s.channels, s.first, s.scored, s.ahead, threads);
     return s;
-}
-
-// Where sums (batch, step) hold pairs (sum, weight) from `at` on: their means, one for the batch
-// (0 where nothing weighs) or one for each sequence (NaN there), and 1 / weight for each sequence.
-template <typename T>
-void means(const std::vector<double>& sums, size_t step, size_t at, bool by_sequence, T* mean,
-           T* factor) {
-    const size_t batch = sums.size() / step;
-    double sum = 0, weight = 0;
-    for (size_t b = 0; b < batch; b++) {
-        sum += sums[b * step + at];
-        weight += sums[b * step + at + 1];
-        if (!by_sequence) continue;
-        mean[b] = T(weight > 0 ? sum / weight : std::nan(""));
-        if (factor) factor[b] = T(weight > 0 ? 1 / weight : 0);
-        sum = weight = 0;
-    }
-    if (by_sequence) return;
-    *mean = T(weight > 0 ? sum / weight : 0);
-    for (size_t b = 0; factor && b < batch; b++) factor[b] = T(weight > 0 ? 1 / weight : 0);
 }
 
 // factor times the gradient of the mean that it belongs to.
@@ -113,10 +99,7 @@ void head_of(const HeadShape& s, const HeadTensors& a, int64_t ignored, bool by_
     const int64_t wrong = losses<T>().head(s, pointer<T>(a[0]), pointer<T>(a[1]), pointer<T>(a[2]),
                                            labels, pointer<T>(a[3]), pointer<int64_t>(a[8]),
                                            pointer<T>(a[9]), sums.data(), threads);
-    if (wrong >= 0) {
-        throw std::out_of_range("a frame is labelled as class " + std::to_string(wrong) +
-                                ", but there are only " + std::to_string(s.classes) + " classes");
-    }
+    if (wrong >= 0) throw no_such_class(wrong, s.classes);
     means(sums, 4, 0, by_sequence, pointer<T>(a[10]), pointer<T>(a[12]));
     means<T>(sums, 4, 2, by_sequence, pointer<T>(a[11]), nullptr);
 }
@@ -140,8 +123,8 @@ template <typename T>
 void head_grad_of(const HeadShape& s, const HeadGradients& a, bool by_sequence, int threads) {
     const auto factor = times_gradient(s.batch, pointer<T>(a[4]), pointer<T>(a[5]), by_sequence);
     losses<T>().head_grad(s, pointer<T>(a[0]), pointer<T>(a[1]), pointer<int64_t>(a[2]),
-                          pointer<T>(a[3]), factor.data(), pointer<T>(a[6]), pointer<T>(a[7]),
-                          pointer<T>(a[8]), threads);
+                          pointer<T>(a[3]), factor.data(), false, pointer<T>(a[6]),
+                          pointer<T>(a[7]), pointer<T>(a[8]), threads);
 }
 
 void head_loss_grad(bool is_double, const HeadGradients& a, const HeadSizes& sizes,
@@ -194,6 +177,147 @@ void squared_error_grad(bool is_double, const ErrorGradients& a, const ErrorSize
     (is_double ? error_grad_of<double> : error_grad_of<float>)(s, a, by_sequence, threads);
 }
 
+// Of an objective: batch, frames, inputs, classes, first, scored, heads, activation, ignored.
+using ObjectiveSizes = std::array<int64_t, 9>;
+constexpr std::size_t kLayerSizes = 5;
+constexpr int64_t kMostLayers = 64;
+
+std::vector<StackLayer> layers_of(const std::vector<int64_t>& sizes) {
+    require(sizes.size() % kLayerSizes == 0 && sizes.size() <= kLayerSizes * kMostLayers,
+            "there must be five sizes for each block");
+    std::vector<StackLayer> layers;
+    for (std::size_t i = 0; i < sizes.size(); i += kLayerSizes) {
+        const StackLayer l{sizes[i], sizes[i + 1], sizes[i + 2], sizes[i + 3], sizes[i + 4]};
+        require(l.channels_hidden >= 1 && l.channels_hidden <= kLargest && l.channels_out >= 1 &&
+                    l.channels_out <= kLargest,
+                "there must be at least one channel");
+        require(l.width >= 1 && l.width <= kLargest && l.dilation >= 1 && l.dilation <= kLongest,
+                "width and dilation must be at least 1");
+        require(l.pad_left >= 0 && l.pad_left <= l.dilation * (l.width - 1),
+                "padding must lie within the taps");
+        layers.push_back(l);
+    }
+    return layers;
+}
+
+ObjectiveShape objective_shape(const ObjectiveSizes& n, const std::vector<int64_t>& encoder,
+                               const std::vector<int64_t>& decoder, int threads) {
+    check_sizes(n[0], n[1], n[2], n[4], n[5], 0, threads);
+    require(n[3] >= 1 && n[3] <= kLargest, "there must be at least one class");
+    require(n[5] >= 1, "there must be a frame to score");
+    require(n[6] >= 1 && n[6] < 1 << kHeads, "heads must name at least one head");
+    require(n[7] >= 0 && n[7] <= 4, "activation must lie between 0 and 4");
+    ObjectiveShape s{n[0],
+                     n[1],
+                     n[2],
+                     n[3],
+                     n[4],
+                     n[5],
+                     int(n[6]),
+                     layers_of(encoder),
+                     layers_of(decoder),
+                     static_cast<Activation>(n[7]),
+                     n[8],
+                     {}};
+    require(!s.encoder.empty(), "the encoder must have a block");
+    const bool decodes = (s.heads & (kPredictor | kDecoder)) != 0;
+    require(!decodes || (!s.decoder.empty() && s.decoder.back().channels_out == s.inputs),
+            "a decoder must have a block, and make what the encoder gets");
+    return s;
+}
+
+int64_t objective_saved(bool is_double, const ObjectiveSizes& sizes,
+                        const std::vector<int64_t>& encoder, const std::vector<int64_t>& decoder) {
+    const ObjectiveShape s = objective_shape(sizes, encoder, decoder, 1);
+    return is_double ? objective_saved_size<double>(s) : objective_saved_size<float>(s);
+}
+
+// x, mask, labels_strong, labels_weak, class weights, dropout masks of encoder, predictor, decoder;
+// mask, class weights and the dropout masks may be null.
+using ObjectiveTensors = std::array<uintptr_t, 8>;
+
+template <typename T>
+ObjectiveInputs<T> objective_inputs(const ObjectiveTensors& a) {
+    return {pointer<T>(a[0]), pointer<bool>(a[1]), pointer<int64_t>(a[2]), pointer<int64_t>(a[3]),
+            pointer<T>(a[4]), pointer<T>(a[5]),    pointer<T>(a[6]),       pointer<T>(a[7])};
+}
+
+template <typename P>
+std::vector<P> pointers(const std::vector<uintptr_t>& addresses) {
+    std::vector<P> made;
+    for (const uintptr_t address : addresses) made.push_back(reinterpret_cast<P>(address));
+    return made;
+}
+
+void check_objective(const ObjectiveShape& s, const ObjectiveTensors& a,
+                     const std::vector<uintptr_t>& parameters) {
+    require(int64_t(parameters.size()) == objective_parameters(s),
+            "there are more or fewer parameters than the network has");
+    require(s.batch == 0 || (a[0] && a[2] && a[3]), "x and the labels must not be null");
+    // v and gain of every convolution; what else may be null a block's code looks at
+    for (const auto* layers : {&s.encoder}) {
+        for (std::size_t i = 0; i < layers->size(); i++) {
+            for (const std::size_t j : {0, 1, 3, 4}) {
+                require(parameters[8 * i + j], "the weights must not be null");
+            }
+        }
+    }
+}
+
+template <typename T>
+void objective_forward_of(const ObjectiveShape& s, const ObjectiveTensors& a,
+                          const std::vector<uintptr_t>& parameters, uintptr_t loss,
+                          uintptr_t values, uintptr_t saved, int threads) {
+    const int64_t wrong =
+        objective_forward<T>(s, objective_inputs<T>(a), pointers<const T*>(parameters),
+                             pointer<T>(values), pointer<T>(saved), threads);
+    if (wrong >= 0) throw no_such_class(wrong, s.classes);
+    *pointer<T>(loss) = *pointer<T>(values);
+}
+
+void objective_forward_checked(bool is_double, const ObjectiveTensors& a,
+                               const std::vector<uintptr_t>& parameters, uintptr_t loss,
+                               uintptr_t values, uintptr_t saved, const ObjectiveSizes& sizes,
+                               const std::vector<int64_t>& encoder,
+                               const std::vector<int64_t>& decoder,
+                               const std::array<double, kHeads>& weights, int threads) {
+    ObjectiveShape s = objective_shape(sizes, encoder, decoder, threads);
+    s.weights = weights;
+    check_objective(s, a, parameters);
+    require(loss && values && saved, "loss, values and saved must not be null");
+    (is_double ? objective_forward_of<double>
+               : objective_forward_of<float>)(s, a, parameters, loss, values, saved, threads);
+}
+
+template <typename T>
+void objective_backward_of(const ObjectiveShape& s, const ObjectiveTensors& a,
+                           const std::vector<uintptr_t>& parameters, uintptr_t saved,
+                           uintptr_t upstream, const std::vector<uintptr_t>& gradients,
+                           int threads) {
+    objective_backward<T>(s, objective_inputs<T>(a), pointers<const T*>(parameters),
+                          pointer<T>(saved), *pointer<T>(upstream), pointers<T*>(gradients),
+                          threads);
+}
+
+void objective_backward_checked(bool is_double, const ObjectiveTensors& a,
+                                const std::vector<uintptr_t>& parameters, uintptr_t saved,
+                                uintptr_t upstream, const std::vector<uintptr_t>& gradients,
+                                const ObjectiveSizes& sizes, const std::vector<int64_t>& encoder,
+                                const std::vector<int64_t>& decoder,
+                                const std::array<double, kHeads>& weights, int threads) {
+    ObjectiveShape s = objective_shape(sizes, encoder, decoder, threads);
+    s.weights = weights;
+    check_objective(s, a, parameters);
+    require(saved && upstream, "saved and the loss's gradient must not be null");
+    require(gradients.size() == parameters.size(), "each parameter must have its gradient");
+    for (std::size_t i = 0; i < gradients.size(); i++) {
+        require(!gradients[i] == !parameters[i], "each parameter must have its gradient");
+    }
+    (is_double ? objective_backward_of<double> : objective_backward_of<float>)(s, a, parameters,
+                                                                               saved, upstream,
+                                                                               gradients, threads);
+}
+
 // parameters, gradients, means, squares, largest squares, steps: float32, each a tensor's address
 void adam(const std::array<std::vector<uintptr_t>, 6>& lists, const std::vector<int64_t>& counts,
           double rate, double beta1, double beta2, double epsilon, double weight_decay,
@@ -227,6 +351,9 @@ void register_training(py::module_& m) {
     m.def("head_loss_grad", &head_loss_grad, release);
     m.def("squared_error", &squared_error, release);
     m.def("squared_error_grad", &squared_error_grad, release);
+    m.def("objective_saved", &objective_saved, "Elements that objective_forward keeps.");
+    m.def("objective_forward", &objective_forward_checked, release);
+    m.def("objective_backward", &objective_backward_checked, release);
     m.def("adam", &adam, release, "A step of Adam with amsgrad over lists of tensors.");
 }
 

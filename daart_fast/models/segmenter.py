@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from daart_fast import losses, ops
 from daart_fast.errors import ConfigError, did_you_mean
 from daart_fast.models.base import BaseModel, reparameterize_gaussian
+from daart_fast.models.objective import Objective
 from daart_fast.models.rnn import RNN
 from daart_fast.models.tcn import DilatedTCN
 from daart_fast.models.temporalmlp import TemporalMLP
@@ -106,6 +107,7 @@ class Segmenter(BaseModel):
         self.model = nn.ModuleDict()
         self.build_model()
         self.class_loss = _ClassWeights(hparams.get("class_weights"))
+        self._objective = self._whole_objective()
 
     # ---------------------------------------------------------------------------- construction
 
@@ -141,6 +143,15 @@ class Segmenter(BaseModel):
         if self.hparams.get("semi_supervised_algo") not in (None, "none"):
             heads.add("classifier_weak")
         return heads
+
+    def _whole_objective(self) -> Objective | None:
+        """All losses as one operation, where they are made of what that knows."""
+        known = {"encoder", *ops.HEADS}
+        if not isinstance(self.model["encoder"], DilatedTCN) or not known >= self.model.keys():
+            return None
+        if self.classifier_type == "multibinary" or len(self.model) == 1:
+            return None
+        return Objective(self.model, self.hparams["output_size"])
 
     @property
     def variational(self) -> bool:
@@ -273,10 +284,21 @@ class Segmenter(BaseModel):
             names in metrics.csv. Nothing is copied to the host.
         """
         x = batch["markers"]
+        first, frames = self._scored(x.shape[1])
+        whole = self._objective
+        if whole is not None and reduce == "batch" and frames > 0 and ops.can_take_objective(x):
+            return whole.losses(
+                batch,
+                training=self.training,
+                first=first,
+                frames=frames,
+                ignored=self.ignore_class,
+                class_weights=self.class_loss.weight,
+                weights=self.loss_weights,
+            )
         mask = batch.get("frame_mask")
         if mask is None:
             mask = torch.ones(x.shape[:2], dtype=torch.bool, device=x.device)
-        first, frames = self._scored(x.shape[1])
         x_seen, mask_seen = x.narrow(1, first, frames), mask.narrow(1, first, frames)
         if "predictor" in self.model or "decoder" in self.model:
             # these look at the embedding of the padding too

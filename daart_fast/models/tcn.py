@@ -149,13 +149,18 @@ class DilatedTCN(BaseModel):
         """How many frames before and after its own an output frame depends on."""
         return total_context(self)
 
+    @property
+    def blocks(self) -> list[DilationBlock]:
+        """The residual blocks, first to last."""
+        return [layer for layer in self.model if isinstance(layer, DilationBlock)]
+
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, T, in_size) to (B, T, out_size)."""
         return self.some_frames(x, 0, x.shape[1])
 
     def some_frames(self, x: Tensor, first: int, frames: int) -> Tensor:
         """Like ``forward``, but this many frames of the result, from the first on."""
-        blocks = [layer for layer in self.model if isinstance(layer, DilationBlock)]
+        blocks = self.blocks
         p = blocks[0].dropout if self.training else 0.0
         x = ops.dilation_stack(
             x,

@@ -5,16 +5,22 @@ from daart_fast.ops.backends import forced, report
 from daart_fast.ops.block import dilation_block
 from daart_fast.ops.conv import dilated_conv1d
 from daart_fast.ops.losses import linear_cross_entropy, squared_error
+from daart_fast.ops.objective import HEADS, Batch, Network, can_take_objective, objective
 from daart_fast.ops.stack import BlockParameters, dilation_stack
 
 __all__ = [
     "Adam",
+    "Batch",
     "BlockParameters",
+    "HEADS",
+    "Network",
+    "can_take_objective",
     "dilated_conv1d",
     "dilation_block",
     "dilation_stack",
     "forced",
     "linear_cross_entropy",
+    "objective",
     "report",
     "squared_error",
 ]

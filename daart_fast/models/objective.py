@@ -1,0 +1,135 @@
+"""The losses of a segmenter with a dilated network as one operation of ``ops``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from daart_fast import ops
+from daart_fast.models.layers import dropout_mask
+from daart_fast.models.tcn import DilatedTCN, DilationBlock
+from daart_fast.ops.conv import activation_code, sides
+
+# Where a parameter is found: in a module's own dict, None where the module has no such parameter.
+Place = tuple[Mapping[str, Tensor | None], str]
+
+
+class Objective:
+    """Calls ``ops.objective`` for the modules of a `Segmenter`.
+
+    Parameters
+    ----------
+    model
+        The modules: ``encoder``, a `DilatedTCN`, and heads among those of ``ops.HEADS``.
+    n_classes
+        What the classifiers tell apart.
+    """
+
+    def __init__(self, model: nn.ModuleDict, n_classes: int) -> None:
+        heads = [name for name in ops.HEADS if name in model]
+        encoder = model["encoder"]
+        assert isinstance(encoder, DilatedTCN)
+        decoders = [m for m in map(model.__getitem__, heads) if isinstance(m, DilatedTCN)]
+        self.network = ops.Network(
+            encoder=_layers(encoder),
+            decoder=_layers(decoders[0]) if decoders else (),
+            heads=frozenset(heads),
+            n_classes=n_classes,
+            activation=activation_code(encoder.blocks[0].activation),
+        )
+        self.dropout = encoder.blocks[0].dropout
+        # the channels of each stack that dropout may drop
+        self._dropped = [sum(b.n_dropped for b in stack.blocks) for stack in (encoder, *decoders)]
+        self._places = _places(encoder)
+        for head in heads:
+            module = model[head]
+            if isinstance(module, DilatedTCN):
+                self._places += [*_places(module), *_weight_and_bias(module.model[-1])]
+            else:
+                (linear,) = module.children()
+                self._places += _weight_and_bias(linear)
+
+    def losses(
+        self,
+        batch: Mapping[str, Tensor],
+        *,
+        training: bool,
+        first: int,
+        frames: int,
+        ignored: int,
+        class_weights: Tensor | None,
+        weights: Mapping[str, float],
+    ) -> dict[str, Tensor]:
+        """Compute what `Segmenter.losses` does over a batch, ``frames`` frames from the first on.
+
+        ``ignored`` is the class that is not scored; ``weights`` are `Segmenter.loss_weights`.
+        """
+        x = batch["markers"].contiguous()
+        mask, strong, weak = (
+            None if t is None else t.contiguous()
+            for t in map(batch.get, ("frame_mask", "labels_strong", "labels_weak"))
+        )
+        no_labels = None
+        if strong is None or weak is None:
+            no_labels = x.new_full(x.shape[:2], -1, dtype=torch.int64)
+        seen = ops.Batch(
+            x=x,
+            mask=mask,
+            labels_strong=no_labels if strong is None else strong,  # type: ignore[arg-type]
+            labels_weak=no_labels if weak is None else weak,  # type: ignore[arg-type]
+            class_weights=class_weights,
+            dropout=self._dropout_masks(x, self.dropout if training else 0.0),
+            first=first,
+            frames=frames,
+            ignored=ignored,
+        )
+        parameters = [parameters[name] for parameters, name in self._places]
+        weighing = (weights["strong"], weights["weak"], weights["pred"], weights["recon"])
+        return ops.objective(self.network, seen, weighing, parameters)
+
+    def _dropout_masks(
+        self, x: Tensor, p: float
+    ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+        """The masks of encoder, predictor and decoder, from one draw."""
+        all_masks = dropout_mask(x, sum(self._dropped), p)
+        if all_masks is None:
+            return None, None, None
+        parts = iter(all_masks.view(-1).split([x.shape[0] * n for n in self._dropped]))
+        encoder = next(parts)
+        predictor = next(parts) if "predictor" in self.network.heads else None
+        decoder = next(parts) if "decoder" in self.network.heads else None
+        return encoder, predictor, decoder
+
+
+def _layers(stack: DilatedTCN) -> tuple[int, ...]:
+    layers: list[int] = []
+    for block in stack.blocks:
+        width, dilation = block.conv0.kernel_size[0], block.conv0.dilation[0]
+        left, _ = sides(block.conv0.side, dilation * (width - 1))
+        layers += (block.conv0.out_channels, block.conv1.out_channels, width, dilation, left)
+    return tuple(layers)
+
+
+_NOTHING: dict[str, Tensor | None] = {"": None}
+
+
+def _block_places(block: DilationBlock) -> list[Place]:
+    """What `DilationBlock.ordered_parameters` returns."""
+    convolutions: list[Place] = [
+        (convolution._parameters, name)
+        for convolution in (block.conv0, block.conv1)
+        for name in ("weight_v", "weight_g", "bias")
+    ]
+    if block.downsample is None:
+        return [*convolutions, (_NOTHING, ""), (_NOTHING, "")]
+    return [*convolutions, *_weight_and_bias(block.downsample)]
+
+
+def _places(stack: DilatedTCN) -> list[Place]:
+    return [place for block in stack.blocks for place in _block_places(block)]
+
+
+def _weight_and_bias(module: nn.Module) -> list[Place]:
+    return [(module._parameters, "weight"), (module._parameters, "bias")]
