@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["export_states", "predict_inputs", "predict_labels", "predict_session"]
 
 CHUNK_FRAMES = 8_192  # in one pass of a feed-forward model: what lies between layers stays in cache
+DEVICE_CHUNK_FRAMES = 262_144  # the same on a GPU: enough to keep it busy
 BATCH_FRAMES = 32_768  # frames in one batch of windows
 
 
@@ -45,7 +46,7 @@ def predict_inputs(
     model: Segmenter,
     inputs: np.ndarray | Tensor,
     mode: str = "eval",
-    chunk_frames: int = CHUNK_FRAMES,
+    chunk_frames: int | None = None,
 ) -> dict[str, np.ndarray]:
     """Predict every frame of one session that is in memory.
 
@@ -64,7 +65,7 @@ def predict_inputs(
     mode
         ``"train"`` leaves dropout and sampling on, for repeated draws.
     chunk_frames
-        Frames that a feed-forward model answers in one pass.
+        Frames that a feed-forward model answers in one pass; None: as suits the model's device.
 
     Returns
     -------
@@ -85,8 +86,14 @@ def predict_inputs(
         return F.pad(x[max(first, 0) : last], (0, 0, *beyond))
 
     with _running(model, mode):
-        parts = list(_parts(model, n_frames, frames, chunk_frames))
+        parts = list(_parts(model, n_frames, frames, chunk_frames or _chunk_frames(model)))
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def _chunk_frames(model: Segmenter) -> int:
+    """How many frames the model had best answer in one pass, where it is."""
+    on_cpu = next(model.parameters()).device.type == "cpu"
+    return CHUNK_FRAMES if on_cpu else DEVICE_CHUNK_FRAMES
 
 
 #: Frames [first, last) of a session, (last - first, N) normalised; zeros beyond its ends.
@@ -286,7 +293,7 @@ def _fill_states(
         return torch.from_numpy(session.normalised_window(start, stop))
 
     with _running(model, "eval"):
-        chunk = chunk_frames or CHUNK_FRAMES
+        chunk = chunk_frames or _chunk_frames(model)
         for part in _parts(model, len(session), frames, chunk, names=("labels",)):
             n_frames = len(part["labels"])
             states[first : first + n_frames] = part["labels"]
