@@ -504,8 +504,8 @@ KEYS: dict[str, Key] = _table(
 # fmt: off
 DERIVED = frozenset({
     "best_val_epoch", "class_weights", "data_config", "expt_dir", "hpc_exp_number", "input_mean",
-    "input_names", "input_size", "input_std", "kl_weight", "label_names", "macro_f1",
-    "model_config", "model_dir", "output_size", "pruned_epoch", "search_notes", "search_trial",
+    "input_names", "input_size", "input_std", "kl_weight", "label_names", "model_config",
+    "model_dir", "output_size", "pruned_epoch", "search_notes", "search_trial",
     "sequence_pad", "task_names", "task_size", "train_config", "training_completed",
     "tt_expt_dir", "tt_version_dir", "version",
 })

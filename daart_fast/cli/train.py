@@ -42,12 +42,7 @@ def run(options: argparse.Namespace) -> int:
     if arguments and not arguments[0].startswith("-"):
         arguments = [*write_configs(Path(arguments[0])), *arguments[1:]]
     params = get_all_params("grid_search", args=arguments)
-    if params.device == "cpu":
-        results = params.optimize_parallel_cpu(
-            fit, nb_trials=params.tt_n_cpu_trials, nb_workers=params.tt_n_cpu_workers
-        )
-    else:
-        results = params.optimize_parallel_gpu(fit, gpu_ids=str(params.gpus_vis).split(";"))
+    results = params.optimize_parallel(fit)
     for _, folder in results:
         if folder is not None and not (Path(folder) / "summary.json").is_file():
             summary = evaluate(Path(folder), {})

@@ -30,7 +30,6 @@ from daart_fast.eval.segments import (
     segment_f1,
 )
 from daart_fast.eval.selection import choose_smoother, smoother_of
-from daart_fast.eval.sessions import score_sessions
 from daart_fast.eval.smoothing import Smoother
 from daart_fast.eval.summary import summarise, write_bouts, write_predictions
 
@@ -58,7 +57,6 @@ __all__ = [
     "reliability",
     "run_lengths",
     "score",
-    "score_sessions",
     "segment_counts",
     "segment_f1",
     "smoother_of",

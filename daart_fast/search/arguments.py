@@ -53,9 +53,10 @@ def get_all_params(
     -------
     argparse.Namespace
         test-tube's: every key of the config files (a list of ids as one string joined by ``;``),
-        with ``optimize_parallel_cpu(fn, nb_trials, nb_workers)`` and
-        ``optimize_parallel_gpu(fn, gpu_ids)``, which run every trial (see `run_trials`) and return
-        ``[(trial, result), ...]``, the result None where the trial failed. Ctrl-C ends the
+        with ``optimize_parallel(fn)``, which runs every trial where the settings say (see
+        `run_trials`) and returns ``[(trial, result), ...]``, the result None where the trial
+        failed; daart's ``optimize_parallel_cpu(fn, nb_trials, nb_workers)`` and
+        ``optimize_parallel_gpu(fn, gpu_ids)`` do the same where they are told. Ctrl-C ends the
         program with exit code 130.
     """
     parser = _command_line(default_configs is None)
@@ -125,10 +126,7 @@ def run(
     namespace = _namespace(hparams, search_type, flags)
     if not dry_run:
         _write_demo_if_asked_for(hparams)
-    n_trials = hparams["tt_n_cpu_trials"]
-    if hparams["device"] == "cpu":
-        return namespace.search_on_cpu(function, n_trials, hparams["tt_n_cpu_workers"])
-    return namespace.search_on_gpus(function, str(hparams["gpus_vis"]).split(";"), n_trials)
+    return namespace.search(function)
 
 
 def _command_line(files_required: bool) -> argparse.ArgumentParser:
@@ -204,7 +202,7 @@ def _namespace(hparams: dict[str, Any], search_type: str, flags: Mapping[str, bo
     # the mapping is no hyperparameter, and test-tube takes none
     options = Options(hparams["executor"], hparams["slurm"] or {}, **flags)
     parser = _trial_parser()(strategy=search_type)
-    parser.options, parser.per_gpu = options, hparams["trials_per_gpu"]
+    parser.options, parser.hparams = options, hparams
     for name, value in hparams.items():
         if name in KEYS and KEYS[name].kind is IDS:
             parser.add_argument(f"--{name}", default=";".join(value) if value else None)
@@ -214,7 +212,7 @@ def _namespace(hparams: dict[str, Any], search_type: str, flags: Mapping[str, bo
             parser.add_argument(f"--{name}", default=value)
     namespace = parser.parse_args([])
     # functions, so that they are left out where a script takes the namespace for hparams
-    namespace.search_on_cpu, namespace.search_on_gpus = parser.search_on_cpu, parser.search_on_gpus
+    namespace.search, namespace.optimize_parallel = parser.search, parser.optimize_parallel
     for trial in folds(parser.make_trials(None if search_type == "grid_search" else 1)):
         check_together(vars(trial))
     return namespace
@@ -231,7 +229,7 @@ def _trial_parser() -> Any:
         """
 
         options: Options
-        per_gpu: int
+        hparams: dict[str, Any]
 
         def make_trials(self, n_trials: int | None) -> list[Any]:
             """Make the trials; a random search draws the same ones when it is called again."""
@@ -241,6 +239,13 @@ def _trial_parser() -> Any:
                 return self.generate_trials(n_trials)
             finally:
                 random.setstate(state)
+
+        def search(self, function: Callable[..., Any]) -> Search:
+            get = self.hparams
+            if get["device"] == "cpu":
+                return self.search_on_cpu(function, get["tt_n_cpu_trials"], get["tt_n_cpu_workers"])
+            gpu_ids = str(get["gpus_vis"]).split(";")
+            return self.search_on_gpus(function, gpu_ids, get["tt_n_cpu_trials"])
 
         def search_on_cpu(
             self, function: Callable[..., Any], n_trials: int | None, n_workers: int
@@ -254,8 +259,11 @@ def _trial_parser() -> Any:
             trials = self.make_trials(n_trials)
             for trial in trials:
                 trial.device = "cuda"  # each process sees its own GPU alone
-            places = places_on_gpus([str(gpu) for gpu in gpu_ids], self.per_gpu)
+            places = places_on_gpus([str(gpu) for gpu in gpu_ids], self.hparams["trials_per_gpu"])
             return run_trials(function, trials, places, self.options)
+
+        def optimize_parallel(self, train_function: Callable[..., Any]) -> list[tuple[Any, Any]]:
+            return _as_a_program(self.search, train_function)
 
         def optimize_parallel_cpu(
             self,

@@ -1,4 +1,4 @@
-"""The function that a search calls with each trial, unless it is given another."""
+"""From a trial to a finished model: what a search calls with each trial, unless told otherwise."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ __all__ = ["fit"]
 
 
 def fit(trial: Any, *_: Any) -> str:
-    """Fit one model, predict its sessions and score them, as ``examples/fit_models.py`` does.
+    """Fit one model, predict its sessions and score them. Each step is one call.
 
     Parameters
     ----------
@@ -21,16 +21,22 @@ def fit(trial: Any, *_: Any) -> str:
     str
         The version folder.
     """
-    from daart_fast.eval import score_sessions, summarise
+    from daart_fast.eval import summarise
     from daart_fast.io import export_hparams, find_experiment
     from daart_fast.models import Segmenter, export_states
-    from daart_fast.testtube import clean_tt_dir, console_log, create_tt_experiment
+    from daart_fast.testtube import (
+        clean_tt_dir,
+        console_log,
+        create_tt_experiment,
+        print_hparams,
+    )
     from daart_fast.train import Trainer
     from daart_fast.utils import build_data_generator, collect_callbacks
 
     hparams, experiment = create_tt_experiment(vars(trial))
     if hparams is None or experiment is None:
         return find_experiment(vars(trial))[0]
+    print_hparams(hparams)
     folder: str = hparams["tt_version_dir"]
     with console_log(folder):
         data_generator = build_data_generator(hparams)
@@ -39,9 +45,12 @@ def fit(trial: Any, *_: Any) -> str:
         trainer = Trainer(**hparams, callbacks=collect_callbacks(hparams))
         trainer.fit(model, data_generator, save_path=folder)
         export_states(model, data_generator, folder)
-        summarise(hparams, data_generator, folder)
-        scores = {split: score_sessions(data_generator, folder, split) for split in ("val", "test")}
-        export_hparams({**hparams, "macro_f1": scores})
+        summary = summarise(hparams, data_generator, folder)
+        export_hparams(hparams)
         clean_tt_dir(hparams)
     experiment.close()
+    for session, found in summary["sessions"].items():
+        if score := found.get("scores", {}).get("test"):
+            print(f"macro-F1 on the held-out frames of {session}: {score['macro_f1']:.3f}")
+    print(f"the model is in {folder}", flush=True)
     return folder

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import math
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
@@ -63,7 +64,8 @@ def read_row(
     results: dict[str, Cell] = {}
     if folder is not None and (Path(folder) / "hparams.yaml").is_file():
         text = (Path(folder) / "hparams.yaml").read_text(encoding="utf-8")
-        results = _results(load_plain_yaml(text), _metrics(Path(folder)), held_out)
+        results = _losses(load_plain_yaml(text), _metrics(Path(folder)), held_out)
+        results |= _f1_scores(_summary(Path(folder)), held_out)
     return Row(number, status, settings, results, folder)
 
 
@@ -75,7 +77,16 @@ def _metrics(folder: Path) -> list[dict[str, str]]:
         return []
 
 
-def _results(
+def _summary(folder: Path) -> dict[str, Any]:
+    """Read what `daart_fast.eval.summarise` has left, if the trial's function has called it."""
+    try:
+        found: dict[str, Any] = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+    except OSError:
+        return {}
+    return found
+
+
+def _losses(
     hparams: Mapping[str, Any], metrics: list[dict[str, str]], held_out: Sequence[str]
 ) -> dict[str, Cell]:
     ids = dict.fromkeys(
@@ -84,17 +95,29 @@ def _results(
         for session in split_ids(hparams.get(name))
     )
     numbers = {str(i) for i, session in enumerate(ids) if session in held_out} or {"-1"}
-    f1 = hparams.get("macro_f1") or {}
-    tested = {name: value for name, value in f1.get("test", {}).items() if name in held_out}
     return {
         "val_loss": min(_column(metrics, "val_loss", {"-1"}), default=None),
-        "val_f1": _mean(f1.get("val", {}).values()),
         "test_loss": _mean(_column(metrics, "test_loss", numbers)),
-        "test_f1": _mean((tested or f1.get("test", {})).values()),
         "best_val_epoch": hparams.get("best_val_epoch"),
         "epochs": max((int(row["epoch"]) for row in metrics), default=None),
         "pruned_epoch": hparams.get("pruned_epoch"),
     }
+
+
+def _f1_scores(summary: Mapping[str, Any], held_out: Sequence[str]) -> dict[str, Cell]:
+    """Return macro-F1 over all sessions pooled; of a fold, the mean over those it holds out."""
+
+    def of(scores: Mapping[str, Any], split: str) -> float | None:
+        f1: float | None = scores.get(split, {}).get("macro_f1")
+        return f1
+
+    scores = summary.get("scores", {})
+    test = of(scores, "test")
+    if held_out:
+        sessions = summary.get("sessions", {})
+        single = [of(sessions.get(name, {}).get("scores", {}), "test") for name in held_out]
+        test = _mean(f1 for f1 in single if f1 is not None)
+    return {"val_f1": of(scores, "val"), "test_f1": test}
 
 
 def _column(metrics: list[dict[str, str]], name: str, datasets: set[str]) -> list[float]:

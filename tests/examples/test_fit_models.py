@@ -40,7 +40,7 @@ def fit(arguments: list[str], *more: str) -> list[str]:
     script = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(script)
     params = get_all_params("grid_search", [*arguments, *more])
-    results = params.optimize_parallel_cpu(script.train_model, nb_trials=None, nb_workers=1)
+    results = params.optimize_parallel_cpu(script.fit, nb_trials=None, nb_workers=1)
     return [folder for _, folder in results]
 
 

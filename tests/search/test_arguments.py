@@ -180,7 +180,7 @@ slurm:
 
 
 def test_the_slurm_part_is_read_as_slurm_reads_it(configs):
-    parser = get_all_params("grid_search", configs(train=SLURM)).search_on_cpu.__self__
+    parser = get_all_params("grid_search", configs(train=SLURM)).search.__self__
     assert parser.options.slurm == {
         "partition": "gpu", "time": 90, "memory": 500 / 1024, "gpus": 1,
         "setup": ["module load python"],
@@ -193,7 +193,7 @@ def test_the_slurm_part_is_read_as_slurm_reads_it(configs):
 )
 def test_times_are_minutes_or_spelled_as_slurm_spells_them(configs, text, minutes):
     arguments = [*configs(), "--slurm", f"{{time: {text}}}"]
-    parser = get_all_params("grid_search", arguments).search_on_cpu.__self__
+    parser = get_all_params("grid_search", arguments).search.__self__
     assert parser.options.slurm == {"time": minutes}
 
 
