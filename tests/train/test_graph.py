@@ -6,7 +6,7 @@ tensors each time, whatever Python has become in the meantime.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from copy import deepcopy
 from typing import Any
 
@@ -23,6 +23,13 @@ from daart_fast.train import trainer
 from daart_fast.train.graph import WARM_UP, GraphStep
 
 aten = torch.ops.aten
+
+
+@pytest.fixture(autouse=True)
+def _as_on_a_gpu() -> Iterator[None]:
+    """Run on PyTorch's operations: a tape sees none of those that the CPU has natively."""
+    with ops.forced("torch"):
+        yield
 
 
 def tensors_in(*values: Any) -> list[Tensor]:
@@ -96,7 +103,6 @@ class Side:
         self.model, self.generator, self.trainer = parts.model, parts.generator, parts.trainer
         self.trainer._set_up(self.model, self.generator, None)
         self.model.train()
-        # as on a GPU: the native step of the CPU is no operation that a tape could see
         self.trainer.optimizer = torch.optim.Adam(
             self.model.parameters(), lr=1e-2, amsgrad=True, fused=True
         )
@@ -397,9 +403,8 @@ def test_a_trainer_records_its_steps_unless_told_not_to(project, training, same_
         anneal_start=2,
         anneal_end=5,
     )
-    with ops.forced("torch"):  # the native step of the CPU is no operation that a tape could see
-        launched = training(hparams, name="launched", cuda_graph=False).fit()
-        recorded = training(hparams, name="recorded").fit()
+    launched = training(hparams, name="launched", cuda_graph=False).fit()
+    recorded = training(hparams, name="recorded").fit()
     assert len(on_tape) == 1
     assert (on_tape[0].n_recorded, on_tape[0].why_launched) == (2, "")
     assert same_weights(launched.weights, recorded.weights)
@@ -419,13 +424,12 @@ def test_a_recorded_training_that_is_cut_short_ends_where_it_would_have(
             raise KeyboardInterrupt
         return next_inputs(dtype)
 
-    with ops.forced("torch"):
-        unbroken = training(hparams, name="unbroken").fit()
-        broken = training(hparams, name="broken", checkpoint_interval=0)
-        next_inputs, broken.generator.next_inputs = broken.generator.next_inputs, failing
-        with pytest.raises(KeyboardInterrupt):
-            broken.fit()
-        resumed = training(hparams, name="broken").fit()
+    unbroken = training(hparams, name="unbroken").fit()
+    broken = training(hparams, name="broken", checkpoint_interval=0)
+    next_inputs, broken.generator.next_inputs = broken.generator.next_inputs, failing
+    with pytest.raises(KeyboardInterrupt):
+        broken.fit()
+    resumed = training(hparams, name="broken").fit()
     assert same_weights(unbroken.weights, resumed.weights)
     assert unbroken.metrics == resumed.metrics
     assert all(step.n_recorded for step in on_tape[::2])
