@@ -31,6 +31,13 @@ def test_heavy_packages_wait_until_they_are_needed(statement, allowed):
     assert done.stdout.strip() == "[]"
 
 
+def test_the_example_script_tells_its_options_without_torch():
+    code = "import sys\nfrom daart_fast.search.fit import fit\n"
+    code += "from daart_fast.testtube import get_all_params\nprint('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
+
+
 DAARTS_NAMES = {
     "data": "split_trials compute_sequences compute_sequence_pad load_marker_csv load_marker_h5 "
     "load_feature_csv load_label_csv load_label_pkl SingleDataset DataGenerator",

@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from daart_fast.callbacks import leave_note
 from daart_fast.config import check_name, split_ids
 from daart_fast.errors import ConfigError
 from daart_fast.io import get_expt_dir
@@ -163,6 +162,8 @@ class Search:
 
     def _claim_folder(self) -> None:
         """Make the search's own folder, and tell each trial that it belongs to it."""
+        from daart_fast.callbacks import leave_note  # torch with it: late, as --help needs none
+
         hparams = vars(self.trials[0])
         if not {"results_dir", "expt_ids"} <= hparams.keys():
             return
