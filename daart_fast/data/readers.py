@@ -42,6 +42,12 @@ HEADERS = (
 MARKER_STARTS = [[cell] for cell in HEADERS[-1]]
 
 
+#: gzip, the best that h5 files are compressed by, makes data at most 1032 times smaller
+MOST_TIMES = 1032
+#: bytes that any h5 file may say to hold
+LEAST_CLAIM = 2**24
+
+
 class Markers(NamedTuple):
     """Tracked points: x, y (pixels) and likelihood (0 to 1), each (T, K); K keypoint names."""
 
@@ -108,6 +114,7 @@ def load_marker_h5(path: PathLike) -> Markers:
         raise DataError(f"{path}: expected an h5 file: {error}") from None
     with file:
         try:
+            _check_claims(file, str(path))
             return _markers_of(file, str(path))
         except DataError:
             raise
@@ -116,6 +123,19 @@ def load_marker_h5(path: PathLike) -> Markers:
                 f"{path}: expected a table of DeepLabCut, Lightning Pose or SLEAP (analysis) that "
                 f"h5py can read: {error}"
             ) from None
+
+
+def _check_claims(file: Any, path: str) -> None:
+    """Refuse a file that says to hold more than it can: a damaged length would fill the memory."""
+    import h5py
+
+    most = max(os.path.getsize(path) * MOST_TIMES, LEAST_CLAIM)
+
+    def look(name: str, item: Any) -> None:
+        if isinstance(item, h5py.Dataset) and item.nbytes > most:
+            raise DataError(f"{path}: '{name}' says to hold {item.nbytes} bytes: it is damaged")
+
+    file.visititems(look)
 
 
 def _markers_of(file: Any, path: str) -> Markers:
@@ -219,10 +239,16 @@ def load_marker_slp(path: PathLike) -> Markers:
         raise DataError(
             f"{path}: reading .slp needs sleap-io: pip install 'daart_fast[sleap]'"
         ) from None
+    import h5py
+
     try:
+        with h5py.File(path, "r") as file:
+            _check_claims(file, str(path))
         labels = sleap_io.load_slp(str(path), open_videos=False)
         points = np.asarray(labels.numpy(return_confidence=True), dtype=np.float64)
         parts = [node.name for node in labels.skeletons[-1].nodes]  # of which numpy() speaks
+    except DataError:
+        raise
     except Exception as error:  # whatever sleap-io raises for a file that is none
         raise DataError(f"{path}: expected a SLEAP project: {error}") from None
     if len(labels.videos) > 1:

@@ -39,6 +39,8 @@ METHODS = ("bouts", "median", "hmm", "semi-markov")
 
 #: Frames of a bout whose duration is modelled as it is; longer ones end at a constant rate.
 LONGEST = 1000
+#: The longest bout or window that anybody can mean.
+MOST_FRAMES = 10_000_000
 #: Where the model's probabilities are kept from 0.
 LEAST = 1e-6
 #: The share of bouts whose length is anything.
@@ -121,9 +123,30 @@ class Smoother:
     def load(cls, path: str | os.PathLike[str]) -> Smoother:
         """Read what `save` wrote."""
         try:
-            return cls(**json.loads(Path(path).read_text(encoding="utf-8")))
-        except (OSError, ValueError, TypeError) as error:
+            smoother = cls(**json.loads(Path(path).read_text(encoding="utf-8")))
+            smoother._check()
+        except Exception as error:  # of JSON that may hold anything
             raise DataError(f"{path}: expected a smoother's settings: {error}") from None
+        return smoother
+
+    def _check(self) -> None:
+        """Raise a ValueError if the settings are not such as a training leaves."""
+        if self.method is not None and self.method not in METHODS:
+            raise ValueError(f"'method' is {self.method!r}")
+        if type(self.n_frames) is not int or not 1 <= self.n_frames <= MOST_FRAMES:
+            raise ValueError(f"'n_frames' is {self.n_frames!r}")
+        if self.method not in ("hmm", "semi-markov"):
+            return
+        n = len(self.prior)
+        shapes = {"strength": (), "prior": (n,), "transitions": (n, n)}
+        if self.method == "semi-markov":
+            shapes["durations"] = (n, 2)
+        for name, shape in shapes.items():
+            values = np.asarray(getattr(self, name), dtype=np.float64)
+            if values.shape != shape or not np.isfinite(values).all() or values.min() < 0:
+                raise ValueError(f"'{name}' is not of shape {shape}, finite and 0 or above")
+        if not any(self.prior):
+            raise ValueError("'prior' is 0 for every class")
 
 
 # ------------------------------------------------------------------------------ bouts, median

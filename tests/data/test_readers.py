@@ -403,6 +403,17 @@ def test_an_analysis_file_that_contradicts_itself_is_refused(tmp_path, changes, 
     assert said in refused(load_marker_h5, tmp_path / "s.h5")
 
 
+@pytest.mark.parametrize("name", ["s.h5", "s.slp"])
+def test_a_file_that_says_to_hold_more_than_it_can_takes_no_memory(tmp_path, name):
+    if name == "s.slp":
+        pytest.importorskip("sleap_io")
+    with h5py.File(tmp_path / name, "w") as file:
+        file.create_dataset("tracks", (1, 2, 1, 10**12), "f8", chunks=(1, 2, 1, 1000))
+        file["node_names"] = [b"nose"]
+    said = refused(read_inputs, tmp_path / name)
+    assert said == ": 'tracks' says to hold 16000000000000 bytes: it is damaged"
+
+
 def sleap_labels(animals: tuple[str, ...], n_videos: int = 1):
     """A project of 4 frames, (frame, track, node, xy and score) as it should be read."""
     sio = pytest.importorskip("sleap_io")

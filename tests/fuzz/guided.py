@@ -71,8 +71,12 @@ class Fuzzing:
 
     def keep(self, data: bytes, error: Exception) -> None:
         """Keep the smallest input of each failure, by where it was raised."""
-        frames = traceback.extract_tb(error.__traceback__)
-        own = [frame for frame in frames if "daart_fast" in frame.filename]
+        raised: BaseException | None = error
+        frames = []
+        while raised is not None:  # an error that names no file: where that was raised
+            frames = [*traceback.extract_tb(raised.__traceback__), *frames]
+            raised = raised.__context__
+        own = [frame for frame in frames if "/daart_fast/" in frame.filename]
         last = (own or list(frames))[-1]
         key = f"{type(error).__name__}-{Path(last.filename).stem}-{last.lineno}"
         path = self.folder / "findings" / key
@@ -122,7 +126,8 @@ def fuzz(name: str, folder: Path, seconds: float) -> None:
         f"-artifact_prefix={folder / 'findings'}/",
         f"-max_len={max(LEAST_FILE, *(len(seed) + 512 for seed in seeds))}",
         "-rss_limit_mb=4096",
-        "-timeout=300",
+        "-timeout=300",  # by the clock on the wall, in which this process may have to wait
+        "-report_slow_units=300",
     ]
     if target.words:
         options.append(f"-dict={words}")

@@ -114,28 +114,22 @@ def read_any_inputs(path: Path) -> Inputs:
     return found
 
 
-def read_marker_csv(path: Path) -> None:
+def read_csv_inputs(path: Path) -> None:
     values, names = read_any_inputs(path)
     rows = plain_rows(path)
     header = [row for row in rows if row[0] in ("scorer", "individuals", "bodyparts", "coords")]
-    table = numbers(rows[len(header) :])
+    table = numbers(rows[len(header) or 1 :])
     owners = ["-".join(cells[1:-1]) for cells in zip(*header, strict=True)]
     for i, name in enumerate(names):
-        part, axis = name[:-2], name[-1]
-        (column,) = [
-            c for c, own in enumerate(owners) if c and own == part and header[-1][c] == axis
-        ]
+        column = i + 1
+        if header:
+            part, axis = name[:-2], name[-1]
+            (column,) = [
+                c for c, own in enumerate(owners) if c and own == part and header[-1][c] == axis
+            ]
+        else:
+            assert name == rows[0][column]
         assert_same_where_known(values[:, i], table[:, column])
-
-
-def read_feature_csv(path: Path) -> None:
-    values, names = read_any_inputs(path)
-    rows = plain_rows(path)
-    if rows[0][0] == "scorer":
-        return
-    assert names == rows[0][1:]
-    for i, column in enumerate(numbers(rows[1:]).T[1:]):
-        assert_same_where_known(values[:, i], column)
 
 
 def plain_rows(path: Path) -> list[list[str]]:
@@ -552,12 +546,12 @@ def read_online_state(path: Path) -> None:
 ONLINE = ("0.5,1,2\n1,,3\n1,x,2\n", "frame,z,y,x\n0,1,2,3\n1,nan,inf,1e39\n")
 
 TARGETS: dict[str, Target] = {
-    "markers": Target("s.csv", texts(MARKERS, ANIMALS), read_marker_csv, TABLE_WORDS),
-    "features": Target("s.csv", texts(FEATURES), read_feature_csv, TABLE_WORDS),
+    "markers": Target("s.csv", texts(MARKERS, ANIMALS), read_csv_inputs, TABLE_WORDS),
+    "features": Target("s.csv", texts(FEATURES), read_csv_inputs, TABLE_WORDS),
     "gzip": Target(
         "s.csv.gz",
         lambda folder: [gzip.compress(text.encode()) for text in (FEATURES, MARKERS)],
-        read_any_inputs,
+        read_csv_inputs,
         TABLE_WORDS,
     ),
     "h5": Target("s.h5", h5_files, read_any_inputs),
