@@ -11,4 +11,5 @@ cmake -S "$root" -B "$build" "${generator[@]}" -DDAART_FAST_PYTHON=OFF -DCMAKE_B
   -DCMAKE_CXX_FLAGS="-fsanitize=address,undefined -fno-sanitize-recover=all -g1" > /dev/null
 cmake --build "$build" --parallel "$(nproc)"
 "$build/check_kernels"
+"$build/check_blocks"
 "$build/check_online"
