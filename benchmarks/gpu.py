@@ -66,7 +66,8 @@ TARGETS = {("daart's default", "tf32"): 120, (WIDE.name, "tf32"): 500}
 #: relative, of values and of gradients, which are sums over all frames
 ERRORS = {"ieee": (1e-6, 3e-5), "tf32": (1e-3, 1e-2), "bfloat16": (1e-2, 5e-2)}
 SESSION_FRAMES = 95_000
-PREDICTED_FRAMES = 10_000_000
+BLOCKS = ((2, 548, 32), (8, 1240, 64))  # batch, frames, channels
+PREDICTED_FRAMES, HOST_FRAMES = 10_000_000, 1_000_000
 CHUNK = 262_144  # frames predicted at a time
 
 
@@ -127,8 +128,12 @@ def check_losses(table: machine.Table, device: torch.device, case: Case) -> None
 
 
 def check_graph(table: machine.Table, device: torch.device, case: Case) -> None:
-    """Steps replayed, against the same steps launched one by one with the same dropout."""
-    weights = []
+    """How far steps that are replayed move the weights, against the same ones launched."""
+
+    def weights_of(model: Segmenter) -> Tensor:
+        return torch.cat([p.detach().flatten() for p in model.parameters()])
+
+    start, moves = weights_of(own_model(case).to(device)), []
     for recorded in (False, True):
         torch.manual_seed(0)
         step, graph = training(case, device)
@@ -138,10 +143,9 @@ def check_graph(table: machine.Table, device: torch.device, case: Case) -> None:
             step()
         if recorded and graph.why_launched:
             print(f"not replayed: {graph.why_launched}")
-        weights.append(torch.cat([p.detach().flatten() for p in graph.model.parameters()]))
-        right = graph.n_recorded == 1 or not recorded
-    error = cuda.relative_error(weights[1], weights[0]) if right else math.inf
-    add_error(table, f"{case.name}: 20 steps replayed", "tf32", error, 1e-2)
+        moves.append(weights_of(graph.model) - start)
+    error = cuda.relative_error(moves[1], moves[0]) if graph.n_recorded == 1 else math.inf
+    add_error(table, f"{case.name}: 20 steps replayed", "tf32", error, 5e-2)
 
 
 def add_error(table: machine.Table, what: str, kind: str, error: float, most: float) -> None:
@@ -355,7 +359,7 @@ def rates(table: machine.Table, device: torch.device) -> None:
     tera = 2e-12 * MULTIPLY_ADDS * PREDICTED_FRAMES / seconds
     print(f"    that is {tera:.1f} TFLOP/s of the direct method")
 
-    session = session_of(1_000_000)
+    session = session_of(HOST_FRAMES)
     predict_session(model, session)
     start = time.perf_counter()
     predict_session(model, session)
@@ -377,7 +381,7 @@ def arguments() -> argparse.Namespace:
 def run(device: torch.device, end: float) -> machine.Table:
     table = machine.Table(ERROR_COLUMNS, cuda.about(device))
     table.head("errors, relative, against float64 on the CPU")
-    for sizes in ((2, 548, 32), (8, 1240, 64)):
+    for sizes in BLOCKS:
         check_block(table, device, sizes)
     with cuda.convolutions_in("ieee"):
         for case in CASES[:2]:
