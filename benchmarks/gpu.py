@@ -68,6 +68,7 @@ ERRORS = {"ieee": (1e-6, 3e-5), "tf32": (1e-3, 1e-2), "bfloat16": (1e-2, 5e-2)}
 SESSION_FRAMES = 95_000
 BLOCKS = ((2, 548, 32), (8, 1240, 64))  # batch, frames, channels
 PREDICTED_FRAMES, HOST_FRAMES = 10_000_000, 1_000_000
+EPOCHS = 12
 CHUNK = 262_144  # frames predicted at a time
 
 
@@ -315,12 +316,12 @@ def epoch_seconds(device: torch.device) -> tuple[float, GraphStep | None]:
         trainer.prepare(model, generator)
         trainer._graph = graph_step(model, trainer.optimizer, generator, trainer._train)
         seen = []
-        for _ in range(12):
+        for _ in range(EPOCHS):
             start = time.perf_counter()
             trainer.epoch()
             torch.cuda.synchronize()
             seen.append(time.perf_counter() - start)
-    return statistics.median(seen[5:]), trainer._graph  # by then all steps are recorded
+    return statistics.median(seen[EPOCHS // 2 :]), trainer._graph  # by then all are recorded
 
 
 @torch.inference_mode()
