@@ -429,7 +429,8 @@ void convolve(const Plan& plan, const ConvShape& shape, const float* x, const We
 // that results do not depend on the number of threads.
 int64_t parts(int64_t blocks) {
     int64_t n = 1;
-    while (n < 32 && blocks / (2 * n) >= 80) n *= 2;
+    // a part's transform back takes as long as some ten blocks: two parts early, more of them late
+    while (n < 32 && blocks / (2 * n) >= (n < 2 ? 24 : 80)) n *= 2;
     return n;
 }
 

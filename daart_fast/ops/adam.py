@@ -37,16 +37,36 @@ class Adam(torch.optim.Adam):
         super().__init__(
             parameters, lr=learning_rate, weight_decay=weight_decay, amsgrad=True, fused=True
         )
+        self._lists: list[_Lists | None] = []
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]
         """Take a step; ``closure`` as torch has it."""
         groups = self.param_groups
         trained = [[p for p in group["params"] if p.grad is not None] for group in groups]
-        if closure is not None or not all(map(_native_takes, trained)):
+        self._lists += [None] * (len(groups) - len(self._lists))
+        lists = [self._lists_of(i, parameters) for i, parameters in enumerate(trained)]
+        if closure is not None or None in lists:
             return super().step(closure)
-        for group, parameters in zip(groups, trained, strict=True):
-            self._native_step(group, parameters)
+        for group, parameters, its in zip(groups, trained, lists, strict=True):
+            assert native is not None and its is not None
+            native.adam(
+                [its.parameters, [p.grad.data_ptr() for p in parameters], *its.averages, its.steps],
+                its.counts,
+                group["lr"],
+                *group["betas"],
+                group["eps"],
+                group["weight_decay"],
+                torch.get_num_threads(),
+            )
         return None
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Forget all gradients, as torch has it."""
+        if not set_to_none:
+            return super().zero_grad(set_to_none)
+        for group in self.param_groups:
+            for p in group["params"]:
+                p.grad = None
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on from what ``state_dict`` gave, here or of torch's own Adam.
@@ -57,6 +77,7 @@ class Adam(torch.optim.Adam):
             The state is not that of these parameters.
         """
         super().load_state_dict(state_dict)
+        self._lists.clear()
         for parameter, state in self.state.items():
             for name in (*AVERAGES, "step"):
                 shape = () if name == "step" else parameter.shape
@@ -66,23 +87,20 @@ class Adam(torch.optim.Adam):
             state["step"] = state["step"].to(torch.float32)
             state.update({name: state[name].contiguous() for name in AVERAGES})
 
-    def _native_step(self, group: dict[str, Any], parameters: list[Tensor]) -> None:
-        assert native is not None
-        states = [self._state_of(p) for p in parameters]
-        native.adam(
-            [
-                [p.data_ptr() for p in parameters],
-                [p.grad.data_ptr() for p in parameters],  # type: ignore[union-attr]
-                *([state[name].data_ptr() for state in states] for name in AVERAGES),
-                [state["step"].data_ptr() for state in states],
-            ],
-            [p.numel() for p in parameters],
-            group["lr"],
-            *group["betas"],
-            group["eps"],
-            group["weight_decay"],
-            torch.get_num_threads(),
-        )
+    def _lists_of(self, i: int, parameters: list[Tensor]) -> _Lists | None:
+        """What group i's step needs of these parameters; None where the native one can't take it.
+
+        Kept from step to step: to gather it takes longer than the step.
+        """
+        lists = self._lists[i]
+        if lists is None or lists.parameters != [p.data_ptr() for p in parameters]:
+            if not all(map(_native_takes, parameters)):
+                return None
+            lists = self._lists[i] = _Lists(parameters, [self._state_of(p) for p in parameters])
+        gradients = [p.grad for p in parameters]
+        if all(g.layout is torch.strided and g.is_contiguous() for g in gradients):  # type: ignore[union-attr]
+            return lists
+        return None
 
     def _state_of(self, parameter: Tensor) -> dict[str, Tensor]:
         state: dict[str, Tensor] = self.state[parameter]
@@ -92,15 +110,16 @@ class Adam(torch.optim.Adam):
         return state
 
 
-def _native_takes(parameters: list[Tensor]) -> bool:
-    """Whether these parameters and their gradients are what the native step works on."""
-    if not parameters or not runs_native(parameters[0]):
-        return not parameters
-    for p in parameters:
-        grad = p.grad
-        assert grad is not None
-        if p.dtype is not torch.float32 or not p.is_cpu or not p.is_contiguous():
-            return False
-        if grad.layout is not torch.strided or not grad.is_contiguous():
-            return False
-    return True
+class _Lists:
+    """Addresses of parameters and their state, which stay where they are."""
+
+    def __init__(self, parameters: list[Tensor], states: list[dict[str, Tensor]]) -> None:
+        self.parameters = [p.data_ptr() for p in parameters]
+        self.counts = [p.numel() for p in parameters]
+        self.averages = [[state[name].data_ptr() for state in states] for name in AVERAGES]
+        self.steps = [state["step"].data_ptr() for state in states]
+        self.alive = [tensor for state in states for tensor in state.values()]
+
+
+def _native_takes(p: Tensor) -> bool:
+    return runs_native(p) and p.dtype is torch.float32 and p.is_contiguous()
