@@ -35,7 +35,7 @@ class Objective:
         self.network = ops.Network(
             encoder=_layers(encoder),
             decoder=_layers(decoders[0]) if decoders else (),
-            heads=frozenset(heads),
+            heads=heads,
             n_classes=n_classes,
             activation=activation_code(encoder.blocks[0].activation),
         )

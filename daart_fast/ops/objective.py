@@ -8,10 +8,8 @@ too; its twin are those parts: `dilation_stack`, `linear_cross_entropy`, `dilate
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import lru_cache
-from typing import Any, ClassVar
+from collections.abc import Collection, Sequence
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
@@ -32,28 +30,49 @@ VALUES = {
 }
 
 
-@dataclass(frozen=True)
 class Network:
-    """What an objective is computed of; ``heads`` are some of `HEADS`.
+    """What an objective is computed of.
 
-    ``encoder`` and ``decoder`` are for each block: hidden and out channels, width, dilation, and
-    the zeros on the left.
+    Parameters
+    ----------
+    encoder, decoder
+        For each block: hidden and out channels, width, dilation, and the zeros on the left.
+    heads
+        Some of `HEADS`.
+    n_classes
+        Of the classifiers.
+    activation
+        The activation's number.
     """
 
-    encoder: tuple[int, ...]
-    decoder: tuple[int, ...]
-    heads: frozenset[str]
-    n_classes: int
-    activation: int
+    def __init__(
+        self,
+        encoder: tuple[int, ...],
+        decoder: tuple[int, ...],
+        heads: Collection[str],
+        n_classes: int,
+        activation: int,
+    ) -> None:
+        self.encoder, self.decoder, self.heads = encoder, decoder, frozenset(heads)
+        self.n_classes, self.activation = n_classes, activation
+        self.head_bits = sum(1 << i for i, name in enumerate(HEADS) if name in heads)
+        #: the names of the values that there are, and their places
+        self.values = [
+            (name, 1 + i) for i, name in enumerate(VALUES) if self.heads.issuperset(VALUES[name])
+        ]
+        self._saved_sizes: dict[tuple[int, ...], int] = {}
 
-    @property
-    def values(self) -> tuple[str, ...]:
-        """The names of the values that there are."""
-        return tuple(name for name, heads in VALUES.items() if self.heads.issuperset(heads))
+    def saved_size(self, is_double: bool, sizes: tuple[int, ...]) -> int:
+        """How many elements forward keeps for backward."""
+        key = (is_double, *sizes)
+        if key not in self._saved_sizes:
+            assert native is not None
+            size = native.objective_saved(is_double, sizes, self.encoder, self.decoder)
+            self._saved_sizes[key] = size
+        return self._saved_sizes[key]
 
 
-@dataclass(frozen=True)
-class Batch:
+class Batch(NamedTuple):
     """What an objective looks at: see `objective`."""
 
     x: Tensor
@@ -108,15 +127,14 @@ def objective(
         Where a label that counts is no class.
     """
     loss, values = _Objective.apply(network, batch, tuple(weights), *parameters)
-    named = dict(zip(VALUES, values.unbind()[1:], strict=True))
-    return {"loss": loss, **{name: named[name] for name in network.values}}
+    each = values.unbind()
+    return {"loss": loss, **{name: each[place] for name, place in network.values}}
 
 
 def _sizes(network: Network, batch: Batch) -> tuple[int, ...]:
-    heads = sum(1 << i for i, name in enumerate(HEADS) if name in network.heads)
     return (
         *(*batch.x.shape, network.n_classes, batch.first, batch.frames),
-        *(heads, network.activation, batch.ignored),
+        *(network.head_bits, network.activation, batch.ignored),
     )
 
 
@@ -127,12 +145,6 @@ def _tensors(batch: Batch) -> list[int]:
             *batch.dropout,
         )
     )
-
-
-@lru_cache(maxsize=64)
-def _saved_size(is_double: bool, sizes: tuple[int, ...], network: Network) -> int:
-    assert native is not None
-    return int(native.objective_saved(is_double, sizes, network.encoder, network.decoder))
 
 
 class _Kept:
@@ -168,7 +180,7 @@ class _Objective(torch.autograd.Function):
         assert native is not None
         x, sizes = batch.x, _sizes(network, batch)
         is_double = x.dtype is torch.float64
-        kept = _Kept(x, _saved_size(is_double, sizes, network))
+        kept = _Kept(x, network.saved_size(is_double, sizes))
         loss, values = x.new_empty(()), x.new_empty(1 + len(VALUES))
         call = (sizes, network.encoder, network.decoder, weights, torch.get_num_threads())
         native.objective_forward(
