@@ -68,8 +68,8 @@ void check_sizes(const ConvShape& s) {
 
 // batch, frames_in, frames_out, channels_in, channels_out, width, dilation, pad_left, x_stride
 using ConvSizes = std::array<int64_t, 9>;
-// those of BlockShape
-using BlockSizes = std::array<int64_t, 8>;
+// those of BlockShape, and BlockTensors::mask_stride
+using BlockSizes = std::array<int64_t, 9>;
 
 ConvShape conv_shape(const ConvSizes& n) {
     const ConvShape s{n[0], n[1], n[2], n[3], n[4], n[5], n[6], n[7], n[8], n[2] * n[4]};
@@ -86,6 +86,7 @@ BlockShape block_shape(const BlockSizes& n, int activation) {
     conv.channels_in = s.channels_hidden;
     conv.channels_out = s.channels_out;
     check_sizes(conv);
+    require(n[8] >= 0, "a stride is negative");
     return s;
 }
 
@@ -155,7 +156,7 @@ void check_tensors(const BlockShape& s, const TensorList& a) {
 }
 
 template <typename T>
-BlockTensors<T> block_tensors(const TensorList& a) {
+BlockTensors<T> block_tensors(const TensorList& a, const BlockSizes& sizes) {
     BlockTensors<T> t{};
     t.x = pointer<T>(a[0]);
     t.first = {pointer<T>(a[1]), pointer<T>(a[2]), pointer<T>(a[3])};
@@ -164,6 +165,7 @@ BlockTensors<T> block_tensors(const TensorList& a) {
     t.residual_bias = pointer<T>(a[8]);
     t.mask0 = pointer<T>(a[9]);
     t.mask1 = pointer<T>(a[10]);
+    t.mask_stride = sizes[8];
     return t;
 }
 
@@ -177,7 +179,7 @@ void block_forward_checked(int math, int device, uintptr_t stream, const TensorL
     with_passes(math, [&](const auto& passes) {
         using P = std::decay_t<decltype(passes)>;
         using T = typename P::Stored;
-        passes.block_forward(queue_of(device, stream), s, block_tensors<T>(tensors),
+        passes.block_forward(queue_of(device, stream), s, block_tensors<T>(tensors, sizes),
                              {pointer<T>(saved[0]), pointer<T>(saved[1]), pointer<T>(saved[2]),
                               pointer<typename P::Sum>(saved[3])});
     });
@@ -200,7 +202,7 @@ void block_backward_checked(int math, int device, uintptr_t stream, const Tensor
     with_passes(math, [&](const auto& passes) {
         using P = std::decay_t<decltype(passes)>;
         using T = typename P::Stored;
-        passes.block_backward(queue_of(device, stream), s, block_tensors<T>(tensors),
+        passes.block_backward(queue_of(device, stream), s, block_tensors<T>(tensors, sizes),
                               {pointer<T>(saved[0]), pointer<T>(saved[1]), pointer<T>(saved[2]),
                                pointer<typename P::Sum>(saved[3])},
                               pointer<T>(dy),

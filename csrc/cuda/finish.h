@@ -41,7 +41,8 @@ __device__ __forceinline__ Sum times_derivative(Sum v, Sum y, Activation activat
     }
 }
 
-// An epilogue in two parts: what makes `inner`, and what follows it. `channels` are the result's.
+// An epilogue in two parts: what makes `inner`, and what follows it. `channels` are the result's;
+// the residual is dense.
 template <class N>
 struct Finish {
     using Stored = typename N::Stored;
@@ -55,7 +56,8 @@ struct Finish {
         v = activate(v, given.activation);
         Sum scale = Sum(1);
         if (given.scale) {
-            scale = N::sum(given.scale[int64_t(sequence) * channels + c]);
+            const int64_t stride = given.scale_stride ? given.scale_stride : channels;
+            scale = N::sum(given.scale[sequence * stride + c]);
             v *= scale;
         }
         if (given.gate) {

@@ -87,6 +87,7 @@ class Launcher {
         first.finish.given.bias = t.first.bias;
         first.finish.given.activation = s.activation;
         first.finish.given.scale = t.mask0;
+        first.finish.given.scale_stride = t.mask_stride;
         start(queue, first);
 
         Job second = forward_job(second_conv(s), saved.hidden, t.second.v, saved.y);
@@ -96,6 +97,7 @@ class Launcher {
         epilogue.bias = t.second.bias;
         epilogue.activation = epilogue.outer = s.activation;
         epilogue.scale = t.mask1;
+        epilogue.scale_stride = t.mask_stride;
         epilogue.inner = saved.inner;
         if (t.residual_weight) {
             second.extra = forward_operand(residual_conv(s), t.x, t.residual_weight);
@@ -124,14 +126,14 @@ class Launcher {
         GateJob<N> gates = gate_job(s.batch, s.frames, s.channels_out, dy, saved.y, s.activation);
         gates.outer = memory.outer;
         gates.inner = memory.inner;
-        pass_gate(gates.finish.given, t.mask1, saved.inner, s.activation);
+        pass_gate(gates.finish.given, t.mask1, t.mask_stride, saved.inner, s.activation);
         start(queue, gates);
 
         GradientStep<N> to_hidden, to_x;
         to_hidden.input = turned_job(second, memory.inner, t.second.v, memory.hidden);
         to_hidden.input.main.gain = t.second.gain;
         to_hidden.input.main.norms = norms + s.channels_hidden;
-        pass_gate(to_hidden.input.finish.given, t.mask0, saved.hidden, s.activation);
+        pass_gate(to_hidden.input.finish.given, t.mask0, t.mask_stride, saved.hidden, s.activation);
         if (weights) {
             to_hidden.weights[0] =
                 weight_job(second, saved.hidden, memory.inner, queue.processors, memory.second);
@@ -280,9 +282,10 @@ class Launcher {
         job.count = batch * frames * channels;
         return job;
     }
-    static void pass_gate(Epilogue<Stored>& epilogue, const Stored* mask, const Stored* output,
-                          Activation activation) {
+    static void pass_gate(Epilogue<Stored>& epilogue, const Stored* mask, int64_t mask_stride,
+                          const Stored* output, Activation activation) {
         epilogue.scale = mask;
+        epilogue.scale_stride = mask_stride;
         epilogue.gate = output;
         epilogue.gate_activation = activation;
         epilogue.gate_scaled = mask != nullptr;

@@ -2,7 +2,7 @@
 
 Environment variables, read once at import:
 
-``DAART_FAST_BACKEND``  ``native`` or ``torch``: only this one (native where it can't run: an error)
+``DAART_FAST_BACKEND``  ``cuda``, ``native`` or ``torch``: only this one (an error if it can't run)
 ``DAART_FAST_ISA``      ``avx512``, ``avx2`` or ``generic``: the native module's instruction set
 ``DAART_FAST_CONV``     ``auto``, ``direct`` or ``filtered``: how the native module convolves
 """
@@ -24,6 +24,7 @@ from daart_fast.errors import ConfigError, did_you_mean
 
 METHODS = ("auto", "direct", "filtered")
 DTYPES = (torch.float32, torch.float64)
+CUDA_DTYPES = (torch.float32, torch.bfloat16, torch.float64)
 
 
 def _load() -> tuple[ModuleType | None, str]:
@@ -38,6 +39,31 @@ def _load() -> tuple[ModuleType | None, str]:
 
 
 native, _why_no_native = _load()
+
+# Why calls on CUDA tensors went through PyTorch.
+_cuda_refusals: set[str] = set()
+
+
+def _why_no_cuda() -> str:
+    if native is None:
+        return _why_no_native
+    if not hasattr(native, "cuda_version"):
+        return "not built"
+    return "" if torch.cuda.is_available() else "torch sees no CUDA device"
+
+
+def _cuda_can_run(x: Tensor) -> str:
+    if not x.is_cuda:
+        return "it runs on cuda, and the tensor is elsewhere"
+    if native is None or not hasattr(native, "cuda_version"):
+        return _why_no_cuda()
+    if x.dtype not in CUDA_DTYPES:
+        return f"it computes in float32, bfloat16 and float64, and the tensor is {x.dtype}"
+    if torch.compiler.is_compiling():
+        return ""
+    from daart_fast.ops import cuda_check
+
+    return cuda_check.why_not(x)
 
 
 def _native_can_run(x: Tensor) -> str:
@@ -58,16 +84,55 @@ class Backend:
     why_not: Callable[[Tensor], str]
 
 
-BACKENDS = (Backend("native", _native_can_run), Backend("torch", lambda x: ""))
+BACKENDS = (
+    Backend("cuda", _cuda_can_run),
+    Backend("native", _native_can_run),
+    Backend("torch", lambda x: ""),
+)
 _only: str | None = None
 
 
 def runs_native(x: Tensor) -> bool:
-    """Whether the native module takes a call with this tensor."""
-    for backend in BACKENDS:
-        if _only in (None, backend.name) and not backend.why_not(x):
-            return backend.name == "native"
-    return False
+    """Whether the native module's CPU kernels take a call with this tensor."""
+    return _only in (None, "native") and not _native_can_run(x)
+
+
+def runs_convolution(x: Tensor, frames: int, *weights: Tensor) -> bool:
+    """Whether compiled kernels, on the CPU or a CUDA device, convolve x with these weights.
+
+    Parameters
+    ----------
+    x
+        (B, T, C).
+    frames
+        T with all padding.
+    weights
+        (C_out, C_in, K) each, applied one after the other.
+
+    Raises
+    ------
+    ConfigError
+        x is on a CUDA device and ``DAART_FAST_BACKEND`` is ``cuda``, but the kernels can't run.
+    """
+    if not x.is_cuda:
+        return runs_native(x)
+    if _only not in (None, "cuda"):
+        return False
+    why = _cuda_can_run(x) or _too_large(x, frames, weights)
+    if why and _only == "cuda":
+        raise ConfigError(f"DAART_FAST_BACKEND is 'cuda', but {why}")
+    if why:
+        _cuda_refusals.add(why)
+    return not why
+
+
+def _too_large(x: Tensor, frames: int, weights: tuple[Tensor, ...]) -> str:
+    """Whether an index of the kernels' would not fit their 32 bits, in words."""
+    rows = max(x.shape[0], 1) * frames
+    sizes = (rows * max(max(w.shape[:2]) for w in weights), *(w.numel() for w in weights))
+    if max(*sizes, x.shape[0] * abs(x.stride(0))) < 2**31:
+        return ""
+    return "the kernels take tensors below 2^31 elements, padding included"
 
 
 def _choice(variable: str, value: str, choices: tuple[str, ...]) -> str:
@@ -87,6 +152,8 @@ def _use(backend: str | None, isa: str | None, conv: str | None) -> None:
             _choice("DAART_FAST_BACKEND", backend, tuple(b.name for b in BACKENDS))
         if backend == "native" and native is None:
             raise ConfigError(f"DAART_FAST_BACKEND is 'native', but {_why_no_native}")
+        if backend == "cuda" and _why_no_cuda():
+            raise ConfigError(f"DAART_FAST_BACKEND is 'cuda', but {_why_no_cuda()}")
         _only = backend or None
     if conv is not None:
         number = METHODS.index(_choice("DAART_FAST_CONV", conv or "auto", METHODS))
@@ -140,19 +207,19 @@ def report() -> str:
     """Say in a few lines what runs, and why the rest doesn't."""
     lines = [f"torch {torch.__version__}, {torch.get_num_threads()} threads"]
     example = torch.empty(0)
-    chosen = next(b.name for b in BACKENDS if _only in (None, b.name) and not b.why_not(example))
-    for backend in BACKENDS:
+    native_runs = runs_native(example)
+    for backend in BACKENDS[1:]:
         why = backend.why_not(example)
-        if backend.name == chosen:
+        if (backend.name == "native") == native_runs:
             why = "runs"
-        elif not why:
+        elif why:
+            why = f"cannot run: {why}"
+        else:
             why = (
                 f"not used: DAART_FAST_BACKEND is {_only!r}"
                 if _only
-                else f"not used where {chosen} can run"
+                else "not used where native can run"
             )
-        else:
-            why = f"cannot run: {why}"
         lines.append(f"{backend.name}: {why}")
     if native is not None:
         sets = ", ".join(native.isas())
@@ -162,8 +229,33 @@ def report() -> str:
         )
         threads = "OpenMP, torch's threads" if native.openmp else "built without OpenMP: one thread"
         lines.append(f"threads: {threads}")
-    lines.append("cuda: not built")
+    lines += _cuda_report()
     return "\n".join(lines)
+
+
+def _cuda_report() -> list[str]:
+    why = _why_no_cuda()
+    if why:
+        return [f"cuda: {why if why == 'not built' else 'cannot run: ' + why}"]
+    assert native is not None
+    if _only not in (None, "cuda"):
+        return [f"cuda: not used: DAART_FAST_BACKEND is {_only!r}"]
+    why = _cuda_can_run(torch.empty(0, device="cuda"))
+    lines = [
+        f"cuda: {'cannot run: ' + why if why else 'runs'} (nvcc {native.cuda_version}, for "
+        f"{native.cuda_architectures}; float32 convolutions in {cuda_precision()})"
+    ]
+    return lines + [f"cuda, some calls through torch: {why}" for why in sorted(_cuda_refusals)]
+
+
+def cuda_precision() -> str:
+    """``tf32`` or ``ieee``: how float32 convolutions multiply on a CUDA device, as torch is set."""
+    backends = torch.backends
+    for level in (getattr(backends.cudnn, "conv", backends), backends.cudnn, backends):
+        precision: str = level.fp32_precision
+        if precision != "none":
+            return precision
+    return "ieee"
 
 
 def _warn_in_checkout() -> None:

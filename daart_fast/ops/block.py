@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from daart_fast.ops import library, reference
-from daart_fast.ops.backends import runs_native
+from daart_fast.ops.backends import runs_convolution
 from daart_fast.ops.conv import activation_code, sides
 
 
@@ -37,8 +37,8 @@ def dilation_block(
     Parameters
     ----------
     x
-        (B, T, C_in), floating point. float32 and float64 on a CPU run natively, anything else
-        through PyTorch.
+        (B, T, C_in), floating point. float32 and float64 run on kernels of our own on a CPU or a
+        CUDA device, there bfloat16 too; anything else through PyTorch.
     v0, gain0, bias0
         (H, C_in, K), (H, 1, 1) and (H,) or None: the first convolution, its weights ``gain0`` times
         ``v0`` over the norm of each output channel.
@@ -77,8 +77,9 @@ def dilation_block(
     code = activation_code(activation)
     if padding not in ("same", "causal"):
         raise ValueError(f"padding must be 'same' or 'causal', but it is {padding!r}")
-    left, _ = sides(padding, dilation * (v0.shape[2] - 1))
-    if not runs_native(x):
+    span = dilation * (v0.shape[2] - 1)
+    left, _ = sides(padding, span)
+    if not runs_convolution(x, x.shape[1] + span, v0, v1):
         return reference.dilation_block(*tensors, dilation, left, activation)
     if torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors):
         y: Tensor = library.Block.apply(*tensors, dilation, left, code)

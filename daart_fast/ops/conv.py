@@ -7,7 +7,7 @@ from torch import Tensor
 
 from daart_fast.errors import did_you_mean
 from daart_fast.ops import library, reference
-from daart_fast.ops.backends import runs_native
+from daart_fast.ops.backends import runs_convolution
 
 _CODES = {name: code for code, name in enumerate(library.ACTIVATIONS)}
 
@@ -27,8 +27,9 @@ def dilated_conv1d(
     Parameters
     ----------
     x
-        (B, T, C_in), floating point. float32 and float64 on a CPU run natively, anything else
-        through PyTorch. Slices in time or batch are read in place.
+        (B, T, C_in), floating point. float32 and float64 run on kernels of our own on a CPU or a
+        CUDA device, there bfloat16 too; anything else through PyTorch. Slices in time or batch are
+        read in place.
     weight
         (C_out, C_in, K), as ``nn.Conv1d`` holds it.
     bias
@@ -56,7 +57,7 @@ def dilated_conv1d(
         Any other argument that does not fit; the message says what was expected and what came.
     """
     left, right = _check(x, weight, bias, dilation, padding, activation)
-    if not runs_native(x):
+    if not runs_convolution(x, x.shape[1] + left + right, weight):
         return reference.dilated_conv1d(x, weight, bias, dilation, left, right, activation)
     code = activation_code(activation)
     if torch.is_grad_enabled() and (

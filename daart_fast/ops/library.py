@@ -41,7 +41,7 @@ _library.define(
 )
 
 
-def _frames(x: Tensor) -> Tensor:
+def dense_frames(x: Tensor) -> Tensor:
     """x (B, T, C) with each sequence contiguous: itself if it is a slice in time or batch."""
     b, t, c = x.shape
     if (c == 1 or x.stride(2) == 1) and (t == 1 or x.stride(1) == c):
@@ -59,7 +59,7 @@ def _conv_forward(
     activation: int,
 ) -> Tensor:
     assert native is not None
-    x, weight = _frames(x), weight.contiguous()
+    x, weight = dense_frames(x), weight.contiguous()
     bias = None if bias is None else bias.contiguous()
     b, t, c_in = x.shape
     c_out, _, k = weight.shape
@@ -99,7 +99,7 @@ def _conv_backward(
     need_bias: bool,
 ) -> tuple[Tensor, Tensor, Tensor]:
     assert native is not None
-    x, weight, grad = _frames(x), weight.contiguous(), grad.contiguous()
+    x, weight, grad = dense_frames(x), weight.contiguous(), grad.contiguous()
     b, t, c_in = x.shape
     c_out, _, k = weight.shape
     # The bias gradient is a by-product of the weight gradient's pass over the frames.
@@ -176,7 +176,7 @@ def addresses(tensors: Sequence[Tensor | None]) -> list[int]:
     return [0 if t is None else t.data_ptr() for t in tensors]
 
 
-def _block_sizes(tensors: BlockArguments, dilation: int, left: int) -> list[int]:
+def block_sizes(tensors: BlockArguments, dilation: int, left: int) -> list[int]:
     x, v0, v1 = tensors[0], tensors[1], tensors[4]
     assert x is not None and v0 is not None and v1 is not None
     hidden, c_in, width = v0.shape
@@ -187,12 +187,12 @@ def _block_forward(*arguments: Any) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     assert native is not None
     tensors = tuple(None if t is None else t.contiguous() for t in arguments[:BLOCK_TENSORS])
     dilation, left, activation, keep = arguments[BLOCK_TENSORS:]
-    made = _block_forward_shapes(torch.empty, tensors, keep)
+    made = block_forward_shapes(torch.empty, tensors, keep)
     native.block_forward(
         made[0].dtype == torch.float64,
         addresses(tensors),
         addresses(made if keep else (made[0], None, None, None)),
-        _block_sizes(tensors, dilation, left),
+        block_sizes(tensors, dilation, left),
         activation,
         torch.get_num_threads(),
     )
@@ -205,21 +205,21 @@ def _block_backward(grad: Tensor, *arguments: Any) -> list[Tensor]:
     saved = arguments[BLOCK_TENSORS : BLOCK_TENSORS + 4]
     dilation, left, activation, need_x, need_weights = arguments[BLOCK_TENSORS + 4 :]
     grad = grad.contiguous()
-    made = _block_gradients(tensors, need_x, need_weights)
+    made = block_gradients(tensors, need_x, need_weights)
     native.block_backward(
         grad.dtype == torch.float64,
         addresses(tensors),
         addresses(saved),
         grad.data_ptr(),
         addresses([t if t.numel() else None for t in made]),
-        _block_sizes(tensors, dilation, left),
+        block_sizes(tensors, dilation, left),
         activation,
         torch.get_num_threads(),
     )
     return made
 
 
-def _block_forward_shapes(
+def block_forward_shapes(
     empty: Callable[..., Tensor], tensors: BlockArguments, keep: bool
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """y, and what backward needs (of no size where there will be none)."""
@@ -227,17 +227,18 @@ def _block_forward_shapes(
     assert x is not None and v0 is not None and v1 is not None
     b, t, _ = x.shape
     hidden, out = v0.shape[0], v1.shape[0]
-    # both normalised weights, then both norms
-    n_weights = v0.numel() + v1.numel() + hidden + out
+    # both norms, after both normalised weights on the CPU; no norm is as coarse as bfloat16
+    n_weights = hidden + out if x.is_cuda else v0.numel() + v1.numel() + hidden + out
+    dtype = torch.float32 if x.dtype == torch.bfloat16 else x.dtype
     return (
         empty((b, t, out), dtype=x.dtype),
         empty((b, t, hidden) if keep else (0,), dtype=x.dtype),
         empty((b, t, out) if keep else (0,), dtype=x.dtype),
-        empty((n_weights,) if keep else (0,), dtype=x.dtype),
+        empty((n_weights,) if keep else (0,), dtype=dtype),
     )
 
 
-def _block_gradients(tensors: BlockArguments, need_x: bool, need_weights: bool) -> list[Tensor]:
+def block_gradients(tensors: BlockArguments, need_x: bool, need_weights: bool) -> list[Tensor]:
     """One tensor for each leaf, of no size where no gradient is needed."""
     x = tensors[0]
     assert x is not None
@@ -251,11 +252,11 @@ def _block_gradients(tensors: BlockArguments, need_x: bool, need_weights: bool) 
 
 def _block_forward_fake(*arguments: Any) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     tensors = arguments[:BLOCK_TENSORS]
-    return _block_forward_shapes(tensors[0].new_empty, tensors, arguments[-1])
+    return block_forward_shapes(tensors[0].new_empty, tensors, arguments[-1])
 
 
 def _block_backward_fake(grad: Tensor, *arguments: Any) -> list[Tensor]:
-    return _block_gradients(arguments[:BLOCK_TENSORS], *arguments[-2:])
+    return block_gradients(arguments[:BLOCK_TENSORS], *arguments[-2:])
 
 
 if native is not None:
