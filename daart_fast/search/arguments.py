@@ -157,7 +157,9 @@ def _command_line(files_required: bool) -> argparse.ArgumentParser:
         "--dry_run", action="store_true", help="print the trials and where each would go"
     )
     parser.add_argument(
-        "--retry_failed", action="store_true", help="run trials again that failed in another call"
+        "--retry_failed",
+        action="store_true",
+        help="run failed trials again (a lone one is without this)",
     )
     parser.add_argument(
         "--wait",

@@ -53,7 +53,7 @@ class Options:
     dry_run
         Print the table of trials and run none.
     retry_failed
-        Run trials again that failed in an earlier call.
+        Run trials again that failed in an earlier call. (A single trial is, without it.)
     wait
         slurm: wait for the jobs to end, and show how they fare.
     """
@@ -144,11 +144,20 @@ class Search:
             self._say_what_is_left()
             raise KeyboardInterrupt
 
+    @property
+    def _retries_failed(self) -> bool:
+        """Whether trials that failed in another call are run again: a lone one always is.
+
+        A search is called again to go on with what is left of it, and a failure may take its time;
+        there is nothing else that calling a lone training again could mean.
+        """
+        return self.options.retry_failed or len(self.jobs) == 1
+
     def _to_run(self) -> list[Job]:
         """Choose the trials to run; the others' outcomes are known."""
-        left_alone = {"finished"} if self.options.retry_failed else {"finished", "failed"}
-        if len(self.jobs) == 1:
+        if len(self.jobs) == 1 and self.options.executor == "local":
             return self.jobs  # no search: what became of it before, the function finds out
+        left_alone = {"finished"} if self._retries_failed else {"finished", "failed"}
         jobs = []
         for job in self.jobs:
             known = look_up(job.trial)
@@ -245,7 +254,7 @@ class Search:
                 where = Path(outcome.folder or "") / FAILED
             label = f" ({job.label})" if job.label else ""
             print(f"trial {number}{label} failed: {outcome.error}\n    see {where}")
-        if self.failed and not self.options.retry_failed:
+        if self.failed and not self._retries_failed:
             print("(--retry_failed runs failed trials again)")
         if score := summary.score_of(rows, self._cross_validated):
             self._report_best(rows, *score)
@@ -303,7 +312,7 @@ class Search:
         for job in self.jobs:
             known = look_up(job.trial)
             state = BEFORE.get(known.state, "new")
-            if known.state == "failed" and self.options.retry_failed:
+            if known.state == "failed" and self._retries_failed:
                 state = "retried"
             where = f"{known.folder}{os.sep}version_N" if known.state == "new" else known.folder
             print(f"trial {job.number}: {job.label or 'all settings are single values'}")

@@ -11,6 +11,7 @@ import json
 import pickle
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
@@ -19,6 +20,7 @@ from typing import Any
 
 from daart_fast.errors import ConfigError
 from daart_fast.files import replacing
+from daart_fast.search.submitted import note_submissions, submissions_of
 from daart_fast.search.trials import (
     Ended,
     Event,
@@ -65,6 +67,9 @@ def on_slurm(
 ) -> Events:
     """Submit the trials as one job array, and, if asked to wait, tell what becomes of them.
 
+    A trial whose job is in the queue already, since another call of the same search, is not
+    submitted again: that job is what is told of.
+
     Parameters
     ----------
     function
@@ -81,8 +86,13 @@ def on_slurm(
         What the function gets besides the trial.
     """
     executor = _executor(settings, folder / "jobs")
-    handles = executor.map_array(_Trial(function, arguments), jobs)
-    submitted = [_Submitted(job, handle) for job, handle in zip(jobs, handles, strict=True)]
+    submitted = _in_queue_already(jobs, folder.parent)
+    known = [one.job.number for one in submitted]
+    if new := [job for job in jobs if job.number not in known]:
+        handles = executor.map_array(_Trial(function, arguments), new)
+        made = [_Submitted(job, handle) for job, handle in zip(new, handles, strict=True)]
+        note_submissions(folder, [(one.job, one.handle.job_id, folder / "jobs") for one in made])
+        submitted += made
     if not wait:
         for one in submitted:
             yield Ended(one.job.number, Outcome("submitted", result=one.name, place=one.name))
@@ -191,6 +201,23 @@ def _executor(settings: Mapping[str, Any], folder: Path) -> Any:
         **parameters,
     )
     return executor
+
+
+def _in_queue_already(jobs: Sequence[Job], searches: Path) -> list[_Submitted]:
+    """Find the trials that wait or run since another call."""
+    from submitit import SlurmJob
+
+    before = submissions_of(jobs, searches)
+    in_queue = _in_queue([one.job_id for one in before.values()]) if before else set()
+    found = []
+    for job in jobs:
+        if (one := before.get(job.number)) and one.job_id in in_queue:
+            job.log = Path(one.log)
+            found.append(_Submitted(job, SlurmJob(one.folder, one.job_id)))
+    if found:
+        names = ", ".join(str(one.job.number) for one in found)
+        print(f"in the queue already, and not submitted again: trial {names}", file=sys.stderr)
+    return found
 
 
 def _in_queue(job_ids: Sequence[str]) -> set[str]:

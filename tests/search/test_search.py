@@ -217,6 +217,23 @@ def test_a_trial_that_failed_is_run_again_only_if_that_is_asked_for(
     assert not list(Path(settings["results_dir"]).glob("*/*/*/*/failed.txt"))
 
 
+def test_a_lone_trial_that_failed_is_run_again_when_it_is_called_again(
+    settings, demo, tmp_path, capsys
+):
+    data = tmp_path / "data"
+    data.mkdir()
+    (data / "markers").symlink_to(demo / "markers")
+    settings["data_dir"] = str(data)  # without labels
+    assert run(settings).failed == [1]
+    capsys.readouterr()
+    run(settings, dry_run=True)
+    assert "retried: " in capsys.readouterr().out
+    (data / "labels-hand").symlink_to(demo / "labels-hand")
+    again = run(settings)
+    assert again.failed == []
+    assert [Path(result).name for _, result in again.results] == ["version_0"]
+
+
 # ------------------------------------------------------------------------------ several at once
 
 

@@ -148,6 +148,28 @@ def test_six_trials_are_one_job_array_and_one_that_is_requeued_goes_on(slurm, se
     assert "export GREETING=hello" in batch
 
 
+def test_trials_in_the_queue_are_not_submitted_again_and_can_be_waited_for(slurm, settings, search):
+    settings |= {"max_epochs": 400, "n_lags": [1, 2]}
+    out, err = search(settings, wait=False).communicate(timeout=120)
+    assert "2 trials: 2 submitted" in out and "not submitted again" not in err, err
+    settings["n_lags"] = [2, 3, 1]
+    out, err = search(settings, wait=False).communicate(timeout=120)
+    assert "3 trials: 3 submitted" in out, err
+    assert "in the queue already, and not submitted again: trial 1, 3" in err
+    jobs = ask(slurm, "squeue", "--noheader", "--array", "--format=%i").split()
+    assert len(jobs) == 3
+    waiting = search(settings, wait=True)
+    out, err = waiting.communicate(timeout=240)
+    assert waiting.returncode == 0, err
+    assert "not submitted again: trial 1, 2, 3" in err and "3 trials: 3 finished" in out
+    assert len(list(Path(settings["results_dir"]).glob("*/*/test/version_*"))) == 3
+    table = next(Path(settings["results_dir"]).glob("*/searches/*/search_2/*.csv"))
+    with open(table) as file:
+        assert sorted(row["place"] for row in csv.DictReader(file)) == sorted(
+            f"job {job}" for job in jobs
+        )
+
+
 def test_without_waiting_the_jobs_go_on_and_a_failed_one_is_told_later(slurm, settings, search):
     settings |= {"max_epochs": 1, "lambda_task": [0, 1]}  # there are no tasks
     out, err = search(settings, wait=False).communicate(timeout=120)
