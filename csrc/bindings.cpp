@@ -88,7 +88,8 @@ void forward(const ConvShape& s, uintptr_t x, uintptr_t weight, uintptr_t bias, 
     epilogue.bias = pointer<T>(bias);
     epilogue.activation = activation;
     kernels_for<T>(s, Pass::forward)
-        .forward(s, pointer<T>(x), pointer<T>(weight), epilogue, pointer<T>(y), threads);
+        .forward(s, pointer<T>(x), pointer<T>(weight), epilogue, pointer<T>(y),
+                 worth_threads(s, threads));
 }
 
 template <typename T>
@@ -106,12 +107,13 @@ void backward(const ConvShape& s, uintptr_t g, uintptr_t x, uintptr_t weight, ui
         ConvShape contiguous = s;
         contiguous.x_stride = s.frames_in * s.channels_in;
         kernels_for<T>(contiguous, Pass::input_grad)
-            .input_grad(contiguous, pointer<T>(g), pointer<T>(weight), {}, pointer<T>(dx), threads);
+            .input_grad(contiguous, pointer<T>(g), pointer<T>(weight), {}, pointer<T>(dx),
+                        worth_threads(s, threads));
     }
     if (dweight) {
         kernels_for<T>(s, Pass::weight_grad)
             .weight_grad(s, pointer<T>(x), pointer<T>(g), pointer<T>(dweight), pointer<T>(dbias),
-                         threads);
+                         worth_threads(s, threads));
     }
 }
 

@@ -89,16 +89,19 @@ void clear_outside(int64_t batch, Span outer, Span inner, int64_t channels, T* v
 template <typename T>
 void forward_pass(const ConvShape& conv, const T* x, const T* weight, const Epilogue<T>& epilogue,
                   T* y, int threads) {
-    kernels_for<T>(conv, Pass::forward).forward(conv, x, weight, epilogue, y, threads);
+    kernels_for<T>(conv, Pass::forward)
+        .forward(conv, x, weight, epilogue, y, worth_threads(conv, threads));
 }
 template <typename T>
 void input_pass(const ConvShape& conv, const T* g, const T* weight, const Epilogue<T>& epilogue,
                 T* dx, int threads) {
-    kernels_for<T>(conv, Pass::input_grad).input_grad(conv, g, weight, epilogue, dx, threads);
+    kernels_for<T>(conv, Pass::input_grad)
+        .input_grad(conv, g, weight, epilogue, dx, worth_threads(conv, threads));
 }
 template <typename T>
 void weight_pass(const ConvShape& conv, const T* x, const T* g, T* dweight, T* dbias, int threads) {
-    kernels_for<T>(conv, Pass::weight_grad).weight_grad(conv, x, g, dweight, dbias, threads);
+    kernels_for<T>(conv, Pass::weight_grad)
+        .weight_grad(conv, x, g, dweight, dbias, worth_threads(conv, threads));
 }
 
 // The gradients of a weight-normalised convolution's parameters.

@@ -143,4 +143,12 @@ const ElementwiseKernels<double>& elementwise_kernels<double>() {
     return kernels().elementwise64;
 }
 
+int worth_threads(const ConvShape& s, int threads) {
+    constexpr double kWorthAThread = 1e6;  // multiply-adds
+    const double work = double(s.batch) * double(s.frames_out) * double(s.channels_in) *
+                        double(s.channels_out) * double(s.width);
+    const double most = work / kWorthAThread + 1;
+    return most < threads ? int(most) : threads;
+}
+
 }  // namespace daart_fast

@@ -28,4 +28,7 @@ const ConvKernels<T>& kernels_for(const ConvShape& shape, Pass pass);
 template <typename T>
 const ElementwiseKernels<T>& elementwise_kernels();
 
+// As many of these threads as a convolution is worth: to wake one takes some 5 microseconds.
+int worth_threads(const ConvShape& shape, int threads);
+
 }  // namespace daart_fast

@@ -65,7 +65,7 @@ inline Plan not_for_weights(Plan plan) {
 
 // Every plan there is. Of those whose taps suffice the cost model takes one: more outputs in a
 // block take fewer products each, and waste more where the frames do not fill the last block.
-constexpr int kPlans = 20;
+constexpr int kPlans = 21;
 
 inline const Plan* all_plans() {
     static const Plan plans[kPlans] = {
@@ -73,6 +73,7 @@ inline const Plan* all_plans() {
         make_plan({&kF43}),
         make_plan({&kF63}),
         make_plan({&kF34}),
+        make_plan({&kF45}),
         make_plan({&kF22, &kF23}),
         make_plan({&kF22, &kF43}),
         make_plan({&kF22, &kF63}),

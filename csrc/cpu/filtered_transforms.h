@@ -414,6 +414,7 @@ constexpr Transform kF23 = transform_of<Minimal<2, 3, 0, 2, -2>>();
 constexpr Transform kF43 = transform_of<Minimal<4, 3, 0, 2, -2, 4, -4>>();
 constexpr Transform kF63 = transform_of<Minimal<6, 3, 0, 2, -2, 4, -4, 1, -1>>();
 constexpr Transform kF24 = transform_of<Minimal<2, 4, 0, 2, -2, 1>>();
+constexpr Transform kF45 = transform_of<Minimal<4, 5, 0, 2, -2, 4, -4, 1, -1>>();
 constexpr Transform kF34 = transform_of<Minimal<3, 4, 0, 2, -2, 4, -4>>();
 
 }  // namespace

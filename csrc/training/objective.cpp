@@ -192,7 +192,7 @@ int64_t objective_forward(const ObjectiveShape& s, const ObjectiveInputs<T>& in,
         Epilogue<T> with_bias;
         with_bias.bias = read.next();
         kernels_for<T>(last, Pass::forward)
-            .forward(last, out, weight, with_bias, prediction, threads);
+            .forward(last, out, weight, with_bias, prediction, worth_threads(last, threads));
         std::vector<double> sums(static_cast<std::size_t>(s.batch) * 2);
         losses<T>().error(error_of(s, i ? 0 : 1), prediction, in.x + s.first * s.inputs,
                           in.mask ? in.mask + s.first : nullptr, sums.data(), threads);
@@ -247,9 +247,10 @@ void objective_backward(const ObjectiveShape& s, const ObjectiveInputs<T>& in,
                                in.x + s.first * s.inputs, in.mask ? in.mask + s.first : nullptr,
                                factor.data(), dprediction, threads);
         kernels_for<T>(last, Pass::weight_grad)
-            .weight_grad(last, saved + kept.out, dprediction, dweight, dbias, threads);
+            .weight_grad(last, saved + kept.out, dprediction, dweight, dbias,
+                         worth_threads(last, threads));
         kernels_for<T>(last, Pass::input_grad)
-            .input_grad(last, dprediction, weight, {}, dout, threads);
+            .input_grad(last, dprediction, weight, {}, dout, worth_threads(last, threads));
         T* to = begun ? scratch_of<T>(kMoreGradient, z_size) : dz;
         stack_backward<T>(decoder_of(s), z, stack_parameters,
                           i ? in.decoder_masks : in.predictor_masks, saved + kept.out,
