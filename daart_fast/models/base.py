@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from daart_fast.errors import ConfigError, DataError, did_you_mean
-from daart_fast.files import replacing
+from daart_fast.files import check_archive, replacing
 
 if TYPE_CHECKING:  # see __getattr__
     from daart_fast.models.ensemble import Ensembler
@@ -127,6 +127,7 @@ def read_state_dict(filepath: str | os.PathLike[str]) -> dict[str, Tensor]:
     if not Path(filepath).is_file():
         raise DataError(f"{filepath}: there is no such file of model weights")
     try:
+        check_archive(filepath)
         state = torch.load(filepath, map_location="cpu", weights_only=True)
     except Exception as error:  # a zip error, an unpickling error, an end of file: all mean this
         raise DataError(f"{filepath}: expected a torch state dict; {error}") from error

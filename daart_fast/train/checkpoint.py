@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from daart_fast.files import replacing
+from daart_fast.files import check_archive, replacing
 
 __all__ = [
     "Checkpoint",
@@ -73,6 +73,7 @@ class Checkpoint:
         if not self.file.is_file():
             return None
         try:
+            check_archive(self.file)
             state = torch.load(self.file, map_location="cpu", weights_only=True)
         except Exception as error:  # a zip error, an unpickling error, an end of file: all the same
             logging.warning(f"{self.file}: cannot be read, so training starts anew: {error}")

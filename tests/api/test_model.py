@@ -156,6 +156,16 @@ def test_hparams_that_say_too_little_are_refused(model_dir, text, said):
     assert refused(Model.from_dir, path.parent).startswith(f"{path}: {said}")
 
 
+def test_weights_of_which_one_byte_has_changed_are_refused(model_dir):
+    path = model_dir() / "best_val_model.pt"
+    weights = next(iter(torch.load(path, weights_only=True).values())).numpy().tobytes()
+    data = bytearray(path.read_bytes())
+    data[data.index(weights)] ^= 1  # torch.load would take it
+    path.write_bytes(data)
+    said = refused(Model.from_dir, path.parent)
+    assert said.startswith(f"{path}: expected a torch state dict; the checksum of its part ")
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [

@@ -210,6 +210,25 @@ def test_checkpoints_are_written_no_more_often_than_asked_for(project, training)
     assert not (training(hparams).folder / "checkpoint.pt").exists()
 
 
+def test_a_checkpoint_of_which_one_byte_has_changed_is_not_gone_on_from(
+    project, training, same_weights, caplog
+):
+    hparams = project()
+    unbroken = training(hparams, name="unbroken").fit()
+    with pytest.raises(Interrupted):
+        interrupt(training(hparams, name="broken", checkpoint_interval=0), 20).fit()
+    file = training(hparams, name="broken").folder / "checkpoint.pt"
+    state = torch.load(file, weights_only=True)
+    weights = next(iter(state["model"].values())).numpy().tobytes()
+    data = bytearray(file.read_bytes())
+    data[data.index(weights)] ^= 1  # torch.load would take it
+    file.write_bytes(data)
+    torch.load(file, weights_only=True)
+    resumed = training(hparams, name="broken").fit()
+    assert "cannot be read, so training starts anew: the checksum" in caplog.text
+    assert same_weights(resumed.weights, unbroken.weights)
+
+
 def _drop(key):
     return lambda state: state.pop(key)
 
