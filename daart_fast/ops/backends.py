@@ -48,7 +48,7 @@ def _why_no_cuda() -> str:
     if native is None:
         return _why_no_native
     if not hasattr(native, "cuda_version"):
-        return "not built"
+        return "the native module was built without CUDA"
     return "" if torch.cuda.is_available() else "torch sees no CUDA device"
 
 
@@ -234,10 +234,11 @@ def report() -> str:
 
 
 def _cuda_report() -> list[str]:
+    if native is None or not hasattr(native, "cuda_version"):
+        return ["cuda: not built"]
     why = _why_no_cuda()
     if why:
-        return [f"cuda: {why if why == 'not built' else 'cannot run: ' + why}"]
-    assert native is not None
+        return [f"cuda: cannot run: {why}"]
     if _only not in (None, "cuda"):
         return [f"cuda: not used: DAART_FAST_BACKEND is {_only!r}"]
     why = _cuda_can_run(torch.empty(0, device="cuda"))

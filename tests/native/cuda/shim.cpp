@@ -1,6 +1,5 @@
 #include "shim.h"
 
-#include <sanitizer/common_interface_defs.h>
 #include <ucontext.h>
 
 #include <algorithm>
@@ -9,6 +8,13 @@
 #include <cstdlib>
 #include <memory>
 #include <vector>
+
+#ifdef __SANITIZE_ADDRESS__
+#include <sanitizer/common_interface_defs.h>
+#else
+void __sanitizer_start_switch_fiber(void**, const void*, size_t) {}
+void __sanitizer_finish_switch_fiber(void*, const void**, size_t*) {}
+#endif
 
 namespace shim {
 
