@@ -12,7 +12,7 @@ share of a training step of daart's default model on that batch. Medians, the si
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -36,20 +36,23 @@ STEP_SHARE = 0.03  # of a training step, at most
 
 
 def write_sessions(folder: Path) -> None:
-    """Write two sessions of noise, each frame labelled."""
+    """Write two sessions of noise, each frame with a hand label and a heuristic one."""
     for i in range(2):
         draw = np.random.default_rng(i)
         (folder / "features").mkdir(parents=True, exist_ok=True)
         values = draw.standard_normal((N_FRAMES, N_CHANNELS)).astype(np.float32)
         np.save(folder / "features" / f"s{i}.npy", values)
-        labels = np.eye(N_CLASSES, dtype=int)[draw.integers(0, N_CLASSES, N_FRAMES)]
-        rows = [f"{t}," + ",".join(map(str, row)) for t, row in enumerate(labels.tolist())]
-        (folder / "labels-hand").mkdir(exist_ok=True)
-        header = "," + ",".join(f"class{c}" for c in range(N_CLASSES))
-        (folder / "labels-hand" / f"s{i}.csv").write_text("\n".join([header, *rows]) + "\n")
+        for kind in ("labels-hand", "labels-heuristic"):
+            labels = np.eye(N_CLASSES, dtype=int)[draw.integers(0, N_CLASSES, N_FRAMES)]
+            rows = [f"{t}," + ",".join(map(str, row)) for t, row in enumerate(labels.tolist())]
+            (folder / kind).mkdir(exist_ok=True)
+            header = "," + ",".join(f"class{c}" for c in range(N_CLASSES))
+            (folder / kind / f"s{i}.csv").write_text("\n".join([header, *rows]) + "\n")
 
 
-def generator_for(folder: Path, batch_size: int) -> tuple[DataGenerator, dict[str, Any]]:
+def generator_for(
+    folder: Path, batch_size: int, losses: Collection[str] = ("strong",)
+) -> tuple[DataGenerator, dict[str, Any]]:
     hparams = with_defaults(
         {
             "data_dir": str(folder),
@@ -57,6 +60,7 @@ def generator_for(folder: Path, batch_size: int) -> tuple[DataGenerator, dict[st
             "expt_ids": ["s0", "s1"],
             "batch_size": batch_size,
             "learning_rate": 1e-4,
+            **{f"lambda_{name}": int(name in losses) for name in ("strong", "weak", "pred")},
         }
     )
     return build_data_generator(hparams), hparams

@@ -183,6 +183,26 @@ class EagerModel(nn.Module):
 Loss = Callable[[], Tensor]
 
 
+def eager_loss(model: EagerModel, batch: dict[str, Tensor], pad: int) -> Tensor:
+    """The loss as a user would write it; ``pad`` frames on either side are padding."""
+    x, labels = batch["markers"], batch["labels_strong"]
+    inside = slice(pad, x.shape[1] - pad)
+
+    def class_loss(logits: Tensor, labels: Tensor) -> Tensor:
+        # 0 is the background, which is not scored
+        return F.cross_entropy(
+            logits[:, inside].reshape(-1, CLASSES), labels[:, inside].reshape(-1), ignore_index=0
+        )
+
+    strong, weak, predicted = model(x)
+    loss = class_loss(strong, labels)
+    if weak is not None:
+        loss = loss + class_loss(weak, torch.where(labels == 0, batch["labels_weak"], 0))
+    if predicted is not None:
+        loss = loss + F.mse_loss(predicted[:, inside][:, :-1], x[:, inside][:, 1:])
+    return loss
+
+
 def eager_step(
     case: Case,
     batch: dict[str, Tensor],
@@ -191,27 +211,11 @@ def eager_step(
 ) -> Callable[[], object]:
     """A step on the batch's device; ``compiled`` turns its loss into a faster one."""
     torch.manual_seed(0)
-    x, pad = batch["markers"], case.pad
-    model = EagerModel(case).to(x.device)
+    model = EagerModel(case).to(batch["markers"].device)
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-4, amsgrad=True, **adam)
-    inside = slice(pad, case.frames - pad)
-
-    def class_loss(logits: Tensor, labels: Tensor) -> Tensor:
-        # 0 is the background, which is not scored
-        return F.cross_entropy(
-            logits[:, inside].reshape(-1, CLASSES), labels[:, inside].reshape(-1), ignore_index=0
-        )
 
     def loss_of_batch() -> Tensor:
-        strong, weak, predicted = model(x)
-        loss = class_loss(strong, batch["labels_strong"])
-        if weak is not None:
-            where = batch["labels_strong"] == 0
-            loss = loss + class_loss(weak, torch.where(where, batch["labels_weak"], 0))
-        if predicted is not None:
-            ahead = x[:, inside][:, 1:]
-            loss = loss + F.mse_loss(predicted[:, inside][:, :-1], ahead)
-        return loss
+        return eager_loss(model, batch, case.pad)
 
     loss = compiled(loss_of_batch) if compiled else loss_of_batch
 
