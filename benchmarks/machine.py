@@ -66,26 +66,32 @@ def fma_peak(n_threads: int) -> float:
 
 
 def medians(sides: Sequence[Callable[[], Any]], seconds: float) -> list[float]:
-    """Seconds a call of each side takes: medians over rounds in which the sides take turns.
+    """Seconds a call of each side takes: medians over calls, in rounds in which sides take turns.
 
     A round calls each side as often as fills ten milliseconds, so that it finds its own data and
     code in the caches, as in a training loop, and not the other side's; rounds go on for
-    ``seconds``, at least five.
+    ``seconds``, at least five. Calls are timed in groups that fill 50 microseconds, so that the
+    clock's grain does not show.
     """
-    calls = []
+    groups, sizes = [], []
     for side in sides:
         side()
         start = time.perf_counter()
         side()
-        calls.append(max(1, round(10e-3 / (time.perf_counter() - start))))
+        took = time.perf_counter() - start
+        sizes.append(max(1, round(50e-6 / took)))
+        groups.append(max(1, round(10e-3 / took / sizes[-1])))
     times: list[list[float]] = [[] for _ in sides]
     end = time.perf_counter() + seconds
-    while time.perf_counter() < end or len(times[0]) < 5:
-        for side, n, seen in zip(sides, calls, times, strict=True):
-            start = time.perf_counter()
+    rounds = 0
+    while time.perf_counter() < end or rounds < 5:
+        rounds += 1
+        for side, n, size, seen in zip(sides, groups, sizes, times, strict=True):
             for _ in range(n):
-                side()
-            seen.append((time.perf_counter() - start) / n)
+                start = time.perf_counter()
+                for _ in range(size):
+                    side()
+                seen.append((time.perf_counter() - start) / size)
     return [statistics.median(seen) for seen in times]
 
 
