@@ -52,7 +52,9 @@ def module(tmp_path_factory: pytest.TempPathFactory) -> ModuleType:
 
 
 @pytest.fixture
-def kernels(module: ModuleType, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], torch.dtype]:
+def on_processor(
+    module: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[str], torch.dtype]:
     """Let `cuda` call the kernels on the processor; chooses what they compute in."""
     monkeypatch.setattr(cuda, "native", module)
 
@@ -71,8 +73,8 @@ def relative_error(found: Tensor, expected: Tensor) -> float:
 
 
 @needs_compiler
-def test_convolutions_are_handed_over_rightly(kernels: Callable[[str], torch.dtype]) -> None:
-    kernels("float64")
+def test_convolutions_are_handed_over_rightly(on_processor: Callable[[str], torch.dtype]) -> None:
+    on_processor("float64")
     for shape in draw_shapes(15, 3):
         x, weight, bias = shape.tensors()
         x = torch.cat([x, x], 1)[:, : shape.frames]  # a slice in time, read in place
@@ -116,9 +118,9 @@ def run_block(block: Block, tensors: list[Tensor | None]) -> dict[str, Tensor]:
     ("kind", "bar"), [("float32", 1e-5), ("tf32", 2e-2), ("bfloat16", 8e-2), ("float64", 1e-12)]
 )
 def test_blocks_are_handed_over_rightly(
-    kernels: Callable[[str], torch.dtype], kind: str, bar: float
+    on_processor: Callable[[str], torch.dtype], kind: str, bar: float
 ) -> None:
-    dtype = kernels(kind)
+    dtype = on_processor(kind)
     for block in draw_blocks(6, 5):
         block = replace(block, activation="tanh")  # no kinks
         tensors = [None if t is None else t.to(dtype) for t in block.tensors().values()]
@@ -141,9 +143,9 @@ def reference_block(block: Block, tensors: list[Tensor | None]) -> Tensor:
 
 @needs_compiler
 def test_masks_that_are_columns_of_one_tensor_are_read_in_place(
-    kernels: Callable[[str], torch.dtype],
+    on_processor: Callable[[str], torch.dtype],
 ) -> None:
-    kernels("float32")
+    on_processor("float32")
     block = Block(batch=3, activation="tanh")
     tensors = list(block.tensors(torch.float32).values())
     dense = run_block(block, tensors)
@@ -157,8 +159,8 @@ def test_masks_that_are_columns_of_one_tensor_are_read_in_place(
 
 
 @needs_compiler
-def test_an_empty_batch_has_zero_gradients(kernels: Callable[[str], torch.dtype]) -> None:
-    kernels("float32")
+def test_an_empty_batch_has_zero_gradients(on_processor: Callable[[str], torch.dtype]) -> None:
+    on_processor("float32")
     block = Block(batch=0)
     found = run_block(block, list(block.tensors(torch.float32).values()))
     assert found["y"].shape == (0, 40, 20)
@@ -225,21 +227,24 @@ def device(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 @needs_compiler
 @pytest.mark.parametrize("kind", MATHS)
 def test_right_kernels_pass_the_trial(
-    kernels: Callable[[str], torch.dtype], device: None, kind: str, monkeypatch: pytest.MonkeyPatch
+    on_processor: Callable[[str], torch.dtype],
+    device: None,
+    kind: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    dtype = kernels(kind)
+    dtype = on_processor(kind)
     monkeypatch.setattr(cuda, "math_of", lambda dtype: MATHS[kind])
     assert cuda_check.why_not(torch.empty(0, dtype=dtype)) == ""
 
 
 @needs_compiler
 def test_wrong_kernels_fail_the_trial_once_and_for_all(
-    kernels: Callable[[str], torch.dtype],
+    on_processor: Callable[[str], torch.dtype],
     module: ModuleType,
     device: None,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    kernels("float32")
+    on_processor("float32")
     x, right = torch.empty(0), module.cuda_block_forward
 
     def wrong(*arguments: Any) -> None:
