@@ -159,7 +159,8 @@ void OnlineEngine::take(const float* raw) {
             const auto i = size_t(c);
             const float value = own[intake_.source[i]];
             const int64_t likelihood = intake_.likelihood[i];
-            if (!std::isfinite(value) || (likelihood >= 0 && own[likelihood] < intake_.threshold)) {
+            if (!(std::fabs(value) < kTooLarge) ||
+                (likelihood >= 0 && own[likelihood] < intake_.threshold)) {
                 held_[size_t(r)]++;
             } else {
                 last[c] = (value - intake_.mean[i]) * intake_.scale[i];

@@ -22,9 +22,12 @@
 
 namespace daart_fast {
 
+// A value as large is no measurement, and sums of it may overflow.
+constexpr float kTooLarge = 1e18f;
+
 // What turns a raw frame into the network's inputs:
 //   input[c] = (raw[source[c]] - mean[c]) * scale[c]
-// A value that is NaN or infinite, or whose raw[likelihood[c]] lies below the threshold
+// A value that is NaN or not below kTooLarge, or whose raw[likelihood[c]] lies below the threshold
 // (likelihood[c] of -1: there is none), is missing: the channel keeps the last value it had, and
 // before the first its mean.
 struct OnlineIntake {

@@ -9,6 +9,7 @@ import numpy as np
 from daart_fast.data.readers import Markers
 from daart_fast.errors import ConfigError, DataError
 from daart_fast.features import Kinematics
+from daart_fast.online.intake import TOO_LARGE
 
 __all__ = ["OnlineKinematics"]
 
@@ -81,7 +82,7 @@ class OnlineKinematics:
             pose = np.array(pose, dtype=np.float64).reshape(shape)
         except (TypeError, ValueError):
             raise DataError(f"expected a pose of shape {shape}, got {np.shape(pose)}") from None
-        missing = ~np.isfinite(pose[:, :2]).all(1) | (pose[:, 2] < self.threshold)
+        missing = ~(np.abs(pose[:, :2]) < TOO_LARGE).all(1) | (pose[:, 2] < self.threshold)
         before = self.poses[-1] if len(self.poses) else np.full(shape, np.nan)
         pose[missing, :2] = before[missing, :2]
         pose[missing, 2] = 0.0

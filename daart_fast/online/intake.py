@@ -12,6 +12,9 @@ from daart_fast.errors import ConfigError, did_you_mean
 
 __all__ = ["Intake", "keypoints_of", "pose_places"]
 
+#: a value as large is no measurement, and a network's sums of it may overflow
+TOO_LARGE = 1e18
+
 
 @dataclass(frozen=True)
 class Intake:
@@ -46,7 +49,7 @@ class Intake:
         raw
             (streams, raw_channels)
         last
-            (streams, N) float32, what was read last; a value that is not finite or not likely
+            (streams, N) float32, what was read last; a value that is NaN, too large or not likely
             enough leaves it
 
         Returns
@@ -58,7 +61,7 @@ class Intake:
             raw = np.asarray(raw).astype(np.float32)
         values = raw[:, self.source]
         likely = np.where(self.likelihood >= 0, raw[:, self.likelihood], np.inf)
-        missing = ~np.isfinite(values) | (likely < np.float32(self.threshold))
+        missing = ~(np.abs(values) < TOO_LARGE) | (likely < np.float32(self.threshold))
         np.copyto(last, (values - self.mean) * self.scale, where=~missing)
         return missing
 

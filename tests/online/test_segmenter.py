@@ -236,6 +236,17 @@ def test_missing_values_are_held(engine):
         assert online.held == [np.count_nonzero(~np.isfinite(frame))]
 
 
+@pytest.mark.parametrize("value", [3.3e38, -1e18])
+def test_a_value_that_no_camera_gives_is_held(engine, value):
+    model = make_model()
+    frames = draw_frames(model, 30)
+    gappy = frames.copy()
+    frames[12:15, 1] = value
+    gappy[12:15, 1] = np.nan
+    answers = OnlineSegmenter(model).run(frames)
+    np.testing.assert_allclose(answers, offline(model, held(gappy)), **CLOSE)
+
+
 def test_before_the_first_value_there_is_the_mean(engine):
     model = make_model()
     frames = np.tile(np.float32(model.config["input_mean"]), (3, 1))
