@@ -150,8 +150,9 @@ class OnlineSegmenter:
     ) -> np.ndarray | None:
         """Take a frame and answer.
 
-        A value that is NaN, 1e18 and more, or not likely enough is held at its last value, and before
-        there is one at its mean; a frame of None is missing altogether. `held` says what was.
+        A value that is NaN, 1e18 or more, or not likely enough is held at its last value, and
+        before there is one at its mean; a frame of None is missing altogether. `held` says what
+        was.
 
         Parameters
         ----------
