@@ -13,6 +13,7 @@
 #include "block.h"
 #include "contract.h"
 #include "dispatch.h"
+#include "latency.h"
 #include "online/register.h"
 #include "stack.h"
 #include "training/register.h"
@@ -365,6 +366,8 @@ PYBIND11_MODULE(_native, m) {
     m.def("stack_forward", &stack_forward_checked, release);
     m.def("stack_backward", &stack_backward_checked, release);
     m.def("fma_rate", &fma_rate, release, "Multiply-adds per second out of registers, float32.");
+    m.def("round_trip", &round_trip, release,
+          "Seconds that a word takes from one core to another and back.");
     m.def("isas", &available_isas, "Instruction sets this processor can run, best first.");
     m.def("isa", [] { return std::string(kernels().isa); });
     m.def("set_isa", &use_isa, "Use one of isas(); '' is the best.");
@@ -376,6 +379,7 @@ PYBIND11_MODULE(_native, m) {
     register_training(m);
 #ifdef DAART_FAST_CUDA
     register_cuda(m);
+    register_cuda_losses(m);
 #endif
 #ifdef _OPENMP
     m.attr("openmp") = true;

@@ -69,7 +69,7 @@ if(DAART_FAST_HAS_CUDA)
   message(STATUS "CUDA kernels: nvcc ${CMAKE_CUDA_COMPILER_VERSION}, for ${cuda_architectures}")
   add_library(
     daart_fast_cuda OBJECT csrc/cuda/bfloat16.cu csrc/cuda/device.cu csrc/cuda/float32.cu
-                           csrc/cuda/float64.cu csrc/cuda/tf32.cu)
+                           csrc/cuda/float64.cu csrc/cuda/losses.cu csrc/cuda/tf32.cu)
   set_target_properties(
     daart_fast_cuda
     PROPERTIES CUDA_ARCHITECTURES "${cuda_architectures}"
@@ -84,7 +84,8 @@ function(daart_fast_add_cuda target)
   if(DAART_FAST_HAS_CUDA)
     string(REPLACE "-real" "" names "${cuda_architectures}")
     string(REPLACE ";" ", " names "${names}")
-    target_sources(${target} PRIVATE csrc/cuda/bindings.cpp ${cuda_objects})
+    target_sources(${target} PRIVATE csrc/cuda/bindings.cpp csrc/cuda/loss_bindings.cpp
+                                     ${cuda_objects})
     target_compile_definitions(
       ${target} PRIVATE DAART_FAST_CUDA="${CMAKE_CUDA_COMPILER_VERSION}"
                         DAART_FAST_CUDA_ARCHS="${names}")

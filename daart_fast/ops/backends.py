@@ -126,6 +126,28 @@ def runs_convolution(x: Tensor, frames: int, *weights: Tensor) -> bool:
     return not why
 
 
+def runs_losses(x: Tensor, n_classes: int = 1) -> bool:
+    """Whether compiled kernels, on the CPU or a CUDA device, compute losses of x (B, T, C).
+
+    Parameters
+    ----------
+    x
+        What is scored, or what a head of ``n_classes`` makes its scores of.
+    """
+    if not x.is_cuda:
+        return runs_native(x)
+    if _only not in (None, "cuda") or x.dtype not in DTYPES:
+        return False
+    why = _why_no_cuda()
+    if not why:
+        from daart_fast.ops import cuda_loss_check
+
+        why = cuda_loss_check.why_not(x, n_classes)
+    if why:
+        _cuda_refusals.add(f"losses: {why}")
+    return not why
+
+
 def _too_large(x: Tensor, frames: int, weights: tuple[Tensor, ...]) -> str:
     """Whether an index of the kernels' would not fit their 32 bits, in words."""
     rows = max(x.shape[0], 1) * frames

@@ -39,7 +39,7 @@ def _means_shape(x: Tensor, by_sequence: bool) -> tuple[int, ...]:
     return x.shape[:1] if by_sequence else ()
 
 
-def _head_loss_fake(x: Tensor, weight: Tensor, *rest: Any) -> tuple[Tensor, ...]:
+def head_loss_results(x: Tensor, weight: Tensor, *rest: Any) -> tuple[Tensor, ...]:
     """loss, agreement; and for backward: 1 / weight of each sequence, targets, slopes of the
     logits."""
     frames, by_sequence = rest[-2:]
@@ -50,15 +50,15 @@ def _head_loss_fake(x: Tensor, weight: Tensor, *rest: Any) -> tuple[Tensor, ...]
     )
 
 
-_HEAD_TENSORS = 8  # the first arguments of head_loss
+HEAD_TENSORS = 8  # the first arguments of head_loss
 
 
 def _head_loss(*arguments: Any) -> tuple[Tensor, ...]:
     assert native is not None
-    tensors = [None if t is None else t.contiguous() for t in arguments[:_HEAD_TENSORS]]
-    ignored, first, frames, by_sequence = arguments[_HEAD_TENSORS:]
+    tensors = [None if t is None else t.contiguous() for t in arguments[:HEAD_TENSORS]]
+    ignored, first, frames, by_sequence = arguments[HEAD_TENSORS:]
     x, weight = arguments[:2]
-    made = _head_loss_fake(x, weight, frames, by_sequence)
+    made = head_loss_results(x, weight, frames, by_sequence)
     loss, agreement, factor, targets, slopes = made
     native.head_loss(
         x.dtype == torch.float64,
@@ -71,7 +71,7 @@ def _head_loss(*arguments: Any) -> tuple[Tensor, ...]:
     return made
 
 
-def _head_loss_grad_fake(
+def head_loss_grad_results(
     grad: Tensor,
     x: Tensor,
     weight: Tensor,
@@ -94,7 +94,7 @@ def _head_loss_grad(*arguments: Any) -> tuple[Tensor, Tensor, Tensor]:
     assert native is not None
     grad, x, weight, targets, slopes, factor = (t.contiguous() for t in arguments[:6])
     first, by_sequence, need_x, need_weight = arguments[6:]
-    made = _head_loss_grad_fake(grad, x, weight, targets, slopes, factor, *arguments[6:])
+    made = head_loss_grad_results(grad, x, weight, targets, slopes, factor, *arguments[6:])
     wanted = [t if t.numel() else None for t in made]
     native.head_loss_grad(
         x.dtype == torch.float64,
@@ -106,7 +106,7 @@ def _head_loss_grad(*arguments: Any) -> tuple[Tensor, Tensor, Tensor]:
     return made
 
 
-def _squared_error_fake(
+def squared_error_results(
     prediction: Tensor,
     target: Tensor,
     mask: Tensor | None,
@@ -129,7 +129,7 @@ def _squared_error(
     *frames, by_sequence = numbers
     prediction, target = prediction.contiguous(), target.contiguous()
     mask = None if mask is None else mask.contiguous()
-    made = _squared_error_fake(prediction, target, mask, *numbers)  # type: ignore[arg-type]
+    made = squared_error_results(prediction, target, mask, *numbers)  # type: ignore[arg-type]
     native.squared_error(
         prediction.dtype == torch.float64,
         addresses((prediction, target, mask, *made)),
@@ -140,7 +140,7 @@ def _squared_error(
     return made
 
 
-def _squared_error_grad_fake(grad: Tensor, prediction: Tensor, *rest: Any) -> Tensor:
+def squared_error_grad_results(grad: Tensor, prediction: Tensor, *rest: Any) -> Tensor:
     return prediction.new_empty(prediction.shape)
 
 
@@ -156,7 +156,7 @@ def _squared_error_grad(
     *frames, by_sequence = numbers
     prediction, target, grad = prediction.contiguous(), target.contiguous(), grad.contiguous()
     mask = None if mask is None else mask.contiguous()
-    made = _squared_error_grad_fake(grad, prediction)
+    made = squared_error_grad_results(grad, prediction)
     native.squared_error_grad(
         prediction.dtype == torch.float64,
         addresses((prediction, target, mask, factor, grad, made)),
@@ -168,10 +168,10 @@ def _squared_error_grad(
 
 
 for _name, _implementation, _fake in (
-    ("head_loss", _head_loss, _head_loss_fake),
-    ("head_loss_grad", _head_loss_grad, _head_loss_grad_fake),
-    ("squared_error", _squared_error, _squared_error_fake),
-    ("squared_error_grad", _squared_error_grad, _squared_error_grad_fake),
+    ("head_loss", _head_loss, head_loss_results),
+    ("head_loss_grad", _head_loss_grad, head_loss_grad_results),
+    ("squared_error", _squared_error, squared_error_results),
+    ("squared_error_grad", _squared_error_grad, squared_error_grad_results),
 ):
     if native is not None:
         _library.impl(_name, _implementation, "CPU")

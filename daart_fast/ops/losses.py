@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from daart_fast.ops import loss_library, reference
-from daart_fast.ops.backends import runs_native
+from daart_fast.ops.backends import runs_losses
 
 REDUCTIONS = ("batch", "sequence")
 
@@ -39,8 +39,8 @@ def linear_cross_entropy(
     Parameters
     ----------
     x
-        (B, T, C), float32 or float64 on the CPU for the native kernels, anything else through
-        PyTorch.
+        (B, T, C), float32 or float64 for the kernels of the CPU or of a CUDA device, anything else
+        through PyTorch.
     weight, bias
         (K, C), and (K,) or None: the head of K classes.
     labels
@@ -71,7 +71,8 @@ def linear_cross_entropy(
     ValueError
         Where shapes do not fit, or reduce is neither.
     IndexError
-        Where a label that counts is no class.
+        Where a label that counts is no class; on a CUDA device, which nobody waits for, the loss
+        (or the agreement) is NaN instead.
     """
     _check_reduce(reduce)
     k, c = weight.shape
@@ -95,7 +96,7 @@ def linear_cross_entropy(
         *(x, weight, bias, class_weights, labels, unless, compared, mask),
         *(ignored, first, frames, reduce == "sequence"),
     )
-    if not runs_native(x):
+    if not runs_losses(x, k):
         return reference.linear_cross_entropy(*arguments)
     results: tuple[Tensor, Tensor]
     if torch.is_grad_enabled():
@@ -153,7 +154,7 @@ def squared_error(
         frames = max(t - first - ahead, 0)
     _check_span(t - ahead, first, frames)
     numbers = (first, frames, ahead, reduce == "sequence")
-    if not runs_native(prediction):
+    if not runs_losses(prediction):
         return reference.squared_error(prediction, target, mask, *numbers)
     loss: Tensor
     if torch.is_grad_enabled() and prediction.requires_grad:

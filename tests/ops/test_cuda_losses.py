@@ -1,0 +1,144 @@
+"""What Python hands to the CUDA losses: their own source runs on the processor here."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+import sysconfig
+from types import ModuleType
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from daart_fast import ops
+from daart_fast.ops import cuda_loss_check, cuda_losses, loss_library
+
+from ..native.shim import CUDA, SHIM, build, needs_compiler, run
+from .test_losses import error, head
+
+SANITIZED = ("-g1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
+CPU = torch.device("cpu")
+
+
+@needs_compiler
+def test_kernels_agree_with_plain_loops_and_stay_within_their_tensors(tmp_path):
+    program = tmp_path / "check_losses"
+    sources = (CUDA / "losses.cu", SHIM / "check_losses.cpp", SHIM / "shim.cpp")
+    build(program, sources, SANITIZED)
+    assert ", 0 failures" in run(program)
+
+
+@pytest.fixture(scope="module")
+def module(tmp_path_factory: pytest.TempPathFactory) -> ModuleType:
+    pybind11 = pytest.importorskip("pybind11")
+    folder = tmp_path_factory.mktemp("cuda_losses")
+    path = folder / f"cuda_losses_on_cpu{sysconfig.get_config_var('EXT_SUFFIX')}"
+    includes = (f"-I{pybind11.get_include()}", f"-I{sysconfig.get_paths()['include']}")
+    sources = (CUDA / "losses.cu", CUDA / "loss_bindings.cpp")
+    sources += (SHIM / "loss_module.cpp", SHIM / "shim.cpp")
+    build(path, sources, ("-fPIC", "-shared", "-fvisibility=hidden", *includes))
+    spec = importlib.util.spec_from_file_location("cuda_losses_on_cpu", path)
+    assert spec is not None and spec.loader is not None
+    made = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = made
+    spec.loader.exec_module(made)
+    return made
+
+
+@pytest.fixture
+def on_cpu(module: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let `cuda_losses` call the kernels on the processor, in the place of the CPU's own."""
+    monkeypatch.setattr(cuda_losses, "native", module)
+    monkeypatch.setattr(cuda_loss_check, "native", module)
+    monkeypatch.setattr(cuda_losses, "_queue", lambda x: (x.dtype == torch.float64, 0, 0))
+    for name in ("head_loss", "head_loss_grad", "squared_error", "squared_error_grad"):
+        monkeypatch.setattr(loss_library, name, getattr(cuda_losses, name))
+
+
+def values_and_gradients(function: Any, arguments: dict[str, Any]) -> list[Tensor]:
+    returned = function(**arguments)
+    values = returned if isinstance(returned, tuple) else (returned,)
+    leaves = [v for v in arguments.values() if isinstance(v, Tensor) and v.requires_grad]
+    upstream = torch.linspace(0.5, 2.0, values[0].numel(), dtype=values[0].dtype)
+    total = (torch.where(values[0].isnan(), 0.0, values[0]).flatten() * upstream).sum()
+    return [
+        *(v.detach() for v in values),
+        *torch.autograd.grad(total, leaves, materialize_grads=True),
+    ]
+
+
+@needs_compiler
+@pytest.mark.parametrize("seed", range(60))
+@pytest.mark.parametrize(
+    ("function", "draw"), [(ops.linear_cross_entropy, head), (ops.squared_error, error)]
+)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_losses_and_gradients_are_the_references(on_cpu, seed, function, draw, dtype):
+    arguments = draw(seed, dtype)
+    found = values_and_gradients(function, arguments)
+    with ops.forced("torch"):
+        expected = values_and_gradients(function, arguments)
+    for ours, right in zip(found, expected, strict=True):
+        tolerance = 1e-4 if dtype == torch.float32 else 1e-10
+        torch.testing.assert_close(ours, right, rtol=tolerance, atol=tolerance, equal_nan=True)
+
+
+@needs_compiler
+@pytest.mark.parametrize("needed", [("x",), ("weight", "bias"), ("weight",)])
+def test_only_the_gradients_asked_for_are_made(on_cpu, needed):
+    arguments = head(3)
+    leaves = {n: arguments[n].detach().requires_grad_(n in needed) for n in ("x", "weight", "bias")}
+    loss, _ = ops.linear_cross_entropy(**{**arguments, **leaves})
+    loss.sum().nan_to_num().backward()
+    assert {n for n, leaf in leaves.items() if leaf.grad is not None} == set(needed)
+
+
+@needs_compiler
+def test_a_label_that_is_no_class_makes_the_loss_nan(on_cpu):
+    x, labels = torch.randn(1, 5, 4), torch.tensor([[0, 1, 2, 3, 1]])
+    weight = torch.randn(3, 4)
+    loss, agreement = ops.linear_cross_entropy(x, weight, None, labels, compared=labels)
+    assert loss.isnan() and agreement.isnan()
+
+
+@needs_compiler
+@pytest.mark.parametrize("by_sequence", [False, True])
+def test_the_kernels_are_tried_out_and_found_right(on_cpu, by_sequence):
+    for dtype, most in cuda_loss_check.TOLERANCES.items():
+        assert cuda_loss_check.errors(CPU, dtype, by_sequence) < most / 10
+
+
+@needs_compiler
+def test_kernels_that_come_out_wrong_are_found_out(on_cpu, monkeypatch):
+    right = cuda_losses.squared_error
+
+    def wrong(*arguments: Any) -> Any:
+        loss, factor = right(*arguments)
+        return loss * 1.01, factor
+
+    monkeypatch.setattr(cuda_losses, "squared_error", wrong)
+    why = cuda_loss_check._try_out(CPU, torch.float32)
+    assert "wrong numbers when they were tried out: a relative error of 1.0e-02" in why
+
+
+@needs_compiler
+@pytest.mark.parametrize(
+    ("sizes", "message"),
+    [
+        ([1, 5, 3, 2000, 0, 5], "classes must lie between 1 and 1024"),
+        ([1, 5, 3, 2, 1, 5], "do not lie within the sequence"),
+        ([2**20, 2**20, 3, 2, 0, 5], "2\\^31"),
+        ([-1, 5, 3, 2, 0, 5], "negative"),
+    ],
+)
+def test_sizes_beyond_what_the_kernels_take_are_refused(module, sizes, message):
+    with pytest.raises(ValueError, match=message):
+        module.cuda_head_loss(False, 0, 0, [64] * 13, 64, sizes, 0, False)
+
+
+def test_more_classes_than_the_kernels_take_are_pytorchs(module, monkeypatch):
+    monkeypatch.setattr(cuda_loss_check, "native", module)
+    assert "up to 1024 classes" in cuda_loss_check.why_not(torch.empty(1, 2, 3), 1025)
+    assert "2^31" in cuda_loss_check.why_not(torch.empty(1, 1, 3).expand(2**20, 2**12, 3), 2)
