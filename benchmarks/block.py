@@ -27,6 +27,7 @@ COLUMNS = dict.fromkeys(("channels", "dilation", "frames", "threads"), 8) | {
     "pytorch": 7,
     "ratio": 6,
     "ratio bar": 9,
+    "apart, ns": 9,
 }
 
 
@@ -63,6 +64,7 @@ def measure(dilation: int, threads: int, seconds: float) -> machine.Row:
         y = eager_block(x_eager, parameters, masks, dilation)
         return torch.autograd.grad(y, leaves_eager, grad_eager)
 
+    apart = machine.round_trip(threads)
     peak = machine.fma_peak(threads)
     seconds_own, seconds_eager = machine.medians([own, eager], seconds)
     peak = max(peak, machine.fma_peak(threads))
@@ -77,6 +79,7 @@ def measure(dilation: int, threads: int, seconds: float) -> machine.Row:
         "pytorch": work / seconds_eager / peak,
         "ratio": seconds_eager / seconds_own,
         "ratio bar": RATIO_BAR,
+        "apart, ns": apart,
         "seconds": seconds_own,
         "seconds_pytorch": seconds_eager,
     }

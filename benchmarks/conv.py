@@ -85,6 +85,7 @@ COLUMNS = dict.fromkeys(("c_in", "c_out", "width", "dilation", "frames", "thread
     "pytorch": 7,
     "ratio": 6,
     "filtered": 8,
+    "apart, ns": 9,
 }
 
 
@@ -166,6 +167,7 @@ def goes_filtered(shape: Shape, which: str) -> str:
 def measure(
     section: Section, shape: Shape, which: str, threads: int, seconds: float
 ) -> machine.Row:
+    apart = machine.round_trip(threads)
     peak = machine.fma_peak(threads)
     own, pytorch = machine.medians(sides(shape, which), seconds)
     peak = max(peak, machine.fma_peak(threads))
@@ -181,6 +183,7 @@ def measure(
         "pytorch": work / pytorch / peak,
         "ratio": pytorch / own,
         "filtered": goes_filtered(shape, which),
+        "apart, ns": apart,
         "seconds": own,
         "seconds_pytorch": pytorch,
     }

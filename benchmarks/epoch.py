@@ -35,7 +35,7 @@ from daart_fast.train.progress import Progress
 
 PARTS = ("gather", "forward", "backward", "optimiser", "rest")
 COLUMNS = {"batch": 6, "threads": 8, "seconds": 8, "eager": 8, "ratio": 6, "ratio bar": 9}
-COLUMNS |= dict.fromkeys(PARTS, 10) | {"rest bar": 8}
+COLUMNS |= dict.fromkeys(PARTS, 10) | {"rest bar": 8, "apart, ns": 9}
 REST_BARS = {2: 0.12, 8: 0.05}
 RATIO_BARS = {2: 4.5}
 LOSSES = {2: ALL, 8: ("strong",)}
@@ -136,6 +136,7 @@ def measure(folder: Path, batch_size: int, n_threads: int, seconds: float) -> ma
         "ratio bar": RATIO_BARS.get(batch_size),
         **shares,
         "rest bar": REST_BARS[batch_size],
+        "apart, ns": machine.round_trip(n_threads),
     }
 
 

@@ -65,6 +65,15 @@ def fma_peak(n_threads: int) -> float:
     return _peaks[key]
 
 
+def round_trip(n_threads: int) -> float | None:
+    """Nanoseconds that a word takes from one core to another and back; None for one thread.
+
+    Some 60 where cores share a cache, and 300 or more where they do not: small operations on two
+    threads are then half as fast. A virtual machine's cores may change from one to the other.
+    """
+    return 1e9 * native.round_trip() if n_threads > 1 and native is not None else None
+
+
 def medians(sides: Sequence[Callable[[], Any]], seconds: float) -> list[float]:
     """Seconds a call of each side takes: medians over calls, in rounds in which sides take turns.
 

@@ -26,7 +26,7 @@ from daart_fast.data.sessions import statistics as channel_statistics
 from daart_fast.models import Segmenter, predict_session
 
 COLUMNS = {"frames": 9, "threads": 8, "M frames/s": 10, "value": 6, "bar": 5, "PyTorch": 8}
-COLUMNS |= {"ratio": 6, "extra MB": 9}
+COLUMNS |= {"ratio": 6, "extra MB": 9, "apart, ns": 9}
 CASE = Case("", 1, 500, 32, 2, ("strong",), (0, 0), 0)
 MULTIPLY_ADDS = WIDTH * sum(i * o for i, o, _, _ in CASE.widths(decoder=False))  # a frame
 
@@ -72,6 +72,7 @@ def peak_mb() -> float:
 
 def measure(session: Session, n_threads: int, rounds: int) -> machine.Row:
     model = own_model()
+    apart = machine.round_trip(n_threads)
     peak = machine.fma_peak(n_threads)
     predict_session(model, session)
     before = peak_mb()
@@ -95,6 +96,7 @@ def measure(session: Session, n_threads: int, rounds: int) -> machine.Row:
         "PyTorch": len(session) / other / 1e6,
         "ratio": other / own,
         "extra MB": max(extra, 0.0),
+        "apart, ns": apart,
     }
 
 

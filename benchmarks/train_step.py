@@ -238,11 +238,13 @@ COLUMNS = {
     "pytorch": 8,
     "ratio": 6,
     "ratio bar": 9,
+    "apart, ns": 9,
 }
 
 
 def measure(case: Case, threads: int, seconds: float) -> machine.Row:
     batch = make_batch(case)
+    apart = machine.round_trip(threads)
     peak = machine.fma_peak(threads)
     sides = [own_step(case, batch), eager_step(case, batch)]
     own, eager = machine.medians(sides, seconds)
@@ -258,6 +260,7 @@ def measure(case: Case, threads: int, seconds: float) -> machine.Row:
         "pytorch": case.multiply_adds / eager / peak,
         "ratio": eager / own,
         "ratio bar": case.ratio_bar if threads > 1 else None,
+        "apart, ns": apart,
         "seconds": own,
         "seconds_pytorch": eager,
     }
