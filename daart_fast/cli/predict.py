@@ -9,15 +9,21 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache, partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from daart_fast.cli.sessions import session_files
 from daart_fast.errors import DataError
 
+if TYPE_CHECKING:
+    from daart_fast.api import Model
+
 HELP = "predict new sessions with a finished model"
 EXAMPLES = """
   daart-fast predict results/multi-0/dtcn/test/version_0 new_videos/*.csv
-  daart-fast predict version_0 new_videos/ --output_dir predictions
+  daart-fast predict version_0 new_videos/ --output_dir predictions --jobs 4
   daart-fast predict version_0 new_videos/ --executor slurm --jobs 8 --sbatch="--time=60"
 """
 
@@ -35,15 +41,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--executor", choices=("local", "slurm"), default="local", help="here, or as Slurm jobs"
     )
-    parser.add_argument("--jobs", type=int, default=1, help="slurm: how many jobs to share it over")
+    parser.add_argument(
+        "--jobs", type=int, default=1, help="how many processes, or Slurm jobs, to share it over"
+    )
     parser.add_argument("--sbatch", default="", help="slurm: options of sbatch, as '--time=60'")
 
 
 def run(options: argparse.Namespace) -> None:
     from tqdm import tqdm
-
-    from daart_fast.api import Model
-    from daart_fast.models.several import several_at_a_time
 
     sessions = session_files(options.files)
     open_ones = {
@@ -58,16 +63,51 @@ def run(options: argparse.Namespace) -> None:
         return
     if not open_ones:
         return
-    model = Model.from_dir(options.model_dir)
-
-    def predict(session: tuple[str, Path]) -> str:
-        return f"{session[1]}: {_predict(model, *session, options)}"
-
-    told = several_at_a_time(predict, list(open_ones.items()))
+    _model.cache_clear()
+    _model(options.model_dir)  # what is wrong with it is told before any session is read
+    work = partial(_predict, options.model_dir, options.output_dir, options.fps)
+    told = _several(work, list(open_ones.items()), options.jobs)
     # disable=None: no bar where the output is no terminal
     for line in tqdm(told, total=len(open_ones), unit="session", disable=None):
         tqdm.write(line)
         sys.stdout.flush()
+
+
+def _several(
+    work: Callable[[tuple[str, Path]], str], sessions: Sequence[tuple[str, Path]], n_processes: int
+) -> Iterator[str]:
+    """Work on several sessions at a time; yield what it returns for each, in their order.
+
+    Threads share the network's work; reading and writing csv takes longer than that, and keeps a
+    process to one core.
+    """
+    import torch
+
+    from daart_fast.models.several import several_at_a_time
+
+    n_processes = min(n_processes, len(sessions))
+    if n_processes <= 1:
+        yield from several_at_a_time(work, sessions)
+        return
+    import multiprocessing
+    from concurrent.futures import ProcessPoolExecutor
+
+    n_threads = max(1, torch.get_num_threads() // n_processes)
+    with ProcessPoolExecutor(
+        n_processes,
+        multiprocessing.get_context("spawn"),  # a process with threads must not be forked
+        initializer=torch.set_num_threads,
+        initargs=(n_threads,),
+    ) as processes:
+        yield from processes.map(work, sessions)
+
+
+@cache
+def _model(folder: Path) -> Model:
+    """Load a model once in each process."""
+    from daart_fast.api import Model
+
+    return Model.from_dir(folder)
 
 
 def _is_done(folder: Path, session: str) -> bool:
@@ -75,22 +115,25 @@ def _is_done(folder: Path, session: str) -> bool:
     return (folder / f"{session}_states.npy").is_file()
 
 
-def _predict(model, session: str, file: Path, options: argparse.Namespace) -> str:  # type: ignore[no-untyped-def]
+def _predict(
+    model_dir: Path, output_dir: Path, fps: float | None, session: tuple[str, Path]
+) -> str:
+    """Predict one session, write its files, and return a line that says so."""
     import numpy as np
 
     from daart_fast.eval import smoother_of, write_bouts, write_predictions
     from daart_fast.files import replacing
 
-    states = model.predict(file, sess_id=session)
+    model, (name, file) = _model(model_dir), session
+    states = model.predict(file, sess_id=name)
     names = model.config.get("label_names") or [f"class_{i}" for i in range(states.shape[1])]
-    fps = options.fps or model.config.get("fps")
+    fps = fps or model.config.get("fps")
     classes = smoother_of(model.model_dir)(states)
-    folder = options.output_dir
-    write_predictions(folder / f"{session}_predictions.csv", states, classes, names, fps)
-    write_bouts(folder / f"{session}_bouts.csv", classes, names, fps)
-    with replacing(folder / f"{session}_states.npy") as temporary:
+    write_predictions(output_dir / f"{name}_predictions.csv", states, classes, names, fps)
+    write_bouts(output_dir / f"{name}_bouts.csv", classes, names, fps)
+    with replacing(output_dir / f"{name}_states.npy") as temporary:
         np.save(temporary, states)
-    return f"{len(states)} frames, {states.shape[1]} classes"
+    return f"{file}: {len(states)} frames, {states.shape[1]} classes"
 
 
 def _submit(options: argparse.Namespace, files: list[Path]) -> None:

@@ -136,6 +136,28 @@ def test_a_folder_is_predicted_to_csv_and_npy_and_what_is_done_is_skipped(
     assert "m2.csv: 300 frames, 3 classes" in capsys.readouterr().out
 
 
+def test_processes_share_the_sessions_and_write_the_same_files(model_dir, tmp_path, capsys):
+    arguments = ["predict", str(model_dir), str(tmp_path / "data/markers"), "--output_dir"]
+    assert main([*arguments, str(tmp_path / "one")]) == 0
+    told = capsys.readouterr().out
+    assert main([*arguments, str(tmp_path / "two"), "--jobs", "2"]) == 0
+    assert capsys.readouterr().out == told
+    files = sorted(path.name for path in (tmp_path / "one").iterdir())
+    assert len(files) == 6
+    for name in files:
+        one, two = ((tmp_path / folder / name).read_bytes() for folder in ("one", "two"))
+        assert one == two
+
+
+def test_an_error_in_one_process_is_told_as_in_this_one(model_dir, tmp_path, capsys):
+    (tmp_path / "data/markers/m2.csv").write_text("nonsense\n")
+    arguments = ["predict", str(model_dir), str(tmp_path / "data/markers"), "--jobs", "2"]
+    assert main([*arguments, "--output_dir", str(tmp_path / "out")]) == 2
+    printed = capsys.readouterr()
+    assert "m1.csv: 300 frames" in printed.out and "m2.csv" in printed.err
+    assert "Traceback" not in printed.err
+
+
 def test_new_sessions_are_smoothed_as_the_model_is(model_dir, tmp_path):
     Smoother("bouts", 10_000).save(model_dir / "smoothing.json")
     session = str(tmp_path / "data/markers/m1.csv")
