@@ -203,21 +203,27 @@ def test_deterministic_algorithms_give_the_same_bits_each_time() -> None:
     assert all(torch.equal(first[name], other[name]) for other in others for name in first)
 
 
-def test_losses_on_the_device_are_those_of_the_cpu() -> None:
+@pytest.mark.parametrize("backend", ["torch", "cuda"])
+@pytest.mark.parametrize("reduce", ["batch", "sequence"])
+def test_losses_on_the_device_are_those_of_the_cpu(backend: str, reduce: str) -> None:
     draw = torch.Generator().manual_seed(0)
     x, weight = torch.randn(3, 40, 16, generator=draw), torch.randn(6, 16, generator=draw)
-    labels, mask = torch.randint(-2, 6, (3, 40), generator=draw), torch.rand(3, 40) < 0.8
+    labels, mask = (
+        torch.randint(-2, 6, (3, 40), generator=draw),
+        torch.rand(3, 40, generator=draw) < 0.8,
+    )
     target = torch.where(torch.rand(3, 40, 16, generator=draw) < 0.1, torch.nan, x + 1)
     results = []
     for device in ("cpu", "cuda"):
         own = [t.to(device) for t in (x, weight, labels, mask, target)]
         own[0].requires_grad_()
-        with ops.forced("torch"):
+        with ops.forced(backend if device == "cuda" else "torch"):
             cross, agreement = ops.linear_cross_entropy(
-                own[0], own[1], None, own[2], mask=own[3], compared=own[2], ignored=0
+                *(own[0], own[1], None, own[2]),
+                **{"mask": own[3], "compared": own[2], "ignored": 0, "reduce": reduce},
             )
-            squared = ops.squared_error(own[0], own[4], own[3], 2, 30, 1)
-        (cross + squared).backward()
+            squared = ops.squared_error(own[0], own[4], own[3], 2, 30, 1, reduce)
+        (cross + squared).sum().backward()
         results.append([t.detach().cpu() for t in (cross, agreement, squared, own[0].grad)])
     for ours, expected in zip(*results, strict=True):
         torch.testing.assert_close(ours, expected, rtol=1e-4, atol=1e-6)
@@ -340,7 +346,9 @@ for b, t, c, h, o, k, d in (
         y = ops.dilation_block(
             normal(b, t, c), normal(h, c, k), normal(h, 1, 1), normal(h), normal(o, h, k),
             normal(o, 1, 1), normal(o), *residual, torch.ones(b, h).cuda(), None, d)
-        y.square().sum().backward()
+        labels = torch.randint(-1, 7, (b, t), generator=draw).cuda()
+        loss, _ = ops.linear_cross_entropy(y, normal(7, o), normal(7), labels, compared=labels)
+        (loss + ops.squared_error(y, torch.ones_like(y), ahead=1)).backward()
 torch.cuda.synchronize()
 """
 
