@@ -162,11 +162,19 @@ def get_model_dir(base_dir: StrPath, model_params: Mapping[str, Any]) -> str:
         what `get_expt_dir` returns
     model_params
         needs ``backbone``; ``experiment_name``, where given, is a folder inside
+
+    Raises
+    ------
+    ConfigError
+        if one of the two would lead out of `base_dir`
     """
     kind = model_params["backbone"]
     if model_params.get("model_class", "segmenter") != "segmenter":
         kind = model_params["model_class"]
-    return os.path.join(base_dir, kind, model_params.get("experiment_name", ""))
+    name = model_params.get("experiment_name") or ""
+    if name:
+        check_name(name, "an experiment name", nested=True)
+    return os.path.join(base_dir, check_name(kind, "a kind of model"), name)
 
 
 # --------------------------------------------------------------------------------------------

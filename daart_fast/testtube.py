@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from daart_fast.config import IDS, KEYS, split_ids
+from daart_fast.config import IDS, KEYS, check_name, split_ids
 from daart_fast.io import (
     export_hparams,
     find_experiment,
@@ -69,7 +69,8 @@ def create_tt_experiment(
             hparams[name] = split_ids(hparams[name]) or None
     hparams["expt_dir"] = get_expt_dir(hparams["results_dir"], hparams["expt_ids"])
     hparams["model_dir"] = get_model_dir(hparams["expt_dir"], hparams)
-    hparams["tt_expt_dir"] = os.path.join(hparams["model_dir"], hparams["tt_experiment_name"])
+    name = check_name(hparams["tt_experiment_name"], "an experiment name", nested=True)
+    hparams["tt_expt_dir"] = os.path.join(hparams["model_dir"], name)
     while True:
         if finished := find_experiment(hparams):
             print(f"this experiment is finished already; its model is in {finished[0]}")

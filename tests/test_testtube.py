@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from daart_fast.config import with_defaults
+from daart_fast.errors import ConfigError
 from daart_fast.io import export_hparams
 from daart_fast.testtube import clean_tt_dir, console_log, create_tt_experiment, print_hparams
 
@@ -41,6 +42,14 @@ def test_a_version_folder_is_made_where_daart_would_make_it(hparams, tmp_path):
 def test_one_sessions_folder_bears_its_name(hparams, tmp_path):
     made, _ = create_tt_experiment(hparams(expt_ids="mouse 1"))
     assert Path(made["expt_dir"]) == tmp_path / "new" / "dir" / "mouse 1"
+
+
+@pytest.mark.parametrize("key", ["tt_experiment_name", "experiment_name", "backbone", "expt_ids"])
+@pytest.mark.parametrize("name", ["../../../x", "/x", "..", "a\0b", "C:x"])
+def test_no_name_leads_out_of_the_results_folder(hparams, tmp_path, key, name):
+    with pytest.raises(ConfigError):
+        create_tt_experiment(hparams(**{key: name}))
+    assert not list(tmp_path.rglob("version_*"))
 
 
 def test_ids_become_lists_and_functions_are_left_out(hparams):

@@ -51,6 +51,62 @@ def test_gradients_are_those_of_finite_differences(
         )
 
 
+@settings(max_examples=40, deadline=None, database=None, derandomize=True)
+@given(
+    batch=st.integers(1, 3),
+    frames=st.integers(1, 10),
+    channels=st.tuples(SIZES, SIZES, SIZES),
+    width=SIZES,
+    dilation=st.integers(1, 4),
+    causal=st.booleans(),
+    dropped=st.booleans(),
+    activation=st.sampled_from(["linear", "lrelu", "sigmoid", "tanh"]),
+)
+def test_a_blocks_gradients_are_those_of_finite_differences(
+    batch: int,
+    frames: int,
+    channels: tuple[int, int, int],
+    width: int,
+    dilation: int,
+    causal: bool,
+    dropped: bool,
+    activation: str,
+) -> None:
+    c_in, hidden, c_out = channels
+    draw = torch.Generator().manual_seed(0)
+
+    def drawn(*shape: int) -> torch.Tensor:
+        return torch.randn(*shape, generator=draw, dtype=torch.float64).requires_grad_()
+
+    tensors = [drawn(batch, frames, c_in)]
+    for rows, columns in ((hidden, c_in), (c_out, hidden)):
+        tensors += [drawn(rows, columns, width), drawn(rows, 1, 1), drawn(rows)]
+    residual = [drawn(c_out, c_in, 1), drawn(c_out)] if c_in != c_out else [None, None]
+    masks = [None, None]
+    if dropped:
+        masks = [torch.bernoulli(torch.full((batch, n), 0.7).double()) for n in (hidden, c_out)]
+    padding = "causal" if causal else "same"
+    with ops.forced("native"):
+        assert torch.autograd.gradcheck(
+            lambda *t: ops.dilation_block(*t, *masks, dilation, padding, activation),
+            [*tensors, *residual],
+            fast_mode=True,
+        )
+
+
+def test_inputs_may_overlap_each_other() -> None:
+    """Views of one piece of memory, broadcast ones too, are read as what they show."""
+    memory = torch.randn(400, generator=torch.Generator().manual_seed(0))
+    x = memory.as_strided((2, 20, 4), (30, 3, 1))  # frames share channels, sequences frames
+    weight = memory.as_strided((4, 4, 3), (5, 3, 1), 7)
+    bias = memory[3].expand(4)
+    found = ops.dilated_conv1d(x, weight, bias)
+    with ops.forced("torch"):
+        expected = ops.dilated_conv1d(x.clone(), weight.clone(), bias.clone())
+    torch.testing.assert_close(found, expected)
+    assert torch.equal(memory, torch.randn(400, generator=torch.Generator().manual_seed(0)))
+
+
 #: batch, frames in and out, channels in and out, width, dilation, left padding, stride
 GOOD = [1, 10, 10, 3, 3, 3, 1, 1, 30]
 
