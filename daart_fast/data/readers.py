@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from daart_fast.data.h5 import opened
 from daart_fast.data.tables import Table, first_row, read_table
 from daart_fast.data.unpickle import loads_plain
 from daart_fast.errors import DataError
@@ -40,12 +41,6 @@ HEADERS = (
 )
 #: what a file that has lost some of its header rows begins with is no table of features either
 MARKER_STARTS = [[cell] for cell in HEADERS[-1]]
-
-
-#: gzip, the best that h5 files are compressed by, makes data at most 1032 times smaller
-MOST_TIMES = 1032
-#: bytes that any h5 file may say to hold
-LEAST_CLAIM = 2**24
 
 
 class Markers(NamedTuple):
@@ -106,15 +101,8 @@ def load_marker_h5(path: PathLike) -> Markers:
     Nothing in the file is unpickled but plain lists of names. Returns and raises as
     `load_marker_csv`.
     """
-    import h5py
-
-    try:
-        file = h5py.File(path, "r")
-    except OSError as error:
-        raise DataError(f"{path}: expected an h5 file: {error}") from None
-    with file:
+    with opened(path) as file:
         try:
-            _check_claims(file, str(path))
             return _markers_of(file, str(path))
         except DataError:
             raise
@@ -123,19 +111,6 @@ def load_marker_h5(path: PathLike) -> Markers:
                 f"{path}: expected a table of DeepLabCut, Lightning Pose or SLEAP (analysis) that "
                 f"h5py can read: {error}"
             ) from None
-
-
-def _check_claims(file: Any, path: str) -> None:
-    """Refuse a file that says to hold more than it can: a damaged length would fill the memory."""
-    import h5py
-
-    most = max(os.path.getsize(path) * MOST_TIMES, LEAST_CLAIM)
-
-    def look(name: str, item: Any) -> None:
-        if isinstance(item, h5py.Dataset) and item.nbytes > most:
-            raise DataError(f"{path}: '{name}' says to hold {item.nbytes} bytes: it is damaged")
-
-    file.visititems(look)
 
 
 def _markers_of(file: Any, path: str) -> Markers:
@@ -239,16 +214,12 @@ def load_marker_slp(path: PathLike) -> Markers:
         raise DataError(
             f"{path}: reading .slp needs sleap-io: pip install 'daart_fast[sleap]'"
         ) from None
-    import h5py
-
     try:
-        with h5py.File(path, "r") as file:
-            _check_claims(file, str(path))
+        with opened(path):  # sleap-io checks nothing
+            pass
         labels = sleap_io.load_slp(str(path), open_videos=False)
         points = np.asarray(labels.numpy(return_confidence=True), dtype=np.float64)
         parts = [node.name for node in labels.skeletons[-1].nodes]  # of which numpy() speaks
-    except DataError:
-        raise
     except Exception as error:  # whatever sleap-io raises for a file that is none
         raise DataError(f"{path}: expected a SLEAP project: {error}") from None
     if len(labels.videos) > 1:

@@ -411,7 +411,7 @@ def test_a_file_that_says_to_hold_more_than_it_can_takes_no_memory(tmp_path, nam
         file.create_dataset("tracks", (1, 2, 1, 10**12), "f8", chunks=(1, 2, 1, 1000))
         file["node_names"] = [b"nose"]
     said = refused(read_inputs, tmp_path / name)
-    assert said == ": 'tracks' says to hold 16000000000000 bytes: it is damaged"
+    assert said.endswith(": 'tracks' says to hold 16000000000000 bytes: it is damaged")
 
 
 def sleap_labels(animals: tuple[str, ...], n_videos: int = 1):
