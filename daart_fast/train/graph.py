@@ -167,7 +167,7 @@ class GraphStep:
             self._sums = sums if self._sums is None else self._sums.zero_()
         else:
             self._sums.copy_(sums)
-        if self._addresses != self._all_addresses():
+        if self._addresses and self._addresses != self._all_addresses():
             self._kinds.clear()
 
     def _step(self, make: Make, inputs: Batch) -> None:

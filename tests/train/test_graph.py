@@ -202,6 +202,13 @@ def test_steps_are_launched_one_by_one_until_they_have_warmed_up(sides):
     assert (recorded.graph.n_recorded, recorded.recorder.n_replayed) == (1, 3)
 
 
+def test_short_epochs_warm_up_too(sides):
+    pair = sides(batch_size=6)  # two whole batches and a smaller one
+    assert_same_epochs(pair, 5)
+    assert pair[1].graph.n_recorded == 2
+    assert pair[1].recorder.n_replayed == (10 - WARM_UP) + (5 - WARM_UP)
+
+
 # ------------------------------------------------------------------------------ what changes
 
 
