@@ -23,7 +23,7 @@ from daart_fast.models.segmenter import HEADS, Segmenter
 
 __all__ = ["Model"]
 
-WEIGHTS = "best_val_model.pt"
+WEIGHTS, HPARAMS = "best_val_model.pt", "hparams.yaml"
 #: keys whose values decide what a model is and does
 CHECKED = ("backbone", "n_hid_layers", "n_hid_units", "n_lags", "activation", "dropout", "causal",
            "bidirectional", "variational", "classifier_type", "lambda_strong", "lambda_weak",
@@ -70,7 +70,7 @@ class Model:
             belong together.
         """
         folder = Path(model_dir)
-        config = read_hparams(folder / "hparams.yaml")
+        config = read_hparams(folder / HPARAMS)
         weights = _find_weights(folder)
         state = read_state_dict(weights)
         # what the weights themselves say stands above hparams, in which daart's annealing may have
@@ -147,9 +147,10 @@ class Model:
         """Return the mean and the spread (N,) that the training sessions have in common."""
         values = [self.config.get(name) for name in ("input_mean", "input_std")]
         if not all(_are_numbers(value, self.config["input_size"]) for value in values):
+            source = self.model_dir / HPARAMS if self.model_dir else "config"
             raise DataError(
-                f"{self.model_dir or 'config'}: 'normalization' is 'train', which needs "
-                f"'input_mean' and 'input_std' of {self.config['input_size']} channels"
+                f"{source}: 'normalization' is 'train', which needs 'input_mean' and 'input_std' "
+                f"of {self.config['input_size']} channels"
             )
         return [np.asarray(value, dtype=np.float64) for value in values]
 

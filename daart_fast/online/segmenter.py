@@ -311,19 +311,20 @@ class OnlineSegmenter:
         """
         try:
             with np.load(io.BytesIO(state), allow_pickle=False) as file:
-                held = {name: file[name] for name in ("model", "engine", "frames", "time", "poses")}
+                names = ("model", "engine", "frames", "time", "poses")
+                held = {name: np.asarray(file[name]) for name in names}
+            frames, n_frames = (int(count) for count in held["frames"])
+            (time,) = (float(seconds) for seconds in held["time"])
         except Exception as error:  # whatever a file that is none makes zipfile and NumPy raise
             raise DataError(f"expected a state as save_state returns it: {error}") from None
         if held["model"].tobytes() != self._fingerprint:
             raise DataError("the state is that of another model, mode, layout or number of streams")
-        frames, n_frames = held["frames"].tolist()
         try:
             self.engine.load_state(held["engine"], frames)
-        except ValueError as error:
-            raise DataError(str(error)) from None
+        except (TypeError, ValueError) as error:
+            raise DataError(f"expected a state as save_state returns it: {error}") from None
         self._start()
         self.n_frames = n_frames
-        time = float(held["time"][0])
         self.time = None if math.isnan(time) else time
         if self._kinematics is not None:
             self._kinematics.poses = held["poses"]

@@ -307,8 +307,8 @@ def test_a_model_normalises_as_it_was_trained(model_dir, tmp_path):
     for wrong in (None, [1.0]):
         model = Model.from_dir(model_dir(normalization="train", input_mean=mean, input_std=wrong))
         assert refused(model.predict, path) == (
-            f"{folder}: 'normalization' is 'train', which needs 'input_mean' and 'input_std' of 3 "
-            "channels"
+            f"{folder / 'hparams.yaml'}: 'normalization' is 'train', which needs 'input_mean' and "
+            "'input_std' of 3 channels"
         )
 
 

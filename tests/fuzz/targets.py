@@ -327,11 +327,13 @@ def read_model(path: Path) -> None:
         export_hparams(_model().config, hparams)
     else:
         _model().model.save(weights)
-    model = Model.from_dir(path.parent)
     try:
+        model = Model.from_dir(path.parent)
         states = model.predict(_session())
-    except DataError as error:
-        raise DataError(f"{path}: {error}") from error  # names the session
+    except DataError as error:  # it may be the other file or the session that it names
+        others = (weights.name, hparams.name, _session().name)
+        assert any(name in str(error) for name in others), error
+        raise DataError(f"{path}: {error}") from error
     assert states.shape == (3, model.config["output_size"])
 
 
