@@ -49,7 +49,7 @@ struct Operand {
 template <class N>
 struct ConvJob {
     Operand<N> main, extra;  // the extra one is added after the first half of the epilogue
-    int batch = 0, frames, frame_tiles, channel_tiles;
+    int batch = 0, frames = 0, frame_tiles, channel_tiles;
     int64_t blocks = 0;
     Finish<N> finish;
     const typename N::Stored* extra_bias = nullptr;

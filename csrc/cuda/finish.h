@@ -49,7 +49,7 @@ struct Finish {
     using Sum = typename N::Sum;
 
     Epilogue<Stored> given;
-    int channels;
+    int channels = 0;
 
     __device__ __forceinline__ Sum to_inner(Sum v, int sequence, int c, int64_t at) const {
         if (given.bias) v += N::sum(given.bias[c]);

@@ -81,7 +81,7 @@ struct alignas(16) Pack {
     typename N::Stored v[kSize];
 };
 
-__device__ __forceinline__ int smaller(int a, int b) {
+__host__ __device__ inline int smaller(int a, int b) {
     return a < b ? a : b;
 }
 

@@ -38,7 +38,7 @@ class Weigher {
     // Bytes of shared memory: g, and what the taps read of x.
     static __host__ __device__ int shared_bytes(const WeightJob<N>& job) {
         const TapRows<kFrames> rows(0, job.dilation);
-        return int(sizeof(Stored)) * kPitch * (kFrames + rows.rows(smaller_of(kTaps, job.width)));
+        return int(sizeof(Stored)) * kPitch * (kFrames + rows.rows(smaller(kTaps, job.width)));
     }
 
     __device__ __forceinline__ void run(const WeightJob<N>& job, int64_t block) {
@@ -93,8 +93,6 @@ class Weigher {
     }
 
   private:
-    static __host__ __device__ int smaller_of(int a, int b) { return a < b ? a : b; }
-
     // The unrounded gradients of channel o + lane in every kWarps-th frame of a chunk.
     __device__ __forceinline__ Sum bias_of(const WeightJob<N>& job, int sequence, int frame,
                                            int o) {
