@@ -100,7 +100,7 @@ def test_failure_14_a_killed_process_leaves_a_folder_that_resumes(
         stderr=subprocess.PIPE,
     )
     deadline = time.monotonic() + 60
-    while not (folder / "best_val_model.pt").exists() and time.monotonic() < deadline:
+    while not (folder / "checkpoint.pt").exists() and time.monotonic() < deadline:
         assert process.poll() is None, process.stderr.read().decode()
         time.sleep(0.01)
     process.send_signal(signal.SIGKILL)  # it writes after every batch, so perhaps amid a write
