@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "arguments.h"
 #include "block.h"
 #include "contract.h"
 #include "dispatch.h"
@@ -31,12 +32,7 @@ namespace py = pybind11;
 namespace daart_fast {
 namespace {
 
-constexpr int kMaxThreads = 1024;
 constexpr int kGradientSlot = 12;  // of scratch()
-
-void require(bool condition, const char* sentence) {
-    if (!condition) throw std::invalid_argument(sentence);
-}
 
 // Far beyond any data, and small enough that no sum or product of sizes overflows.
 constexpr int64_t kLargest = int64_t(1) << 40;
@@ -66,20 +62,6 @@ void complete(ConvShape& s) {
     const int64_t pad_right = s.frames_out - s.frames_in - s.pad_left + s.dilation * (s.width - 1);
     require(pad_right >= 0, "frames_out is fewer than frames_in and the padding give");
     s.y_stride = s.frames_out * s.channels_out;
-}
-
-void check_threads(int threads) {
-    require(threads >= 1 && threads <= kMaxThreads, "threads must lie between 1 and 1024");
-}
-
-Activation activation_of(int number) {
-    require(number >= 0 && number <= 4, "activation must lie between 0 and 4");
-    return static_cast<Activation>(number);
-}
-
-template <typename T>
-T* pointer(uintptr_t address) {
-    return reinterpret_cast<T*>(address);
 }
 
 template <typename T>
@@ -236,32 +218,27 @@ void block_backward_checked(bool is_double, const TensorList& tensors, const Sav
                                                                        gradients, threads);
 }
 
-// A stack's sizes: batch, frames, channels in, first wanted frame, how many; and for each block
-// StackLayer's in their order. Its parameters: eight addresses for each block, in the order of
-// StackParameters.
+// A stack's sizes: batch, frames, channels in, first wanted frame, how many.
 using StackSizes = std::array<int64_t, 5>;
-constexpr size_t kLayerSizes = 5, kBlockParameters = 8;
 
 StackShape stack_shape(const StackSizes& n, const std::vector<int64_t>& layers, int activation,
                        int threads) {
-    StackShape s{n[0], n[1], n[2], {}, {n[3], n[3] + n[4]}, activation_of(activation)};
+    const StackShape s{
+        n[0], n[1], n[2], layers_of(layers), {n[3], n[3] + n[4]}, activation_of(activation)};
     check_threads(threads);
-    require(!layers.empty() && layers.size() % kLayerSizes == 0,
-            "there must be five sizes for each block, and a block");
-    require(n[3] >= 0 && n[3] < s.frames && n[4] >= 1 && n[4] <= s.frames - n[3],
-            "the wanted frames do not lie within the sequence");
+    require(!s.layers.empty(), "there must be a block");
     int64_t channels = s.channels_in;
-    for (size_t i = 0; i < layers.size(); i += kLayerSizes) {
-        const StackLayer l{layers[i], layers[i + 1], layers[i + 2], layers[i + 3], layers[i + 4]};
+    for (const StackLayer& l : s.layers) {
         ConvShape conv{s.batch, s.frames,   s.frames,   channels, l.channels_hidden,
                        l.width, l.dilation, l.pad_left, 0,        0};
         complete(conv);
         conv.channels_in = l.channels_hidden;
         conv.channels_out = l.channels_out;
         complete(conv);
-        s.layers.push_back(l);
         channels = l.channels_out;
     }
+    require(n[3] >= 0 && n[3] < s.frames && n[4] >= 1 && n[4] <= s.frames - n[3],
+            "the wanted frames do not lie within the sequence");
     return s;
 }
 
@@ -280,14 +257,7 @@ std::vector<StackParameters<U>> stack_parameters(const std::vector<uintptr_t>& a
 void check_parameters(const StackShape& s, const std::vector<uintptr_t>& parameters) {
     require(parameters.size() == s.layers.size() * kBlockParameters,
             "there must be eight parameters for each block");
-    int64_t channels = s.channels_in;
-    for (size_t i = 0; i < s.layers.size(); i++) {
-        const uintptr_t* p = parameters.data() + i * kBlockParameters;
-        require(p[0] && p[1] && p[3] && p[4], "the weights must not be null");
-        require(p[6] || channels == s.layers[i].channels_out,
-                "where the number of channels changes the residual needs weights");
-        channels = s.layers[i].channels_out;
-    }
+    check_stack(s.layers, s.channels_in, parameters.data());
 }
 
 int64_t stack_saved(const StackSizes& sizes, const std::vector<int64_t>& layers) {
@@ -317,12 +287,7 @@ void stack_backward_checked(bool is_double, uintptr_t x, const std::vector<uintp
     check_parameters(s, parameters);
     require(s.batch == 0 || (x && y && dy), "x, y and its gradient must not be null");
     require(saved, "backward needs what forward kept");
-    if (!gradients.empty()) {
-        require(gradients.size() == parameters.size(), "each parameter must have its gradient");
-        for (size_t i = 0; i < gradients.size(); i++) {
-            require(!gradients[i] == !parameters[i], "each parameter must have its gradient");
-        }
-    }
+    if (!gradients.empty()) check_gradients(gradients, parameters);
     const auto run = [&](auto zero) {
         using T = decltype(zero);
         stack_backward<T>(s, pointer<T>(x), stack_parameters<const T>(parameters),

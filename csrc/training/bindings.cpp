@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "../arguments.h"
 #include "../contract.h"
 #include "../dispatch.h"
 #include "means.h"
@@ -22,10 +23,6 @@ namespace {
 constexpr int64_t kLargest = int64_t(1) << 20;
 constexpr int64_t kLongest = int64_t(1) << 36;
 
-void require(bool condition, const char* sentence) {
-    if (!condition) throw std::invalid_argument(sentence);
-}
-
 void check_sizes(int64_t batch, int64_t frames, int64_t channels, int64_t first, int64_t scored,
                  int64_t ahead, int threads) {
     require(batch >= 0 && frames >= 0 && channels >= 1, "sizes must not be negative");
@@ -34,17 +31,12 @@ void check_sizes(int64_t batch, int64_t frames, int64_t channels, int64_t first,
     require(first >= 0 && scored >= 0 && ahead >= 0, "frames must not be negative");
     require(first <= frames && scored <= frames - first && ahead <= frames - first - scored,
             "the frames that count do not lie within the sequence");
-    require(threads >= 1 && threads <= 1024, "threads must lie between 1 and 1024");
+    check_threads(threads);
 }
 
 std::out_of_range no_such_class(int64_t label, int64_t classes) {
     return std::out_of_range("a frame is labelled as class " + std::to_string(label) +
                              ", but there are only " + std::to_string(classes) + " classes");
-}
-
-template <typename T>
-T* pointer(uintptr_t address) {
-    return reinterpret_cast<T*>(address);
 }
 
 template <typename T>
@@ -179,34 +171,12 @@ void squared_error_grad(bool is_double, const ErrorGradients& a, const ErrorSize
 
 // Of an objective: batch, frames, inputs, classes, first, scored, heads, activation, ignored.
 using ObjectiveSizes = std::array<int64_t, 9>;
-constexpr std::size_t kLayerSizes = 5;
-constexpr int64_t kMostLayers = 64;
-
-std::vector<StackLayer> layers_of(const std::vector<int64_t>& sizes) {
-    require(sizes.size() % kLayerSizes == 0 && sizes.size() <= kLayerSizes * kMostLayers,
-            "there must be five sizes for each block");
-    std::vector<StackLayer> layers;
-    for (std::size_t i = 0; i < sizes.size(); i += kLayerSizes) {
-        const StackLayer l{sizes[i], sizes[i + 1], sizes[i + 2], sizes[i + 3], sizes[i + 4]};
-        require(l.channels_hidden >= 1 && l.channels_hidden <= kLargest && l.channels_out >= 1 &&
-                    l.channels_out <= kLargest,
-                "there must be at least one channel");
-        require(l.width >= 1 && l.width <= kLargest && l.dilation >= 1 && l.dilation <= kLongest,
-                "width and dilation must be at least 1");
-        require(l.pad_left >= 0 && l.pad_left <= l.dilation * (l.width - 1),
-                "padding must lie within the taps");
-        layers.push_back(l);
-    }
-    return layers;
-}
-
 ObjectiveShape objective_shape(const ObjectiveSizes& n, const std::vector<int64_t>& encoder,
                                const std::vector<int64_t>& decoder, int threads) {
     check_sizes(n[0], n[1], n[2], n[4], n[5], 0, threads);
     require(n[3] >= 1 && n[3] <= kLargest, "there must be at least one class");
     require(n[5] >= 1, "there must be a frame to score");
     require(n[6] >= 1 && n[6] < 1 << kHeads, "heads must name at least one head");
-    require(n[7] >= 0 && n[7] <= 4, "activation must lie between 0 and 4");
     ObjectiveShape s{n[0],
                      n[1],
                      n[2],
@@ -216,7 +186,7 @@ ObjectiveShape objective_shape(const ObjectiveSizes& n, const std::vector<int64_
                      int(n[6]),
                      layers_of(encoder),
                      layers_of(decoder),
-                     static_cast<Activation>(n[7]),
+                     activation_of(n[7]),
                      n[8],
                      {}};
     require(!s.encoder.empty(), "the encoder must have a block");
@@ -254,13 +224,17 @@ void check_objective(const ObjectiveShape& s, const ObjectiveTensors& a,
     require(int64_t(parameters.size()) == objective_parameters(s),
             "there are more or fewer parameters than the network has");
     require(s.batch == 0 || (a[0] && a[2] && a[3]), "x and the labels must not be null");
-    // v and gain of every convolution; what else may be null a block's code looks at
-    for (const auto* layers : {&s.encoder}) {
-        for (std::size_t i = 0; i < layers->size(); i++) {
-            for (const std::size_t j : {0, 1, 3, 4}) {
-                require(parameters[8 * i + j], "the weights must not be null");
-            }
+    const uintptr_t* p = parameters.data();
+    check_stack(s.encoder, s.inputs, p);
+    p += s.encoder.size() * kBlockParameters;
+    for (int i = 0; i < kHeads; i++) {
+        if (!(s.heads & 1 << i)) continue;
+        if (i >= 2) {
+            check_stack(s.decoder, s.encoder.back().channels_out, p);
+            p += s.decoder.size() * kBlockParameters;
         }
+        require(p[0], "the weights must not be null");
+        p += 2;
     }
 }
 
@@ -309,10 +283,7 @@ void objective_backward_checked(bool is_double, const ObjectiveTensors& a,
     s.weights = weights;
     check_objective(s, a, parameters);
     require(saved && upstream, "saved and the loss's gradient must not be null");
-    require(gradients.size() == parameters.size(), "each parameter must have its gradient");
-    for (std::size_t i = 0; i < gradients.size(); i++) {
-        require(!gradients[i] == !parameters[i], "each parameter must have its gradient");
-    }
+    check_gradients(gradients, parameters);
     (is_double ? objective_backward_of<double> : objective_backward_of<float>)(s, a, parameters,
                                                                                saved, upstream,
                                                                                gradients, threads);
@@ -322,7 +293,7 @@ void objective_backward_checked(bool is_double, const ObjectiveTensors& a,
 void adam(const std::array<std::vector<uintptr_t>, 6>& lists, const std::vector<int64_t>& counts,
           double rate, double beta1, double beta2, double epsilon, double weight_decay,
           int threads) {
-    require(threads >= 1 && threads <= 1024, "threads must lie between 1 and 1024");
+    check_threads(threads);
     const size_t n = counts.size();
     for (const auto& list : lists) {
         require(list.size() == n, "every list must name as many tensors as there are counts");

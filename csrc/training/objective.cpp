@@ -2,6 +2,7 @@
 
 #include <cstddef>
 
+#include "../arguments.h"
 #include "../dispatch.h"
 #include "means.h"
 
@@ -15,8 +16,6 @@ enum Slot {
     kOutputGradient = 26,
     kErrorGradient = 27
 };
-
-constexpr std::size_t kBlockParameters = 8;
 
 bool has(const ObjectiveShape& s, int heads) {
     return (s.heads & heads) != 0;

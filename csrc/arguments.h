@@ -1,0 +1,79 @@
+// What Python's faces of the native code check their arguments with.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <stdexcept>
+#include <vector>
+
+#include "stack.h"
+
+namespace daart_fast {
+
+inline void require(bool condition, const char* sentence) {
+    if (!condition) throw std::invalid_argument(sentence);
+}
+
+inline void check_threads(int threads) {
+    require(threads >= 1 && threads <= 1024, "threads must lie between 1 and 1024");
+}
+
+inline Activation activation_of(int64_t number) {
+    require(number >= 0 && number <= 4, "activation must lie between 0 and 4");
+    return static_cast<Activation>(number);
+}
+
+// Tensors come as addresses.
+template <typename T>
+T* pointer(uintptr_t address) {
+    return reinterpret_cast<T*>(address);
+}
+
+// A stack's layers come as five numbers each, in StackLayer's order, its parameters as eight
+// addresses for each block, in that of StackParameters.
+constexpr std::size_t kLayerSizes = 5, kBlockParameters = 8;
+
+inline std::vector<StackLayer> layers_of(const std::vector<int64_t>& sizes) {
+    // far beyond any network, and small enough that no product of them overflows
+    constexpr int64_t kMost = int64_t(1) << 20, kFarthest = int64_t(1) << 36;
+    require(sizes.size() % kLayerSizes == 0 && sizes.size() <= 64 * kLayerSizes,
+            "there must be five sizes for each block, and at most 64 blocks");
+    std::vector<StackLayer> layers;
+    for (std::size_t i = 0; i < sizes.size(); i += kLayerSizes) {
+        const StackLayer l{sizes[i], sizes[i + 1], sizes[i + 2], sizes[i + 3], sizes[i + 4]};
+        require(l.channels_hidden >= 1 && l.channels_out >= 1,
+                "there must be at least one channel");
+        require(l.width >= 1, "width must be at least 1");
+        require(l.dilation >= 1, "dilation must be at least 1");
+        require(l.channels_hidden <= kMost && l.channels_out <= kMost && l.width <= kMost &&
+                    l.dilation <= kFarthest,
+                "a size of a block is beyond all bounds");
+        require(l.pad_left >= 0 && l.pad_left <= l.dilation * (l.width - 1),
+                "padding must lie within the taps");
+        layers.push_back(l);
+    }
+    return layers;
+}
+
+// What may be null among a stack's parameters: biases, and a residual that nothing changes.
+inline void check_stack(const std::vector<StackLayer>& layers, int64_t channels_in,
+                        const uintptr_t* parameters) {
+    for (const StackLayer& layer : layers) {
+        require(parameters[0] && parameters[1] && parameters[3] && parameters[4],
+                "the weights must not be null");
+        require(parameters[6] || channels_in == layer.channels_out,
+                "where the number of channels changes the residual needs weights");
+        channels_in = layer.channels_out;
+        parameters += kBlockParameters;
+    }
+}
+
+inline void check_gradients(const std::vector<uintptr_t>& gradients,
+                            const std::vector<uintptr_t>& parameters) {
+    require(gradients.size() == parameters.size(), "each parameter must have its gradient");
+    for (std::size_t i = 0; i < gradients.size(); i++) {
+        require(!gradients[i] == !parameters[i], "each parameter must have its gradient");
+    }
+}
+
+}  // namespace daart_fast
