@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -78,6 +79,10 @@ class Adam(torch.optim.Adam):
         """
         super().load_state_dict(state_dict)
         self._lists.clear()
+        for group in self.param_groups:
+            for name in ("lr", "betas", "eps", "weight_decay"):
+                if not np.isfinite(group.get(name, np.nan)).all():
+                    raise ValueError(f"expected '{name}' to be a number")
         for parameter, state in self.state.items():
             for name in (*AVERAGES, "step"):
                 shape = () if name == "step" else parameter.shape

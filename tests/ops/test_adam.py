@@ -94,6 +94,14 @@ def test_a_state_of_other_parameters_is_refused(name: str) -> None:
         ops.Adam(parameters(), 1e-2).load_state_dict(state)
 
 
+def test_a_state_without_its_settings_is_refused() -> None:
+    optimizer = ops.Adam(parameters(), 1e-2)
+    state = copy.deepcopy(optimizer.state_dict())
+    del state["param_groups"][0]["weight_decay"]
+    with pytest.raises(ValueError, match="expected 'weight_decay' to be a number"):
+        optimizer.load_state_dict(state)
+
+
 def test_a_state_whose_tensors_are_views_is_copied() -> None:
     own, torchs = parameters(), parameters()
     first = ops.Adam(own, 1e-2)
