@@ -43,6 +43,10 @@ HEADERS = (
 MARKER_STARTS = [[cell] for cell in HEADERS[-1]]
 
 
+#: a damaged number of a frame, in a project that tells but some, would fill the memory
+MOST_FRAMES = 10_000_000
+
+
 class Markers(NamedTuple):
     """Tracked points: x, y (pixels) and likelihood (0 to 1), each (T, K); K keypoint names."""
 
@@ -218,6 +222,9 @@ def load_marker_slp(path: PathLike) -> Markers:
         with opened(path):  # sleap-io checks nothing
             pass
         labels = sleap_io.load_slp(str(path), open_videos=False)
+        last = max((int(frame.frame_idx) for frame in labels.labeled_frames), default=0)
+        if not 0 <= last < MOST_FRAMES:
+            raise ValueError(f"frame {last} is no frame's number")
         points = np.asarray(labels.numpy(return_confidence=True), dtype=np.float64)
         parts = [node.name for node in labels.skeletons[-1].nodes]  # of which numpy() speaks
     except Exception as error:  # whatever sleap-io raises for a file that is none
