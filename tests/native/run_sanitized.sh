@@ -12,4 +12,5 @@ cmake -S "$root" -B "$build" "${generator[@]}" -DDAART_FAST_PYTHON=OFF -DCMAKE_B
 cmake --build "$build" --parallel "$(nproc)"
 "$build/check_kernels"
 "$build/check_blocks"
+"$build/check_training"
 "$build/check_online"
