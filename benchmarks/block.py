@@ -5,10 +5,13 @@
 ``value`` is the fraction of the FMA peak measured in the same run, counting the multiply-adds of
 the direct method in all three passes of both convolutions. The eager side is the block written
 plainly in PyTorch on (B, C, T), the layout that suits it: weight norm, conv1d, activation, dropout
-of channels by the same masks, residual.
+of channels by the same masks, residual; ``compiled`` is the ratio to it under torch.compile, where
+there is a C++ compiler for that.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -27,6 +30,7 @@ COLUMNS = dict.fromkeys(("channels", "dilation", "frames", "threads"), 8) | {
     "pytorch": 7,
     "ratio": 6,
     "ratio bar": 9,
+    "compiled": 8,
     "apart, ns": 9,
 }
 
@@ -60,13 +64,19 @@ def measure(dilation: int, threads: int, seconds: float) -> machine.Row:
         )
         return torch.autograd.grad(y, leaves, grad)
 
-    def eager() -> object:
-        y = eager_block(x_eager, parameters, masks, dilation)
-        return torch.autograd.grad(y, leaves_eager, grad_eager)
+    def pytorch(block: Callable[..., Tensor]) -> Callable[[], object]:
+        def call() -> object:
+            y = block(x_eager, parameters, masks, dilation)
+            return torch.autograd.grad(y, leaves_eager, grad_eager)
+
+        return call
 
     apart = machine.round_trip(threads)
     peak = machine.fma_peak(threads)
-    seconds_own, seconds_eager = machine.medians([own, eager], seconds)
+    sides = [own, pytorch(eager_block)]
+    if machine.can_compile():
+        sides.append(pytorch(machine.compiled(eager_block)))
+    seconds_own, seconds_eager, *compiled = machine.medians(sides, seconds)
     peak = max(peak, machine.fma_peak(threads))
     work = 2 * 3 * BATCH * FRAMES * CHANNELS**2 * WIDTH
     return {
@@ -79,6 +89,7 @@ def measure(dilation: int, threads: int, seconds: float) -> machine.Row:
         "pytorch": work / seconds_eager / peak,
         "ratio": seconds_eager / seconds_own,
         "ratio bar": RATIO_BAR,
+        "compiled": compiled[0] / seconds_own if compiled else None,
         "apart, ns": apart,
         "seconds": seconds_own,
         "seconds_pytorch": seconds_eager,

@@ -7,7 +7,7 @@ set in use, counting the multiply-adds of the direct method: minimal filtering n
 1 is possible. Times are medians, weight transforms included. A single pass is the operator alone on
 both sides (autograd's bookkeeping is the same for both, and a fifth of a small call); forward and
 backward together go through the public operation and autograd. PyTorch's are of ``conv1d`` on
-(B, C, T), the layout that suits it.
+(B, C, T), the layout that suits it; ``compiled`` is the ratio to that under torch.compile.
 """
 
 from __future__ import annotations
@@ -84,6 +84,7 @@ COLUMNS = dict.fromkeys(("c_in", "c_out", "width", "dilation", "frames", "thread
     "bar": 5,
     "pytorch": 7,
     "ratio": 6,
+    "compiled": 8,
     "filtered": 8,
     "apart, ns": 9,
 }
@@ -111,7 +112,7 @@ def shapes(section: Section) -> Iterator[Shape]:
 
 
 def sides(shape: Shape, which: str) -> list[Callable[[], object]]:
-    """One pass by the operation and by PyTorch, as calls without arguments."""
+    """One pass by the operation, by PyTorch, and, of the whole, by torch.compile where that can."""
     draw = torch.Generator().manual_seed(0)
     x = torch.randn(BATCH, shape.frames, shape.c_in, generator=draw)
     weight = torch.randn(shape.c_out, shape.c_in, shape.width, generator=draw) * 0.05
@@ -127,10 +128,14 @@ def sides(shape: Shape, which: str) -> list[Callable[[], object]]:
 
     x_torch, grad_torch = (t.transpose(1, 2).contiguous() for t in (x, grad))
     if which == ALL:
-        return [
+        both = [
             differentiated(own, (x, weight, bias), grad),
             differentiated(pytorch, (x_torch, weight, bias), grad_torch),
         ]
+        if machine.can_compile():
+            compiled = machine.compiled(pytorch)
+            both.append(differentiated(compiled, (x_torch, weight, bias), grad_torch))
+        return both
     if which == FORWARD:
         return [lambda: own(x, weight, bias), lambda: pytorch(x_torch, weight, bias)]
     need = [which == INPUT, which == WEIGHT, which == WEIGHT]
@@ -169,7 +174,7 @@ def measure(
 ) -> machine.Row:
     apart = machine.round_trip(threads)
     peak = machine.fma_peak(threads)
-    own, pytorch = machine.medians(sides(shape, which), seconds)
+    own, pytorch, *compiled = machine.medians(sides(shape, which), seconds)
     peak = max(peak, machine.fma_peak(threads))
     work = shape.multiply_adds * (3 if which == ALL else 1)
     bars = section.passes[which]
@@ -182,6 +187,7 @@ def measure(
         "bar": bars[threads > 1] if bars else None,
         "pytorch": work / pytorch / peak,
         "ratio": pytorch / own,
+        "compiled": compiled[0] / own if compiled else None,
         "filtered": goes_filtered(shape, which),
         "apart, ns": apart,
         "seconds": own,

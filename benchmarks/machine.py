@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import platform
+import shutil
 import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -102,6 +104,17 @@ def medians(sides: Sequence[Callable[[], Any]], seconds: float) -> list[float]:
                     side()
                 seen.append((time.perf_counter() - start) / size)
     return [statistics.median(seen) for seen in times]
+
+
+def can_compile() -> bool:
+    """Whether torch.compile finds a C++ compiler here."""
+    return shutil.which(os.environ.get("CXX", "g++")) is not None
+
+
+def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function under torch.compile, for the number of threads as it is now."""
+    torch.compiler.reset()
+    return torch.compile(function, dynamic=False)
 
 
 def arguments(description: str | None) -> argparse.ArgumentParser:

@@ -7,7 +7,8 @@ A step is zero_grad, losses, backward and the optimiser on a batch that is ready
 FMA peak measured in the same run, counting the multiply-adds of the direct method in the forward
 and backward passes of the wide convolutions, over all frames of a sequence, padding included (the
 first layer has no input gradient to compute). The eager side is the same model written plainly in
-PyTorch, on the layouts that suit it, with torch's own Adam.
+PyTorch, on the layouts that suit it, with torch's own Adam; ``compiled`` is the ratio to that with
+its loss under torch.compile, where there is a C++ compiler for it.
 """
 
 from __future__ import annotations
@@ -238,6 +239,7 @@ COLUMNS = {
     "pytorch": 8,
     "ratio": 6,
     "ratio bar": 9,
+    "compiled": 8,
     "apart, ns": 9,
 }
 
@@ -247,7 +249,9 @@ def measure(case: Case, threads: int, seconds: float) -> machine.Row:
     apart = machine.round_trip(threads)
     peak = machine.fma_peak(threads)
     sides = [own_step(case, batch), eager_step(case, batch)]
-    own, eager = machine.medians(sides, seconds)
+    if machine.can_compile():
+        sides.append(eager_step(case, batch, machine.compiled))
+    own, eager, *compiled = machine.medians(sides, seconds)
     peak = max(peak, machine.fma_peak(threads))
     return {
         "case": case.name,
@@ -260,6 +264,7 @@ def measure(case: Case, threads: int, seconds: float) -> machine.Row:
         "pytorch": case.multiply_adds / eager / peak,
         "ratio": eager / own,
         "ratio bar": case.ratio_bar if threads > 1 else None,
+        "compiled": compiled[0] / own if compiled else None,
         "apart, ns": apart,
         "seconds": own,
         "seconds_pytorch": eager,
