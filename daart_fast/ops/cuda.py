@@ -10,12 +10,13 @@ from torch import Tensor
 
 from daart_fast.ops.backends import cuda_precision, native
 from daart_fast.ops.library import (
+    BLOCK_LEAVES,
     BLOCK_TENSORS,
     addresses,
     block_forward_shapes,
-    block_gradients,
     block_sizes,
     dense_frames,
+    gradients_of,
 )
 
 _BFLOAT16, _FLOAT64 = 2, 3
@@ -28,12 +29,17 @@ def math_of(dtype: torch.dtype) -> int:
     return _BFLOAT16 if dtype == torch.bfloat16 else _FLOAT64
 
 
+def place_of(x: Tensor) -> tuple[int, int]:
+    """x's device, and the stream that work on it is queued on now."""
+    return x.device.index, torch.cuda.current_stream(x.device).cuda_stream
+
+
 def _queue(x: Tensor) -> tuple[int, int, int]:
-    stream = torch.cuda.current_stream(x.device)
-    return math_of(x.dtype), x.device.index, stream.cuda_stream
+    return math_of(x.dtype), *place_of(x)
 
 
-def _workspace(x: Tensor, n_bytes: int) -> Tensor:
+def workspace_of(x: Tensor, n_bytes: int) -> Tensor:
+    """Memory for the time of a call, on x's device."""
     return torch.empty(n_bytes, dtype=torch.uint8, device=x.device)
 
 
@@ -81,7 +87,7 @@ def conv_backward(
         return dx, dweight.zero_(), dbias.zero_()
     sizes = [b, t, grad.shape[1], c_in, c_out, k, dilation, left, x.stride(0)]
     queue = _queue(x)
-    workspace = _workspace(x, native.cuda_conv_backward_bytes(*queue[:2], sizes))
+    workspace = workspace_of(x, native.cuda_conv_backward_bytes(*queue[:2], sizes))
     made = [m if m.numel() else None for m in (dx, dweight, dbias)]
     native.cuda_conv_backward(
         *queue,
@@ -130,12 +136,12 @@ def block_backward(grad: Tensor, *arguments: Any) -> list[Tensor]:
     saved = arguments[BLOCK_TENSORS : BLOCK_TENSORS + 4]
     dilation, left, activation, need_x, need_weights = arguments[BLOCK_TENSORS + 4 :]
     grad = grad.contiguous()
-    made = block_gradients(tensors, need_x, need_weights)
+    made = gradients_of(tensors[:BLOCK_LEAVES], need_x, need_weights)
     if grad.shape[0] == 0:
         return [m.zero_() for m in made]
     sizes = [*block_sizes(tensors, dilation, left), mask_stride]
     queue = _queue(grad)
-    workspace = _workspace(grad, native.cuda_block_backward_bytes(*queue[:2], sizes))
+    workspace = workspace_of(grad, native.cuda_block_backward_bytes(*queue[:2], sizes))
     native.cuda_block_backward(
         *queue,
         addresses(tensors),

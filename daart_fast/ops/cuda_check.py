@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import warnings
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
@@ -50,18 +51,33 @@ def _try_out(device: torch.device, dtype: torch.dtype) -> str:
     if capability < OLDEST:
         return f"its compute capability is {capability[0]}.{capability[1]}, below 8.0"
     processors = torch.cuda.get_device_properties(device).multi_processor_count
+    # few sequences take the small tiles, one for each processor the large ones
+    return verdict(
+        lambda: max(_error(device, dtype, batch) for batch in (2, processors)),
+        TOLERANCES[cuda.math_of(dtype)],
+    )
+
+
+def verdict(attempt: Callable[[], float], tolerance: float) -> str:
+    """What is wrong with kernels of which ``attempt`` finds the relative error; or nothing."""
     try:
-        # few sequences take the small tiles, one for each processor the large ones
-        errors = [_error(device, dtype, batch) for batch in (2, processors)]
-    except RuntimeError as error:
-        return f"the kernels failed when they were tried out: {error}"
-    tolerance = TOLERANCES[cuda.math_of(dtype)]
-    if max(errors) < tolerance:
+        error = attempt()
+    except RuntimeError as failure:
+        return f"the kernels failed when they were tried out: {failure}"
+    if error < tolerance:
         return ""
     return (
         f"the kernels gave wrong numbers when they were tried out: a relative error of "
-        f"{max(errors):.1e}, and {tolerance:.0e} is the most"
+        f"{error:.1e}, and {tolerance:.0e} is the most"
     )
+
+
+def largest_error(found: Iterable[Tensor], right: Iterable[Tensor]) -> float:
+    """The largest of the tensors' relative errors; infinite where one is NaN."""
+    errors = [
+        ((f.cpu().double() - r).norm() / r.norm()).item() for f, r in zip(found, right, strict=True)
+    ]
+    return max(error if error == error else float("inf") for error in errors)
 
 
 def _error(device: torch.device, dtype: torch.dtype, batch: int) -> float:
@@ -77,11 +93,7 @@ def _error(device: torch.device, dtype: torch.dtype, batch: int) -> float:
     settings = (_DILATION, _LEFT, ACTIVATIONS.index(_ACTIVATION))
     kept = cuda.block_forward(*there, *settings, True)
     gradients = cuda.block_backward(torch.ones_like(kept[0]), *there, *kept, *settings, True, True)
-    errors = []
-    for found, right in zip([kept[0], *gradients], expected, strict=True):
-        error = ((found.cpu().double() - right).norm() / right.norm()).item()
-        errors.append(error if error == error else float("inf"))
-    return max(errors)
+    return largest_error([kept[0], *gradients], expected)
 
 
 def _block(batch: int) -> list[Tensor]:

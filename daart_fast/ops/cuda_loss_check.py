@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from daart_fast.ops import cuda_losses, reference
+from daart_fast.ops import cuda_check, cuda_losses, reference
 from daart_fast.ops.backends import native
 
 #: relative errors that are not taken for wrong numbers
@@ -47,15 +47,9 @@ def why_not(x: Tensor, n_classes: int) -> str:
 
 
 def _try_out(device: torch.device, dtype: torch.dtype) -> str:
-    try:
-        error = max(errors(device, dtype, by_sequence) for by_sequence in (False, True))
-    except RuntimeError as failure:
-        return f"the kernels failed when they were tried out: {failure}"
-    if error < TOLERANCES[dtype]:
-        return ""
-    return (
-        f"the kernels gave wrong numbers when they were tried out: a relative error of "
-        f"{error:.1e}, and {TOLERANCES[dtype]:.0e} is the most"
+    return cuda_check.verdict(
+        lambda: max(errors(device, dtype, by_sequence) for by_sequence in (False, True)),
+        TOLERANCES[dtype],
     )
 
 
@@ -80,11 +74,7 @@ def errors(device: torch.device, dtype: torch.dtype, by_sequence: bool) -> float
     error = (prediction, target, mask, *frames, 1)
     expected = _expected(head, error, grad.double(), by_sequence)
     found = _found_by_kernels(_to(head, device), _to(error, device), grad.to(device), by_sequence)
-    relative = [
-        ((f.cpu().double() - e).norm() / e.norm()).item()
-        for f, e in zip(found, expected, strict=True)
-    ]
-    return max(value if value == value else float("inf") for value in relative)
+    return cuda_check.largest_error(found, expected)
 
 
 def _to(arguments: tuple[Any, ...], to: torch.device | torch.dtype) -> tuple[Any, ...]:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from daart_fast.ops.backends import native
+from daart_fast.ops.cuda import place_of, workspace_of
 from daart_fast.ops.library import addresses
 from daart_fast.ops.loss_library import (
     HEAD_TENSORS,
@@ -19,12 +20,7 @@ from daart_fast.ops.loss_library import (
 
 
 def _queue(x: Tensor) -> tuple[bool, int, int]:
-    stream = torch.cuda.current_stream(x.device)
-    return x.dtype == torch.float64, x.device.index, stream.cuda_stream
-
-
-def _workspace(x: Tensor, n_bytes: int) -> Tensor:
-    return torch.empty(n_bytes, dtype=torch.uint8, device=x.device)
+    return x.dtype == torch.float64, *place_of(x)
 
 
 def head_loss(*arguments: Any) -> tuple[Tensor, ...]:
@@ -35,7 +31,7 @@ def head_loss(*arguments: Any) -> tuple[Tensor, ...]:
     made = head_loss_results(x, weight, frames, by_sequence)
     loss, agreement, factor, targets, slopes = made
     sizes = [*x.shape, weight.shape[0], first, frames]
-    workspace = _workspace(x, native.cuda_head_loss_bytes(sizes))
+    workspace = workspace_of(x, native.cuda_head_loss_bytes(sizes))
     native.cuda_head_loss(
         *_queue(x),
         addresses((*tensors, targets, slopes, loss, agreement, factor)),
@@ -54,7 +50,7 @@ def head_loss_grad(*arguments: Any) -> tuple[Tensor, Tensor, Tensor]:
     made = head_loss_grad_results(grad, x, weight, targets, slopes, factor, *arguments[6:])
     sizes = [*x.shape, weight.shape[0], first, targets.shape[1]]
     n_bytes = native.cuda_head_loss_grad_bytes(sizes) if need_weight else 0
-    workspace = _workspace(x, n_bytes)
+    workspace = workspace_of(x, n_bytes)
     native.cuda_head_loss_grad(
         *_queue(x),
         addresses(
@@ -76,7 +72,7 @@ def squared_error(
     mask = None if mask is None else mask.contiguous()
     made = squared_error_results(prediction, target, mask, *numbers)
     sizes = [*prediction.shape, *frames]
-    workspace = _workspace(prediction, native.cuda_squared_error_bytes(sizes))
+    workspace = workspace_of(prediction, native.cuda_squared_error_bytes(sizes))
     native.cuda_squared_error(
         *_queue(prediction),
         addresses((prediction, target, mask, *made)),

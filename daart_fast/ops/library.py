@@ -167,7 +167,7 @@ def _conv_backward_fake(
 # residual_weight, residual_bias, mask0, mask1.
 BLOCK_TENSORS = 11
 # Which of them get a gradient, as backward's returned list has them.
-_BLOCK_LEAVES = range(9)
+BLOCK_LEAVES = 9
 
 BlockArguments = tuple[Tensor | None, ...]
 
@@ -205,7 +205,7 @@ def _block_backward(grad: Tensor, *arguments: Any) -> list[Tensor]:
     saved = arguments[BLOCK_TENSORS : BLOCK_TENSORS + 4]
     dilation, left, activation, need_x, need_weights = arguments[BLOCK_TENSORS + 4 :]
     grad = grad.contiguous()
-    made = block_gradients(tensors, need_x, need_weights)
+    made = gradients_of(tensors[:BLOCK_LEAVES], need_x, need_weights)
     native.block_backward(
         grad.dtype == torch.float64,
         addresses(tensors),
@@ -238,15 +238,16 @@ def block_forward_shapes(
     )
 
 
-def block_gradients(tensors: BlockArguments, need_x: bool, need_weights: bool) -> list[Tensor]:
-    """One tensor for each leaf, of no size where no gradient is needed."""
-    x = tensors[0]
+def gradients_of(leaves: Sequence[Tensor | None], need_x: bool, need_weights: bool) -> list[Tensor]:
+    """One tensor for each leaf, x and then parameters, of no size where no gradient is needed."""
+    x = leaves[0]
     assert x is not None
     made = []
-    for i in _BLOCK_LEAVES:
-        leaf = tensors[i]
-        wanted = leaf is not None and (need_weights if i else need_x)
-        made.append(x.new_empty(leaf.shape if wanted and leaf is not None else (0,)))
+    for i, leaf in enumerate(leaves):
+        if leaf is None or not (need_weights if i else need_x):
+            made.append(x.new_empty(0))
+        else:  # half as long as new_empty with a shape
+            made.append(torch.empty_like(leaf, memory_format=torch.contiguous_format))
     return made
 
 
@@ -256,7 +257,7 @@ def _block_forward_fake(*arguments: Any) -> tuple[Tensor, Tensor, Tensor, Tensor
 
 
 def _block_backward_fake(grad: Tensor, *arguments: Any) -> list[Tensor]:
-    return block_gradients(arguments[:BLOCK_TENSORS], *arguments[-2:])
+    return gradients_of(arguments[:BLOCK_LEAVES], *arguments[-2:])
 
 
 if native is not None:

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from daart_fast.ops.backends import native
-from daart_fast.ops.library import addresses
+from daart_fast.ops.library import addresses, gradients_of
 
 _library = torch.library.Library("daart_fast", "FRAGMENT")
 _library.define(
@@ -71,18 +71,6 @@ def _forward(
     return y, saved
 
 
-def _gradients(
-    x: Tensor, parameters: list[Tensor | None], need_x: bool, need_weights: bool
-) -> list[Tensor]:
-    """x's, then each parameter's; of no size where there is none."""
-    # empty_like takes half as long as new_empty with a shape
-    made = [torch.empty_like(x) if need_x else x.new_empty(0)]
-    for p in parameters:
-        wanted = need_weights and p is not None
-        made.append(torch.empty_like(p) if wanted else x.new_empty(0))  # type: ignore[arg-type]
-    return made
-
-
 def _backward(
     grad: Tensor,
     x: Tensor,
@@ -100,7 +88,7 @@ def _backward(
     x, grad = x.contiguous(), grad.contiguous()
     parameters = [None if p is None else p.contiguous() for p in parameters]
     masks = None if masks is None else masks.contiguous()
-    made = _gradients(x, parameters, need_x, need_weights)
+    made = gradients_of((x, *parameters), need_x, need_weights)
     wanted = [t if p is not None else None for t, p in zip(made[1:], parameters, strict=True)]
     native.stack_backward(
         x.dtype == torch.float64,
@@ -121,25 +109,16 @@ def _backward(
 
 
 def _forward_fake(
-    x: Tensor,
-    parameters: list[Tensor | None],
-    masks: Tensor | None,
-    layers: list[int],
-    activation: int,
-    first: int,
-    frames: int,
-    keep: bool,
+    x: Tensor, parameters: list[Tensor | None], masks: Tensor | None, *rest: Any
 ) -> tuple[Tensor, Tensor]:
+    layers, _, first, frames, keep = rest
     return _forward_shapes(x, layers, first, frames, keep)
 
 
 def _backward_fake(
-    grad: Tensor,
-    x: Tensor,
-    parameters: list[Tensor | None],
-    *rest: Any,
+    grad: Tensor, x: Tensor, parameters: list[Tensor | None], *rest: Any
 ) -> list[Tensor]:
-    return _gradients(x, parameters, *rest[-2:])
+    return gradients_of((x, *parameters), *rest[-2:])
 
 
 for _name, _implementation, _fake in (
