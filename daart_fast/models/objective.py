@@ -9,11 +9,8 @@ from torch import Tensor, nn
 
 from daart_fast import ops
 from daart_fast.models.layers import dropout_mask
-from daart_fast.models.tcn import DilatedTCN, DilationBlock
+from daart_fast.models.tcn import DilatedTCN, Place
 from daart_fast.ops.conv import activation_code, sides
-
-# Where a parameter is found: in a module's own dict, None where the module has no such parameter.
-Place = tuple[Mapping[str, Tensor | None], str]
 
 
 class Objective:
@@ -112,23 +109,8 @@ def _layers(stack: DilatedTCN) -> tuple[int, ...]:
     return tuple(layers)
 
 
-_NOTHING: dict[str, Tensor | None] = {"": None}
-
-
-def _block_places(block: DilationBlock) -> list[Place]:
-    """What `DilationBlock.ordered_parameters` returns."""
-    convolutions: list[Place] = [
-        (convolution._parameters, name)
-        for convolution in (block.conv0, block.conv1)
-        for name in ("weight_v", "weight_g", "bias")
-    ]
-    if block.downsample is None:
-        return [*convolutions, (_NOTHING, ""), (_NOTHING, "")]
-    return [*convolutions, *_weight_and_bias(block.downsample)]
-
-
 def _places(stack: DilatedTCN) -> list[Place]:
-    return [place for block in stack.blocks for place in _block_places(block)]
+    return [place for block in stack.blocks for place in block.places()]
 
 
 def _weight_and_bias(module: nn.Module) -> list[Place]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 from torch import Tensor, nn
 
@@ -14,6 +14,12 @@ from daart_fast.models.base import BaseModel, backbone_sizes, get_activation_fun
 from daart_fast.models.layers import Conv1d, WeightNormConv1d, dropout_mask, total_context
 
 __all__ = ["DilatedTCN", "DilationBlock"]
+
+
+# Where a parameter is found: in a module's own dict, None where the module has no such parameter.
+Place = tuple[Mapping[str, Tensor | None], str]
+
+_NOTHING: Mapping[str, Tensor | None] = {"weight": None, "bias": None}
 
 
 class DilationBlock(nn.Module):
@@ -71,14 +77,20 @@ class DilationBlock(nn.Module):
         """The channels that dropout may drop: those of both convolutions."""
         return self.conv0.out_channels + self.conv1.out_channels
 
+    def places(self) -> list[Place]:
+        """Where what ``ops`` calls a block's parameters is found, in its order."""
+        places: list[Place] = [
+            (convolution._parameters, name)
+            for convolution in (self.conv0, self.conv1)
+            for name in ("weight_v", "weight_g", "bias")
+        ]
+        residual = _NOTHING if self.downsample is None else self.downsample._parameters
+        return [*places, (residual, "weight"), (residual, "bias")]
+
     def ordered_parameters(self) -> ops.BlockParameters:
         """Return what ``ops`` calls a block's parameters, in its order."""
-        residual = self.downsample
-        return (
-            *(self.conv0.weight_v, self.conv0.weight_g, self.conv0.bias),
-            *(self.conv1.weight_v, self.conv1.weight_g, self.conv1.bias),
-            *((None, None) if residual is None else (residual.weight, residual.bias)),
-        )
+        found = tuple(parameters[name] for parameters, name in self.places())
+        return cast(ops.BlockParameters, found)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, T, in_channels) to (B, T, out_channels)."""
