@@ -143,6 +143,15 @@ const ElementwiseKernels<double>& elementwise_kernels<double>() {
     return kernels().elementwise64;
 }
 
+template <>
+const LossKernels<float>& loss_kernels<float>() {
+    return kernels().losses32;
+}
+template <>
+const LossKernels<double>& loss_kernels<double>() {
+    return kernels().losses64;
+}
+
 int worth_threads(const ConvShape& s, int threads) {
     constexpr double kWorthAThread = 1e6;  // multiply-adds
     const double work = double(s.batch) * double(s.frames_out) * double(s.channels_in) *

@@ -27,6 +27,8 @@ template <typename T>
 const ConvKernels<T>& kernels_for(const ConvShape& shape, Pass pass);
 template <typename T>
 const ElementwiseKernels<T>& elementwise_kernels();
+template <typename T>
+const LossKernels<T>& loss_kernels();
 
 // As many of these threads as a convolution is worth: to wake one takes some 5 microseconds.
 int worth_threads(const ConvShape& shape, int threads);

@@ -39,17 +39,6 @@ std::out_of_range no_such_class(int64_t label, int64_t classes) {
                              ", but there are only " + std::to_string(classes) + " classes");
 }
 
-template <typename T>
-const LossKernels<T>& losses();
-template <>
-const LossKernels<float>& losses<float>() {
-    return kernels().losses32;
-}
-template <>
-const LossKernels<double>& losses<double>() {
-    return kernels().losses64;
-}
-
 // batch, frames, channels, classes, first, scored
 using HeadSizes = std::array<int64_t, 6>;
 // batch, frames, channels, first, scored, ahead
@@ -88,9 +77,9 @@ void head_of(const HeadShape& s, const HeadTensors& a, int64_t ignored, bool by_
     std::vector<double> sums(static_cast<size_t>(s.batch) * 4);
     const HeadLabels labels{pointer<int64_t>(a[4]), pointer<int64_t>(a[5]), pointer<int64_t>(a[6]),
                             pointer<bool>(a[7]), ignored};
-    const int64_t wrong = losses<T>().head(s, pointer<T>(a[0]), pointer<T>(a[1]), pointer<T>(a[2]),
-                                           labels, pointer<T>(a[3]), pointer<int64_t>(a[8]),
-                                           pointer<T>(a[9]), sums.data(), threads);
+    const int64_t wrong = loss_kernels<T>().head(
+        s, pointer<T>(a[0]), pointer<T>(a[1]), pointer<T>(a[2]), labels, pointer<T>(a[3]),
+        pointer<int64_t>(a[8]), pointer<T>(a[9]), sums.data(), threads);
     if (wrong >= 0) throw no_such_class(wrong, s.classes);
     means(sums, 4, 0, by_sequence, pointer<T>(a[10]), pointer<T>(a[12]));
     means<T>(sums, 4, 2, by_sequence, pointer<T>(a[11]), nullptr);
@@ -114,9 +103,9 @@ using HeadGradients = std::array<uintptr_t, 9>;
 template <typename T>
 void head_grad_of(const HeadShape& s, const HeadGradients& a, bool by_sequence, int threads) {
     const auto factor = times_gradient(s.batch, pointer<T>(a[4]), pointer<T>(a[5]), by_sequence);
-    losses<T>().head_grad(s, pointer<T>(a[0]), pointer<T>(a[1]), pointer<int64_t>(a[2]),
-                          pointer<T>(a[3]), factor.data(), false, pointer<T>(a[6]),
-                          pointer<T>(a[7]), pointer<T>(a[8]), threads);
+    loss_kernels<T>().head_grad(s, pointer<T>(a[0]), pointer<T>(a[1]), pointer<int64_t>(a[2]),
+                                pointer<T>(a[3]), factor.data(), false, pointer<T>(a[6]),
+                                pointer<T>(a[7]), pointer<T>(a[8]), threads);
 }
 
 void head_loss_grad(bool is_double, const HeadGradients& a, const HeadSizes& sizes,
@@ -135,8 +124,8 @@ using ErrorTensors = std::array<uintptr_t, 5>;
 template <typename T>
 void error_of(const ErrorShape& s, const ErrorTensors& a, bool by_sequence, int threads) {
     std::vector<double> sums(static_cast<size_t>(s.batch) * 2);
-    losses<T>().error(s, pointer<T>(a[0]), pointer<T>(a[1]), pointer<bool>(a[2]), sums.data(),
-                      threads);
+    loss_kernels<T>().error(s, pointer<T>(a[0]), pointer<T>(a[1]), pointer<bool>(a[2]), sums.data(),
+                            threads);
     means(sums, 2, 0, by_sequence, pointer<T>(a[3]), pointer<T>(a[4]));
 }
 
@@ -156,8 +145,8 @@ using ErrorGradients = std::array<uintptr_t, 6>;
 template <typename T>
 void error_grad_of(const ErrorShape& s, const ErrorGradients& a, bool by_sequence, int threads) {
     const auto factor = times_gradient(s.batch, pointer<T>(a[3]), pointer<T>(a[4]), by_sequence);
-    losses<T>().error_grad(s, pointer<T>(a[0]), pointer<T>(a[1]), pointer<bool>(a[2]),
-                           factor.data(), pointer<T>(a[5]), threads);
+    loss_kernels<T>().error_grad(s, pointer<T>(a[0]), pointer<T>(a[1]), pointer<bool>(a[2]),
+                                 factor.data(), pointer<T>(a[5]), threads);
 }
 
 void squared_error_grad(bool is_double, const ErrorGradients& a, const ErrorSizes& sizes,

@@ -54,17 +54,6 @@ ErrorShape error_of(const ObjectiveShape& s, int64_t ahead) {
     return {s.batch, s.scored, s.inputs, 0, counted, ahead, s.frames};
 }
 
-template <typename T>
-const LossKernels<T>& losses();
-template <>
-const LossKernels<float>& losses<float>() {
-    return kernels().losses32;
-}
-template <>
-const LossKernels<double>& losses<double>() {
-    return kernels().losses64;
-}
-
 // Where everything lies in what is kept, in elements of T.
 template <typename T>
 struct Layout {
@@ -171,9 +160,10 @@ int64_t objective_forward(const ObjectiveShape& s, const ObjectiveInputs<T>& in,
         const auto& kept = layout.head[i];
         const T *weight = read.next(), *bias = read.next();
         std::vector<double> sums(static_cast<std::size_t>(s.batch) * 4);
-        const int64_t wrong = losses<T>().head(head, z, weight, bias, labels, in.class_weights,
-                                               reinterpret_cast<int64_t*>(saved + kept.targets),
-                                               saved + kept.slopes, sums.data(), threads);
+        const int64_t wrong =
+            loss_kernels<T>().head(head, z, weight, bias, labels, in.class_weights,
+                                   reinterpret_cast<int64_t*>(saved + kept.targets),
+                                   saved + kept.slopes, sums.data(), threads);
         if (wrong >= 0) return wrong;
         means(sums, 4, 0, false, terms[i], saved + kept.factor);
         if (!i && both) means<T>(sums, 4, 2, false, values + 2, nullptr);
@@ -193,8 +183,8 @@ int64_t objective_forward(const ObjectiveShape& s, const ObjectiveInputs<T>& in,
         kernels_for<T>(last, Pass::forward)
             .forward(last, out, weight, with_bias, prediction, worth_threads(last, threads));
         std::vector<double> sums(static_cast<std::size_t>(s.batch) * 2);
-        losses<T>().error(error_of(s, i ? 0 : 1), prediction, in.x + s.first * s.inputs,
-                          in.mask ? in.mask + s.first : nullptr, sums.data(), threads);
+        loss_kernels<T>().error(error_of(s, i ? 0 : 1), prediction, in.x + s.first * s.inputs,
+                                in.mask ? in.mask + s.first : nullptr, sums.data(), threads);
         means(sums, 2, 0, false, terms[2 + i], saved + kept.factor);
     }
     T loss = 0;
@@ -242,9 +232,9 @@ void objective_backward(const ObjectiveShape& s, const ObjectiveInputs<T>& in,
         T* dout = scratch_of<T>(kOutputGradient, size);
         const auto factor =
             times(s, saved + kept.factor, upstream * T(s.weights[std::size_t(2 + i)]));
-        losses<T>().error_grad(error_of(s, i ? 0 : 1), saved + kept.prediction,
-                               in.x + s.first * s.inputs, in.mask ? in.mask + s.first : nullptr,
-                               factor.data(), dprediction, threads);
+        loss_kernels<T>().error_grad(
+            error_of(s, i ? 0 : 1), saved + kept.prediction, in.x + s.first * s.inputs,
+            in.mask ? in.mask + s.first : nullptr, factor.data(), dprediction, threads);
         kernels_for<T>(last, Pass::weight_grad)
             .weight_grad(last, saved + kept.out, dprediction, dweight, dbias,
                          worth_threads(last, threads));
@@ -261,7 +251,7 @@ void objective_backward(const ObjectiveShape& s, const ObjectiveInputs<T>& in,
         if (!has(s, kStrongHead << i)) continue;
         const auto& kept = layout.head[i];
         const auto factor = times(s, saved + kept.factor, upstream * T(s.weights[std::size_t(i)]));
-        losses<T>().head_grad(
+        loss_kernels<T>().head_grad(
             head_of(s), z, head_weight[i], reinterpret_cast<const int64_t*>(saved + kept.targets),
             saved + kept.slopes, factor.data(), begun, dz, head_dweight[i], head_dbias[i], threads);
         begun = true;
