@@ -10,59 +10,17 @@
 
 #include "../../csrc/contract.h"
 #include "../../csrc/dispatch.h"
+#include "plain.h"
 
 using namespace daart_fast;
+using namespace plain;
 
 namespace {
 
 int failures = 0, checks = 0;
 
-std::mt19937 engine(0);
-
-int64_t pick(std::initializer_list<int64_t> from) {
-    return from.begin()[engine() % from.size()];
-}
-
-template <typename T>
-std::vector<T> random_vector(int64_t n, double size = 1) {
-    std::normal_distribution<double> normal(0, size);
-    std::vector<T> v(static_cast<size_t>(n));
-    for (T& value : v) value = T(normal(engine));
-    return v;
-}
-
 // ---- plain loops
 // ---------------------------------------------------------------------------------
-
-double activate(double v, Activation activation) {
-    switch (activation) {
-        case Activation::relu:
-            return v > 0 ? v : 0;
-        case Activation::lrelu:
-            return v > 0 ? v : 0.05 * v;
-        case Activation::sigmoid:
-            return 1 / (1 + std::exp(-v));
-        case Activation::tanh:
-            return std::tanh(v);
-        default:
-            return v;
-    }
-}
-
-double derivative(double y, Activation activation) {
-    switch (activation) {
-        case Activation::relu:
-            return y > 0;
-        case Activation::lrelu:
-            return y > 0 ? 1 : 0.05;
-        case Activation::sigmoid:
-            return y * (1 - y);
-        case Activation::tanh:
-            return 1 - y * y;
-        default:
-            return 1;
-    }
-}
 
 // Calls visit(b, t of y, t of x, k) wherever a tap meets a frame.
 template <typename Visit>

@@ -11,8 +11,10 @@
 
 #include "../../csrc/dispatch.h"
 #include "../../csrc/online/engine.h"
+#include "plain.h"
 
 using namespace daart_fast;
+using namespace plain;
 
 namespace {
 int64_t allocations = 0;
@@ -33,19 +35,6 @@ void operator delete(void* p, std::size_t) noexcept {
 
 namespace {
 
-std::mt19937 random_engine(0);
-
-int64_t pick(std::initializer_list<int64_t> from) {
-    return from.begin()[random_engine() % from.size()];
-}
-
-std::vector<float> random_vector(int64_t n, double size) {
-    std::normal_distribution<double> normal(0, size);
-    std::vector<float> v(static_cast<size_t>(n));
-    for (float& value : v) value = float(normal(random_engine));
-    return v;
-}
-
 OnlineLayer layer(int64_t source, int64_t in, int64_t out, int64_t width, int64_t dilation) {
     const double size = 1 / std::sqrt(double(in * width));
     return {source,
@@ -58,8 +47,8 @@ OnlineLayer layer(int64_t source, int64_t in, int64_t out, int64_t width, int64_
             0,
             Activation::linear,
             Activation::linear,
-            random_vector(out * in * width, size),
-            random_vector(out, 0.3)};
+            random_vector<float>(out * in * width, size),
+            random_vector<float>(out, 0.3)};
 }
 
 // A residual block that runs `late` frames late, and a classifier.
@@ -121,7 +110,7 @@ int run_case() {
     const int64_t in = pick({1, 3, 16, 35}), hidden = pick({1, 8, 17, 64}), classes = pick({2, 19});
     const int64_t width = pick({1, 3, 9}), dilation = pick({1, 4}), streams = pick({1, 2, 4, 5});
     const std::vector<OnlineLayer> layers =
-        network(in, hidden, classes, width, dilation, random_engine() % 2);
+        network(in, hidden, classes, width, dilation, engine() % 2);
     OnlineIntake intake;
     intake.raw_channels = in;
     for (int64_t c = 0; c < in; c++) {
@@ -133,7 +122,7 @@ int run_case() {
     OnlineEngine engine(intake, layers, OnlineHead::softmax, streams, 0);
 
     const int64_t n_frames = 40, rest = 4 * width * dilation;
-    const std::vector<float> raw = random_vector(n_frames * streams * in, 1);
+    const std::vector<float> raw = random_vector<float>(n_frames * streams * in, 1);
     std::vector<float> answers(size_t(n_frames * streams * classes));
     int wrong = 0;
     for (int64_t t = 0; t < n_frames; t++) {
@@ -172,7 +161,7 @@ int main() {
     int failures = 0;
     for (const std::string& isa : available_isas()) {
         use_isa(isa);
-        random_engine.seed(0);
+        engine.seed(0);
         const int before = failures;
         for (int i = 0; i < 40; i++) failures += run_case() > 0;
         std::printf("online %s: 40 networks, %d failures\n", isa.c_str(), failures - before);

@@ -10,17 +10,14 @@
 
 #include "../../csrc/dispatch.h"
 #include "../../csrc/training/objective.h"
+#include "plain.h"
 
 using namespace daart_fast;
+using namespace plain;
 
 namespace {
 
-std::mt19937 engine(0);
 int failures = 0;
-
-int64_t pick(std::initializer_list<int64_t> from) {
-    return from.begin()[engine() % from.size()];
-}
 
 double normal() {
     static std::normal_distribution<double> draw;

@@ -13,20 +13,16 @@
 #include <vector>
 
 #include "../../../csrc/cuda/interface.h"
+#include "../plain.h"
 #include "shim.h"
 
 using namespace daart_fast;
+using namespace plain;
 using cuda::Bfloat16;
 
 namespace {
 
 int failures = 0, checks = 0;
-std::mt19937 engine(0);
-
-int64_t pick(std::initializer_list<int64_t> from) {
-    return from.begin()[engine() % from.size()];
-}
-
 double number(float v) {
     return v;
 }
@@ -108,35 +104,6 @@ double as_bfloat16(double v) {
 }
 double as_float(double v) {
     return float(v);
-}
-
-double activate(double v, Activation a) {
-    switch (a) {
-        case Activation::relu:
-            return v > 0 ? v : 0;
-        case Activation::lrelu:
-            return v > 0 ? v : 0.05 * v;
-        case Activation::sigmoid:
-            return 1 / (1 + std::exp(-v));
-        case Activation::tanh:
-            return std::tanh(v);
-        default:
-            return v;
-    }
-}
-double derivative(double y, Activation a) {
-    switch (a) {
-        case Activation::relu:
-            return y > 0 ? 1 : 0;
-        case Activation::lrelu:
-            return y > 0 ? 1 : 0.05;
-        case Activation::sigmoid:
-            return y * (1 - y);
-        case Activation::tanh:
-            return 1 - y * y;
-        default:
-            return 1;
-    }
 }
 
 template <typename T>
