@@ -119,8 +119,7 @@ def check_losses(table: machine.Table, device: torch.device, case: Case) -> None
             name: x.to(where, dtype if x.is_floating_point() else x.dtype)
             for name, x in make_batch(case).items()
         }
-        terms = model.losses(batch)
-        terms["loss"].backward()
+        terms = model.losses_and_gradients(batch)
         gradient = torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None])
         results.append((torch.stack(list(terms.values())).detach(), gradient))
     for what, expected, found in zip(("terms", "gradient"), *results, strict=True):
@@ -196,8 +195,7 @@ def training(case: Case, device: torch.device) -> tuple[cuda.Side, GraphStep]:
     optimizer = ops.Adam(model.get_parameters(), 1e-4, 0.0)
 
     def train(batch: Any) -> Any:
-        terms = model.losses(batch)
-        terms["loss"].backward()
+        terms = model.losses_and_gradients(batch)
         optimizer.step()
         optimizer.zero_grad()
         return terms

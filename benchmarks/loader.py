@@ -110,7 +110,7 @@ def step_of(generator: DataGenerator, hparams: dict[str, Any]) -> Callable[[], A
     batch: dict[str, Tensor] = {k: v.clone() for k, v in generator.next_batch("train")[0].items()}
 
     def step() -> None:
-        model.losses(batch)["loss"].backward()
+        model.losses_and_gradients(batch)
         optimizer.step()
         optimizer.zero_grad()
 

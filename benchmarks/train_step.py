@@ -118,7 +118,7 @@ def own_step(case: Case, batch: dict[str, Tensor]) -> Callable[[], object]:
 
     def step() -> None:
         optimizer.zero_grad()
-        model.losses(batch)["loss"].backward()
+        model.losses_and_gradients(batch)
         optimizer.step()
 
     return step

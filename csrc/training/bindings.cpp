@@ -278,6 +278,34 @@ void objective_backward_checked(bool is_double, const ObjectiveTensors& a,
                                                                                gradients, threads);
 }
 
+template <typename T>
+void objective_gradients_of(const ObjectiveShape& s, const ObjectiveTensors& a,
+                            const std::vector<uintptr_t>& parameters,
+                            const std::vector<uintptr_t>& gradients, uintptr_t values,
+                            uintptr_t saved, int threads) {
+    const T one = 1;
+    objective_forward_of<T>(s, a, parameters, values, values, saved, threads);
+    objective_backward_of<T>(s, a, parameters, saved, reinterpret_cast<uintptr_t>(&one), gradients,
+                             threads);
+}
+
+// Both passes in one call.
+void objective_gradients_checked(bool is_double, const ObjectiveTensors& a,
+                                 const std::vector<uintptr_t>& parameters,
+                                 const std::vector<uintptr_t>& gradients, uintptr_t values,
+                                 uintptr_t saved, const ObjectiveSizes& sizes,
+                                 const std::vector<int64_t>& encoder,
+                                 const std::vector<int64_t>& decoder,
+                                 const std::array<double, kHeads>& weights, int threads) {
+    ObjectiveShape s = objective_shape(sizes, encoder, decoder, threads);
+    s.weights = weights;
+    check_objective(s, a, parameters);
+    require(values && saved, "values and saved must not be null");
+    check_gradients(gradients, parameters);
+    (is_double ? objective_gradients_of<double> : objective_gradients_of<float>)(
+        s, a, parameters, gradients, values, saved, threads);
+}
+
 // parameters, gradients, means, squares, largest squares, steps: float32, each a tensor's address
 void adam(const std::array<std::vector<uintptr_t>, 6>& lists, const std::vector<int64_t>& counts,
           double rate, double beta1, double beta2, double epsilon, double weight_decay,
@@ -314,6 +342,7 @@ void register_training(py::module_& m) {
     m.def("objective_saved", &objective_saved, "Elements that objective_forward keeps.");
     m.def("objective_forward", &objective_forward_checked, release);
     m.def("objective_backward", &objective_backward_checked, release);
+    m.def("objective_gradients", &objective_gradients_checked, release);
     m.def("adam", &adam, release, "A step of Adam with amsgrad over lists of tensors.");
 }
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -39,6 +39,8 @@ class Objective:
         self.dropout = encoder.blocks[0].dropout
         # the channels of each stack that dropout may drop
         self._dropped = [sum(b.n_dropped for b in stack.blocks) for stack in (encoder, *decoders)]
+        self._gradients: list[Tensor | None] = []
+        self._gradient_places: list[tuple[int, torch.dtype]] = []
         self._places = _places(encoder)
         for head in heads:
             module = model[head]
@@ -58,10 +60,12 @@ class Objective:
         ignored: int,
         class_weights: Tensor | None,
         weights: Mapping[str, float],
+        with_gradients: bool = False,
     ) -> dict[str, Tensor]:
         """Compute what `Segmenter.losses` does over a batch, ``frames`` frames from the first on.
 
-        ``ignored`` is the class that is not scored; ``weights`` are `Segmenter.loss_weights`.
+        ``ignored`` is the class that is not scored; ``weights`` are `Segmenter.loss_weights`. With
+        gradients: `Segmenter.losses_and_gradients`, where `can_place_gradients`.
         """
         x = batch["markers"].contiguous()
         mask, strong, weak = (
@@ -82,9 +86,35 @@ class Objective:
             frames=frames,
             ignored=ignored,
         )
-        parameters = [parameters[name] for parameters, name in self._places]
+        parameters = self._parameters()
         weighing = (weights["strong"], weights["weak"], weights["pred"], weights["recon"])
-        return ops.objective(self.network, seen, weighing, parameters)
+        if not with_gradients:
+            return ops.objective(self.network, seen, weighing, parameters)
+        gradients = self._gradients_of(parameters)
+        terms = ops.objective_gradients(self.network, seen, weighing, parameters, gradients)
+        for p, gradient in zip(parameters, gradients, strict=True):
+            if p is not None:
+                p.grad = gradient
+        return terms
+
+    def can_place_gradients(self) -> bool:
+        """Whether every parameter is trained, and nobody waits for its gradient on the way."""
+        return all(
+            p is None
+            or (p.requires_grad and not p._backward_hooks and not p._post_accumulate_grad_hooks)
+            for p in self._parameters()
+        )
+
+    def _parameters(self) -> list[Tensor | None]:
+        return [parameters[name] for parameters, name in self._places]
+
+    def _gradients_of(self, parameters: Sequence[Tensor | None]) -> list[Tensor | None]:
+        """Memory for the parameters' gradients, the same while they stay where they are."""
+        places = [(p.data_ptr(), p.dtype) for p in parameters if p is not None]
+        if places != self._gradient_places:
+            self._gradients = [None if p is None else torch.empty_like(p) for p in parameters]
+            self._gradient_places = places
+        return self._gradients
 
     def _dropout_masks(
         self, x: Tensor, p: float

@@ -283,19 +283,10 @@ class Segmenter(BaseModel):
             ``loss``, to call backward on, and the terms that are configured, unweighted, by their
             names in metrics.csv. Nothing is copied to the host.
         """
+        if reduce == "batch" and (terms := self._losses_at_once(batch)) is not None:
+            return terms
         x = batch["markers"]
         first, frames = self._scored(x.shape[1])
-        whole = self._objective
-        if whole is not None and reduce == "batch" and frames > 0 and ops.can_take_objective(x):
-            return whole.losses(
-                batch,
-                training=self.training,
-                first=first,
-                frames=frames,
-                ignored=self.ignore_class,
-                class_weights=self.class_loss.weight,
-                weights=self.loss_weights,
-            )
         mask = batch.get("frame_mask")
         if mask is None:
             mask = torch.ones(x.shape[:2], dtype=torch.bool, device=x.device)
@@ -333,6 +324,52 @@ class Segmenter(BaseModel):
             terms["loss_kl"] = 2.0 * losses.kl_div_to_std_normal(mean, logvar, mask_seen, reduce)
             terms["kl_weight"] = torch.ones_like(terms["loss_kl"].detach()) * self.kl_weight
         return {"loss": self.total_loss(terms, skip_nan=reduce == "sequence"), **terms}
+
+    def losses_and_gradients(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Compute `losses` of a batch, and the gradients of its loss in the parameters' ``grad``.
+
+        What was there is replaced, and so may the memory be that the call before put there. Where
+        the losses are one operation so are they and their gradients, without autograd.
+
+        Parameters
+        ----------
+        batch
+            See `losses`.
+
+        Returns
+        -------
+        dict
+            As of `losses`; none of it is differentiable.
+        """
+        own = type(self).losses is Segmenter.losses  # and not a subclass's
+        if own and (terms := self._losses_at_once(batch, with_gradients=True)) is not None:
+            return terms
+        for parameter in self.parameters():
+            parameter.grad = None
+        terms = self.losses(batch)
+        terms["loss"].backward()
+        return {name: term.detach() for name, term in terms.items()}
+
+    def _losses_at_once(
+        self, batch: Mapping[str, Tensor], with_gradients: bool = False
+    ) -> dict[str, Tensor] | None:
+        """Compute the losses, and their gradients, as one operation; None where that can't be."""
+        x, whole = batch["markers"], self._objective
+        first, frames = self._scored(x.shape[1])
+        if whole is None or frames == 0 or not ops.can_take_objective(x):
+            return None
+        if with_gradients and not whole.can_place_gradients():
+            return None
+        return whole.losses(
+            batch,
+            training=self.training,
+            first=first,
+            frames=frames,
+            ignored=self.ignore_class,
+            class_weights=self.class_loss.weight,
+            weights=self.loss_weights,
+            with_gradients=with_gradients,
+        )
 
     def _class_losses(
         self,

@@ -6,7 +6,14 @@ from daart_fast.ops.backends import forced, report
 from daart_fast.ops.block import dilation_block
 from daart_fast.ops.conv import dilated_conv1d
 from daart_fast.ops.losses import linear_cross_entropy, squared_error
-from daart_fast.ops.objective import HEADS, Batch, Network, can_take_objective, objective
+from daart_fast.ops.objective import (
+    HEADS,
+    Batch,
+    Network,
+    can_take_objective,
+    objective,
+    objective_gradients,
+)
 from daart_fast.ops.stack import BlockParameters, dilation_stack
 
 __all__ = [
@@ -22,6 +29,7 @@ __all__ = [
     "forced",
     "linear_cross_entropy",
     "objective",
+    "objective_gradients",
     "report",
     "squared_error",
 ]

@@ -232,8 +232,7 @@ class Trainer:
 
     def _train(self, batch: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
         """Take one step of the optimiser."""
-        terms: Mapping[str, Tensor] = self.model.losses(batch)
-        terms["loss"].backward()
+        terms: Mapping[str, Tensor] = self.model.losses_and_gradients(batch)
         self.optimizer.step()
         self.optimizer.zero_grad()
         return terms

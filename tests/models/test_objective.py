@@ -65,7 +65,7 @@ def a_fixed_mask(x: Tensor, n_channels: int, p: float) -> Tensor | None:
     )
 
 
-def losses_and_gradients(model: Segmenter, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+def by_autograd(model: Segmenter, batch: dict[str, Tensor]) -> dict[str, Tensor]:
     model.zero_grad()
     terms = model.losses(batch)
     terms["loss"].backward()
@@ -82,10 +82,10 @@ def test_losses_and_gradients_are_those_of_the_parts(
     # the whole draws masks for all stacks at once, the parts for each in turn
     monkeypatch.setattr(parts, "dropout_mask", a_fixed_mask)
     monkeypatch.setattr(whole.Objective, "_dropout_masks", stack_by_stack)
-    together = losses_and_gradients(model, batch)
+    together = by_autograd(model, batch)
     assert model._objective is not None and ops.can_take_objective(batch["markers"])
     model._objective = None
-    apart = losses_and_gradients(model, batch)
+    apart = by_autograd(model, batch)
     assert list(together) == list(apart)
     for name, value in together.items():
         torch.testing.assert_close(value, apart[name], msg=lambda text, n=name: f"{n}: {text}")
@@ -134,6 +134,94 @@ def test_a_copy_of_a_model_trains_its_own_weights() -> None:
     twin.losses(batch)["loss"].backward()
     assert all(p.grad is None for p in model.parameters())
     assert any(p.grad is not None and p.grad.any() for p in twin.parameters())
+
+
+# ---------------------------------------------------------------- losses and gradients at once
+
+
+def at_once(model: Segmenter, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+    terms = model.losses_and_gradients(batch)
+    return terms | {f"d{n}": p.grad for n, p in model.named_parameters() if p.grad is not None}
+
+
+def test_gradients_without_autograd_are_autograds_bit_for_bit() -> None:
+    draw = random.Random(3)
+    for seed in range(20):
+        model, batch = draw_model(draw), draw_batch(draw, seed)
+        if seed % 2:
+            model = model.float()
+            batch["markers"] = batch["markers"].float()
+        torch.manual_seed(seed)
+        expected = by_autograd(model, batch)
+        expected = {name: value.clone() for name, value in expected.items()}
+        for p in model.parameters():
+            p.grad = torch.full_like(p, torch.nan)  # what was there does not count
+        torch.manual_seed(seed)
+        found = at_once(model, batch)
+        assert list(found) == list(expected)
+        assert not any(value.requires_grad for value in found.values())
+        for name, value in expected.items():
+            assert torch.equal(found[name].nan_to_num(), value.nan_to_num()), name
+
+
+def drawn(seed: int) -> tuple[Segmenter, dict[str, Tensor]]:
+    draw = random.Random(seed)
+    model, batch = draw_model(draw), draw_batch(draw, seed)
+    return model.eval(), batch  # no dropout
+
+
+def test_a_parameter_that_is_not_trained_gets_no_gradient() -> None:
+    model, batch = drawn(4)
+    name, frozen = next(iter(model.named_parameters()))
+    frozen.requires_grad = False
+    expected = by_autograd(model, batch)
+    found = at_once(model, batch)
+    assert f"d{name}" not in found and list(found) == list(expected)
+    assert frozen.grad is None
+
+
+def test_who_hooks_into_a_gradient_is_told() -> None:
+    model, batch = drawn(5)
+    seen = []
+    parameter = next(model.parameters())
+    parameter.register_hook(seen.append)
+    parameter.register_post_accumulate_grad_hook(seen.append)
+    model.losses_and_gradients(batch)
+    assert len(seen) == 2
+
+
+class _Doubled(Segmenter):
+    def losses(self, batch: Any, reduce: str = "batch") -> dict[str, Tensor]:
+        return {name: 2 * term for name, term in super().losses(batch, reduce).items()}
+
+
+def test_the_losses_of_a_subclass_are_what_is_trained_on() -> None:
+    model, batch = drawn(6)
+    once = {name: value.clone() for name, value in at_once(model, batch).items()}
+    model.__class__ = _Doubled
+    for name, value in at_once(model, batch).items():
+        torch.testing.assert_close(value, 2 * once[name])
+
+
+def test_gradients_follow_a_model_that_changes_its_numbers() -> None:
+    model, batch = drawn(7)
+    model.losses_and_gradients(batch)
+    model.float()
+    batch["markers"] = batch["markers"].float()
+    model.losses_and_gradients(batch)
+    assert all(p.grad is not None and p.grad.dtype is torch.float32 for p in model.parameters())
+
+
+def test_a_label_that_is_no_class_leaves_the_gradients_alone() -> None:
+    model, batch = drawn(8)
+    before = {name: value.clone() for name, value in at_once(model, batch).items()}
+    head = "labels_strong" if "classifier" in model.model else "labels_weak"
+    wrong = {**batch, head: torch.full_like(batch[head], CLASSES)}
+    del wrong["frame_mask"]
+    with pytest.raises(IndexError, match=f"class {CLASSES}"):
+        model.losses_and_gradients(wrong)
+    for name, p in model.named_parameters():
+        assert p.grad is not None and torch.equal(p.grad, before[f"d{name}"])
 
 
 def test_models_that_it_does_not_know_go_in_parts() -> None:
