@@ -452,10 +452,11 @@ void correlate(const Plan& plan, const ConvShape& shape, const float* x, const f
     float* working = scratch_of<float>(kBlocks, own * threads);
     float* partial = scratch_of<float>(kPartials, part_size * n_parts);
 
-    // The product that sees the plain sum of a block's gradients: point 1 at every level.
+    // The product that sees the plain sum of a block's gradients.
     int sum_product = 0;
-    for (int l = plan.levels - 1; l >= 0; l--)
-        sum_product = sum_product * plan.level[l]->products + 1;
+    for (int l = plan.levels - 1; l >= 0; l--) {
+        sum_product = sum_product * plan.level[l]->products + plan.level[l]->sum_product;
+    }
 
     const auto sum_part = [&](int64_t first, int64_t last, float* v, float* part) {
         Buffers buffers;

@@ -3,15 +3,15 @@
 // Nesting keeps the points small. With taps k = r0 * a + b, the sum over b is a filter of r0 taps
 // and the sum over a one whose taps lie r0 frames apart; F(r0, r0) inside and F(m, r1) outside give
 // r0 * m neighbouring outputs of a filter of r0 * r1 taps. Levels are listed from the inside out,
-// and every level but the last has as many outputs as taps. A width between two sizes is filled up
-// with zero taps. Dilation d filters each of the d interleaved sequences, so a block of outputs is
-// d times as long.
+// and every level but the last has as many outputs as taps. The two innermost ones are one pair
+// (filtered_pairs.h). A width between two sizes is filled up with zero taps. Dilation d filters
+// each of the d interleaved sequences, so a block of outputs is d times as long.
 #pragma once
 
 #include <initializer_list>
 
 #include "../contract.h"
-#include "filtered_transforms.h"
+#include "filtered_pairs.h"
 
 namespace daart_fast::DAART_FAST_ISA {
 namespace {
@@ -36,7 +36,7 @@ inline Plan make_plan(std::initializer_list<const Transform*> levels) {
     span[0] = 1;
     for (int l = 0; l < plan.levels; l++) {
         spacing[l] = plan.outputs;
-        span[l + 1] = span[l] + (plan.level[l]->products - 1) * spacing[l];
+        span[l + 1] = span[l] + (plan.level[l]->inputs - 1) * spacing[l];
         plan.outputs *= plan.level[l]->outputs;
         plan.taps *= plan.level[l]->taps;
         plan.products *= plan.level[l]->products;
@@ -67,29 +67,42 @@ inline Plan not_for_weights(Plan plan) {
 // block take fewer products each, and waste more where the frames do not fill the last block.
 constexpr int kPlans = 21;
 
+template <typename... F>
+struct Levels {
+    static constexpr Transform one = transform_of<F...>();
+};
+template <typename Inner, typename Outer>
+struct Levels<Inner, Outer> {
+    static constexpr Transform one = pair_of<Inner, Outer>();
+};
+template <typename... F>
+constexpr const Transform* level() {
+    return &Levels<F...>::one;
+}
+
 inline const Plan* all_plans() {
     static const Plan plans[kPlans] = {
-        make_plan({&kF23}),
-        make_plan({&kF43}),
-        make_plan({&kF63}),
-        make_plan({&kF34}),
-        make_plan({&kF45}),
-        make_plan({&kF22, &kF23}),
-        make_plan({&kF22, &kF43}),
-        make_plan({&kF22, &kF63}),
-        make_plan({&kF33, &kF23}),
-        make_plan({&kF33, &kF43}),
-        make_plan({&kF33, &kF63}),
-        make_plan({&kF33, &kF24}),
-        make_plan({&kF33, &kF34}),
-        make_plan({&kF22, &kF33, &kF23}),
-        make_plan({&kF22, &kF33, &kF43}),
-        make_plan({&kF22, &kF33, &kF63}),
-        make_plan({&kF33, &kF33, &kF23}),
-        not_for_weights(make_plan({&kF33, &kF33, &kF43})),
-        not_for_weights(make_plan({&kF33, &kF33, &kF24})),
-        not_for_weights(make_plan({&kF33, &kF33, &kF34})),
-        make_plan({&kF22, &kF22, &kF33, &kF33}),
+        make_plan({level<F23>()}),
+        make_plan({level<F43>()}),
+        make_plan({level<F63>()}),
+        make_plan({level<F34>()}),
+        make_plan({level<F45>()}),
+        make_plan({level<F22, F23>()}),
+        make_plan({level<F22, F43>()}),
+        make_plan({level<F22, F63>()}),
+        make_plan({level<F33, F23>()}),
+        make_plan({level<F33, F43>()}),
+        make_plan({level<F33, F63>()}),
+        make_plan({level<F33, F24>()}),
+        make_plan({level<F33, F34>()}),
+        make_plan({level<F22, F33>(), level<F23>()}),
+        make_plan({level<F22, F33>(), level<F43>()}),
+        make_plan({level<F22, F33>(), level<F63>()}),
+        make_plan({level<F33, F33>(), level<F23>()}),
+        not_for_weights(make_plan({level<F33, F33>(), level<F43>()})),
+        not_for_weights(make_plan({level<F33, F33>(), level<F24>()})),
+        not_for_weights(make_plan({level<F33, F33>(), level<F34>()})),
+        make_plan({level<F22, F22>(), level<F33>(), level<F33>()}),
     };
     return plans;
 }

@@ -171,8 +171,33 @@ struct Multiply {
     static constexpr int rows = decltype(folded.m)::rows, cols = decltype(folded.m)::cols;
 
     static DAART_FAST_INLINE void run(R* in, R* out) {
+        fold(in);
+        some_rows<0, rows>(in, out);
+    }
+
+    // The same in parts: first fold, then rows number [First, First + Count) of this order, in
+    // which rows that share sums follow one another. No part may come between the two of a pair.
+    static constexpr int in_order(int n) {
+        for (int paired = 1; paired >= 0; paired--) {
+            for (int i = 0; i < rows; i++) {
+                const int q = folded.row_pair[i];
+                if (paired ? q > i : q < 0) {
+                    if (n == 0) return i;
+                    n -= 1 + paired;
+                    if (n < 0) return q;
+                }
+            }
+        }
+        return -1;
+    }
+
+    static DAART_FAST_INLINE void fold(R* in) {
         fold_pairs(in, std::make_integer_sequence<int, cols>{});
-        all_rows(in, out, std::make_integer_sequence<int, rows>{});
+    }
+
+    template <int First, int Count>
+    static DAART_FAST_INLINE void some_rows(const R* in, R* out) {
+        rows_from<First>(in, out, std::make_integer_sequence<int, Count>{});
     }
 
   private:
@@ -202,9 +227,9 @@ struct Multiply {
         }
     }
 
-    template <int... I>
-    static DAART_FAST_INLINE void all_rows(const R* in, R* out, std::integer_sequence<int, I...>) {
-        (row<I>(in, out), ...);
+    template <int First, int... N>
+    static DAART_FAST_INLINE void rows_from(const R* in, R* out, std::integer_sequence<int, N...>) {
+        (row<in_order(First + N)>(in, out), ...);
     }
 
     template <int I>
@@ -264,7 +289,8 @@ struct Places {
 };
 
 // One stage of a nested transform: a one-dimensional transform along one level, for one register of
-// channels. The three differ in where they read and write:
+// channels. The three differ in where they read and write; frames are read and written by the
+// outermost level, around which there are no groups:
 // memory to memory, a position's register lying `step` elements after the one before;
 using Stage = void (*)(const Places&, const float* in, int64_t in_step, float* out,
                        int64_t out_step);
@@ -282,84 +308,87 @@ struct Stages {
     using R = V::type;
     using Product = Multiply<Table>;
 
-    static void memory(const Places& p, const float* in, int64_t in_step, float* out,
+    static void memory(const Places& places, const float* in, int64_t in_step, float* out,
                        int64_t out_step) {
-        for (int c = 0; c < p.groups; c++) {
-            for (int s = 0; s < p.inner; s++) {
-                const float* from = in + (int64_t(c) * p.in_group + s) * in_step;
-                float* to = out + (int64_t(c) * p.out_group + s) * out_step;
+        const Steps p(places, in_step, out_step);
+        for (int c = 0; c < p.groups; c++, in += p.in_group, out += p.out_group) {
+            const float* from = in;
+            float* to = out;
+            for (int s = 0; s < p.inner; s++, from += in_step, to += out_step) {
                 R x[Product::cols], y[Product::rows];
                 DAART_FAST_UNROLL
-                for (int i = 0; i < Product::cols; i++) {
-                    x[i] = V::load(from + i * (p.in_spacing * in_step));
-                }
+                for (int i = 0; i < Product::cols; i++) x[i] = V::load(from + i * p.in_spacing);
                 Product::run(x, y);
                 DAART_FAST_UNROLL
-                for (int i = 0; i < Product::rows; i++) {
-                    V::store(to + i * (p.out_spacing * out_step), y[i]);
-                }
+                for (int i = 0; i < Product::rows; i++) V::store(to + i * p.out_spacing, y[i]);
             }
         }
     }
 
-    static void frames(const Places& p, const float* const* frames, int64_t channel, int lanes,
+    static void frames(const Places& places, const float* const* frames, int64_t channel, int lanes,
                        float* out, int64_t out_step) {
         if (lanes == V::size) {
-            from_frames<true>(p, frames, channel, lanes, out, out_step);
+            from_frames<true>(places, frames, channel, lanes, out, out_step);
         } else {
-            from_frames<false>(p, frames, channel, lanes, out, out_step);
+            from_frames<false>(places, frames, channel, lanes, out, out_step);
         }
     }
 
-    static void finish(const Places& p, const float* in, int64_t in_step,
-                       const Finish<float>& finish, float* y, int64_t at, const int64_t* frame,
+    static void finish(const Places& places, const float* in, int64_t in_step,
+                       const Finish<float>& as_given, float* y, int64_t at, const int64_t* frame,
                        int64_t channels) {
-        for (int c = 0; c < p.groups; c++) {
-            for (int s = 0; s < p.inner; s++) {
-                const float* from = in + (int64_t(c) * p.in_group + s) * in_step;
-                R x[Product::cols], z[Product::rows];
-                DAART_FAST_UNROLL
-                for (int i = 0; i < Product::cols; i++) {
-                    x[i] = V::load(from + i * (p.in_spacing * in_step));
-                }
-                Product::run(x, z);
-                DAART_FAST_UNROLL
-                for (int i = 0; i < Product::rows; i++) {
-                    const int64_t t = frame[c * p.out_group + s + i * p.out_spacing];
-                    if (t >= 0) finish(z[i], y + t * channels, at + t * channels);
-                }
+        const Steps p(places, in_step, 1);
+        const Finish<float> finish = as_given;
+        for (int s = 0; s < p.inner; s++, in += in_step) {
+            R x[Product::cols], z[Product::rows];
+            DAART_FAST_UNROLL
+            for (int i = 0; i < Product::cols; i++) x[i] = V::load(in + i * p.in_spacing);
+            Product::run(x, z);
+            DAART_FAST_UNROLL
+            for (int i = 0; i < Product::rows; i++) {
+                const int64_t t = frame[s + i * p.out_spacing];
+                if (t >= 0) finish(z[i], y + t * channels, at + t * channels);
             }
         }
     }
 
   private:
+    // Places in elements, held in registers: a store of a vector may change anything in memory.
+    struct Steps {
+        int groups, inner;
+        int64_t in_group, in_spacing, out_group, out_spacing;
+        Steps(const Places& p, int64_t in_step, int64_t out_step)
+            : groups(p.groups),
+              inner(p.inner),
+              in_group(p.in_group * in_step),
+              in_spacing(p.in_spacing * in_step),
+              out_group(p.out_group * out_step),
+              out_spacing(p.out_spacing * out_step) {}
+    };
+
     template <bool Full>
-    static DAART_FAST_INLINE void from_frames(const Places& p, const float* const* frames,
-                                              int64_t channel, int lanes, float* out,
-                                              int64_t out_step) {
-        for (int c = 0; c < p.groups; c++) {
-            for (int s = 0; s < p.inner; s++) {
-                const float* const* from = frames + c * p.in_group + s;
-                float* to = out + (int64_t(c) * p.out_group + s) * out_step;
-                R x[Product::cols], y[Product::rows];
-                DAART_FAST_UNROLL
-                for (int i = 0; i < Product::cols; i++) {
-                    const float* frame = from[i * p.in_spacing] + channel;
-                    x[i] = Full ? V::load(frame) : V::load_n(frame, lanes);
-                }
-                Product::run(x, y);
-                DAART_FAST_UNROLL
-                for (int i = 0; i < Product::rows; i++) {
-                    V::store(to + i * (p.out_spacing * out_step), y[i]);
-                }
+    static void from_frames(const Places& places, const float* const* frames, int64_t channel,
+                            int lanes, float* out, int64_t out_step) {
+        const Steps p(places, 1, out_step);
+        for (int s = 0; s < p.inner; s++, out += out_step) {
+            R x[Product::cols], y[Product::rows];
+            DAART_FAST_UNROLL
+            for (int i = 0; i < Product::cols; i++) {
+                const float* frame = frames[s + i * p.in_spacing] + channel;
+                x[i] = Full ? V::load(frame) : V::load_n(frame, lanes);
             }
+            Product::run(x, y);
+            DAART_FAST_UNROLL
+            for (int i = 0; i < Product::rows; i++) V::store(out + i * p.out_spacing, y[i]);
         }
     }
 };
 
-// A one-dimensional transform as data: what a nest is put together from at run time.
+// A transform as data: what a nest is put together from at run time. One of a single level has as
+// many inputs as products.
 struct Transform {
-    int outputs, taps, products;
+    int outputs, taps, products, inputs;
+    int sum_product;           // the one that sees the plain sum of the outputs' gradients
     FramesStage input_frames;  // x: input matrix
     Stage input;
     Stage output;  // y: output matrix
@@ -396,6 +425,8 @@ constexpr Transform transform_of() {
     return {F::outputs,
             F::taps,
             F::products,
+            F::products,
+            1,
             Stages<InputTable<F>>::frames,
             Stages<InputTable<F>>::memory,
             Stages<OutputTable<F>>::memory,
@@ -408,14 +439,14 @@ constexpr Transform transform_of() {
 
 // The points, as twice their values. Small ones keep the errors small; pairs +a and -a keep the
 // operations few.
-constexpr Transform kF22 = transform_of<Minimal<2, 2, 0, 2>>();
-constexpr Transform kF33 = transform_of<Minimal<3, 3, 0, 2, -2, 1>>();
-constexpr Transform kF23 = transform_of<Minimal<2, 3, 0, 2, -2>>();
-constexpr Transform kF43 = transform_of<Minimal<4, 3, 0, 2, -2, 4, -4>>();
-constexpr Transform kF63 = transform_of<Minimal<6, 3, 0, 2, -2, 4, -4, 1, -1>>();
-constexpr Transform kF24 = transform_of<Minimal<2, 4, 0, 2, -2, 1>>();
-constexpr Transform kF45 = transform_of<Minimal<4, 5, 0, 2, -2, 4, -4, 1, -1>>();
-constexpr Transform kF34 = transform_of<Minimal<3, 4, 0, 2, -2, 4, -4>>();
+using F22 = Minimal<2, 2, 0, 2>;
+using F33 = Minimal<3, 3, 0, 2, -2, 1>;
+using F23 = Minimal<2, 3, 0, 2, -2>;
+using F43 = Minimal<4, 3, 0, 2, -2, 4, -4>;
+using F63 = Minimal<6, 3, 0, 2, -2, 4, -4, 1, -1>;
+using F24 = Minimal<2, 4, 0, 2, -2, 1>;
+using F45 = Minimal<4, 5, 0, 2, -2, 4, -4, 1, -1>;
+using F34 = Minimal<3, 4, 0, 2, -2, 4, -4>;
 
 }  // namespace
 }  // namespace daart_fast::DAART_FAST_ISA

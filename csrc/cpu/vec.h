@@ -26,12 +26,18 @@
 
 #if defined(__GNUC__) || defined(__clang__)
 #define DAART_FAST_INLINE inline __attribute__((always_inline))
+#define DAART_FAST_INLINE_LAMBDA __attribute__((always_inline))
+#define DAART_FAST_NOINLINE __attribute__((noinline))
 #define DAART_FAST_RESTRICT __restrict__
 #elif defined(_MSC_VER)
 #define DAART_FAST_INLINE __forceinline
+#define DAART_FAST_INLINE_LAMBDA
+#define DAART_FAST_NOINLINE __declspec(noinline)
 #define DAART_FAST_RESTRICT __restrict
 #else
 #define DAART_FAST_INLINE inline
+#define DAART_FAST_INLINE_LAMBDA
+#define DAART_FAST_NOINLINE
 #define DAART_FAST_RESTRICT
 #endif
 
