@@ -125,10 +125,16 @@ def _in_chunks(
     names: Collection[str] | None,
 ) -> Iterator[dict[str, np.ndarray]]:
     """Run in chunks; each output depends on ``before`` and ``after`` frames around it."""
-    for first in range(0, n_frames, chunk_frames):
+
+    def answer(first: int) -> dict[str, np.ndarray]:
         last = min(first + chunk_frames, n_frames)
-        x = frames(first - before, last + after)
-        yield _answer(model, x[None], before, before + last - first, names)
+        with torch.inference_mode():  # a thread of its own has its own mode
+            x = frames(first - before, last + after)
+            return _answer(model, x[None], before, before + last - first, names)
+
+    firsts = range(0, n_frames, chunk_frames)
+    one_by_one = model.training or next(model.parameters()).device.type != "cpu"  # random draws
+    yield from map(answer, firsts) if one_by_one else several_at_a_time(answer, firsts)
 
 
 def _in_windows(

@@ -1,4 +1,4 @@
-"""Work on several sessions at a time."""
+"""Work on several sessions, or parts of one, at a time."""
 
 from __future__ import annotations
 
@@ -15,36 +15,37 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-def several_at_a_time(work: Callable[[Item], Result], sessions: Sequence[Item]) -> Iterator[Result]:
-    """Do some work for each session, for as many at a time as torch has threads.
+def several_at_a_time(work: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Result]:
+    """Do some work for each item, for as many at a time as torch has threads.
 
-    Sessions know nothing of each other, whereas threads that share one wait for each other at
-    every layer: so each session has one thread, and is read and written while others are computed.
-    A lone session has all threads, which may differ from one in rounding. The work must not change
-    what others use (a model stays in its mode).
+    Sessions, and chunks of one, know nothing of each other, whereas threads that share one wait for
+    each other at every layer: so each item has one thread, and is read and written while others are
+    computed. A lone item has all threads, which may differ from one in rounding. The work must not
+    change what others use (a model stays in its mode), and begins in torch's own modes: with
+    gradients.
 
     Parameters
     ----------
     work
-        What is done for one session.
-    sessions
-        The sessions, or what names them.
+        What is done for one item.
+    items
+        The sessions or chunks, or what names them.
 
     Yields
     ------
     Result
-        What comes of each session, in their order. No more than twice as many as there are threads
+        What comes of each item, in their order. No more than twice as many as there are threads
         are under way or wait to be taken.
 
     Raises
     ------
     Exception
-        The first that any work raises, in the order of the sessions; those not yet begun are left.
+        The first that any work raises, in the order of the items; those not yet begun are left.
     """
     n_threads = torch.get_num_threads()
-    n_workers = min(n_threads, len(sessions))
+    n_workers = min(n_threads, len(items))
     if n_workers <= 1:
-        yield from map(work, sessions)
+        yield from map(work, items)
         return
     under_way: deque[Future[Result]] = deque()
     try:
@@ -52,10 +53,10 @@ def several_at_a_time(work: Callable[[Item], Result], sessions: Sequence[Item]) 
             n_workers, initializer=torch.set_num_threads, initargs=(1,)
         ) as workers:
             try:
-                for session in sessions:
+                for item in items:
                     if len(under_way) == 2 * n_workers:
                         yield under_way.popleft().result()
-                    under_way.append(workers.submit(work, session))
+                    under_way.append(workers.submit(work, item))
                 while under_way:
                     yield under_way.popleft().result()
             finally:
