@@ -153,7 +153,7 @@ const LossKernels<double>& loss_kernels<double>() {
 }
 
 int worth_threads(const ConvShape& s, int threads) {
-    constexpr double kWorthAThread = 1e6;  // multiply-adds
+    constexpr double kWorthAThread = 2e5;  // multiply-adds
     const double work = double(s.batch) * double(s.frames_out) * double(s.channels_in) *
                         double(s.channels_out) * double(s.width);
     const double most = work / kWorthAThread + 1;

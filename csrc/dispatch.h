@@ -30,7 +30,7 @@ const ElementwiseKernels<T>& elementwise_kernels();
 template <typename T>
 const LossKernels<T>& loss_kernels();
 
-// As many of these threads as a convolution is worth: to wake one takes some 5 microseconds.
+// As many of these threads as a convolution is worth: to wake one takes a microsecond, or several.
 int worth_threads(const ConvShape& shape, int threads);
 
 }  // namespace daart_fast

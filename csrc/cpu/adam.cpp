@@ -11,7 +11,7 @@ using V = Vec<float>;
 using R = V::type;
 
 // Below this many elements a second thread costs more than it brings.
-constexpr int64_t kWorthAThread = 32768;
+constexpr int64_t kWorthAThread = 8192;
 
 // What is the same for all elements of a tensor.
 struct Factors {

@@ -8,7 +8,7 @@ namespace daart_fast::DAART_FAST_ISA {
 namespace {
 
 // Below this many elements a second thread costs more than it brings.
-constexpr int64_t kWorthAThread = 32768;
+constexpr int64_t kWorthAThread = 8192;
 
 template <typename T>
 void times_derivative_of(int64_t count, const T* dy, const T* y, Activation activation, T* g,

@@ -13,7 +13,7 @@ constexpr int kPacked = 20, kGradients = 21;
 
 // Threads for sequences of `work` multiplications in all; a thread takes whole ones.
 int team_size(int64_t sequences, int64_t work, int threads) {
-    constexpr int64_t kWorthAThread = 100000;
+    constexpr int64_t kWorthAThread = 10000;
     const int most = useful_threads(work, kWorthAThread, threads);
     return sequences < 1 ? 1 : sequences < most ? int(sequences) : most;
 }
