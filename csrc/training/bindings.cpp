@@ -208,8 +208,13 @@ std::vector<P> pointers(const std::vector<uintptr_t>& addresses) {
     return made;
 }
 
-void check_objective(const ObjectiveShape& s, const ObjectiveTensors& a,
-                     const std::vector<uintptr_t>& parameters) {
+ObjectiveShape checked_objective(const ObjectiveTensors& a,
+                                 const std::vector<uintptr_t>& parameters,
+                                 const ObjectiveSizes& sizes, const std::vector<int64_t>& encoder,
+                                 const std::vector<int64_t>& decoder,
+                                 const std::array<double, kHeads>& weights, int threads) {
+    ObjectiveShape s = objective_shape(sizes, encoder, decoder, threads);
+    s.weights = weights;
     require(int64_t(parameters.size()) == objective_parameters(s),
             "there are more or fewer parameters than the network has");
     require(s.batch == 0 || (a[0] && a[2] && a[3]), "x and the labels must not be null");
@@ -225,6 +230,7 @@ void check_objective(const ObjectiveShape& s, const ObjectiveTensors& a,
         require(p[0], "the weights must not be null");
         p += 2;
     }
+    return s;
 }
 
 template <typename T>
@@ -244,9 +250,8 @@ void objective_forward_checked(bool is_double, const ObjectiveTensors& a,
                                const std::vector<int64_t>& encoder,
                                const std::vector<int64_t>& decoder,
                                const std::array<double, kHeads>& weights, int threads) {
-    ObjectiveShape s = objective_shape(sizes, encoder, decoder, threads);
-    s.weights = weights;
-    check_objective(s, a, parameters);
+    const ObjectiveShape s =
+        checked_objective(a, parameters, sizes, encoder, decoder, weights, threads);
     require(loss && values && saved, "loss, values and saved must not be null");
     (is_double ? objective_forward_of<double>
                : objective_forward_of<float>)(s, a, parameters, loss, values, saved, threads);
@@ -268,9 +273,8 @@ void objective_backward_checked(bool is_double, const ObjectiveTensors& a,
                                 const ObjectiveSizes& sizes, const std::vector<int64_t>& encoder,
                                 const std::vector<int64_t>& decoder,
                                 const std::array<double, kHeads>& weights, int threads) {
-    ObjectiveShape s = objective_shape(sizes, encoder, decoder, threads);
-    s.weights = weights;
-    check_objective(s, a, parameters);
+    const ObjectiveShape s =
+        checked_objective(a, parameters, sizes, encoder, decoder, weights, threads);
     require(saved && upstream, "saved and the loss's gradient must not be null");
     check_gradients(gradients, parameters);
     (is_double ? objective_backward_of<double> : objective_backward_of<float>)(s, a, parameters,
@@ -297,13 +301,13 @@ void objective_gradients_checked(bool is_double, const ObjectiveTensors& a,
                                  const std::vector<int64_t>& encoder,
                                  const std::vector<int64_t>& decoder,
                                  const std::array<double, kHeads>& weights, int threads) {
-    ObjectiveShape s = objective_shape(sizes, encoder, decoder, threads);
-    s.weights = weights;
-    check_objective(s, a, parameters);
+    const ObjectiveShape s =
+        checked_objective(a, parameters, sizes, encoder, decoder, weights, threads);
     require(values && saved, "values and saved must not be null");
     check_gradients(gradients, parameters);
-    (is_double ? objective_gradients_of<double> : objective_gradients_of<float>)(
-        s, a, parameters, gradients, values, saved, threads);
+    (is_double ? objective_gradients_of<double> : objective_gradients_of<float>)(s, a, parameters,
+                                                                                 gradients, values,
+                                                                                 saved, threads);
 }
 
 // parameters, gradients, means, squares, largest squares, steps: float32, each a tensor's address

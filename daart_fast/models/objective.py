@@ -86,13 +86,14 @@ class Objective:
             frames=frames,
             ignored=ignored,
         )
-        parameters = self._parameters()
+        owners = self._parameters()
+        parameters = [None if p is None else p.contiguous() for p in owners]
         weighing = (weights["strong"], weights["weak"], weights["pred"], weights["recon"])
         if not with_gradients:
             return ops.objective(self.network, seen, weighing, parameters)
-        gradients = self._gradients_of(parameters)
+        gradients = self._gradients_of(owners)
         terms = ops.objective_gradients(self.network, seen, weighing, parameters, gradients)
-        for p, gradient in zip(parameters, gradients, strict=True):
+        for p, gradient in zip(owners, gradients, strict=True):
             if p is not None:
                 p.grad = gradient
         return terms
@@ -112,7 +113,10 @@ class Objective:
         """Memory for the parameters' gradients, the same while they stay where they are."""
         places = [(p.data_ptr(), p.dtype) for p in parameters if p is not None]
         if places != self._gradient_places:
-            self._gradients = [None if p is None else torch.empty_like(p) for p in parameters]
+            self._gradients = [
+                None if p is None else torch.empty_like(p, memory_format=torch.contiguous_format)
+                for p in parameters
+            ]
             self._gradient_places = places
         return self._gradients
 

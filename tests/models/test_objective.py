@@ -212,6 +212,18 @@ def test_gradients_follow_a_model_that_changes_its_numbers() -> None:
     assert all(p.grad is not None and p.grad.dtype is torch.float32 for p in model.parameters())
 
 
+def test_parameters_may_lie_in_memory_as_they_like() -> None:
+    model, batch = drawn(9)
+    expected = {name: value.clone() for name, value in at_once(model, batch).items()}
+    for p in model.parameters():
+        if p.ndim == 3:
+            p.data = p.data.transpose(0, 2).contiguous().transpose(0, 2)
+    assert not all(p.is_contiguous() for p in model.parameters())
+    for found in (at_once(model, batch), by_autograd(model, batch)):
+        for name, value in expected.items():
+            assert torch.equal(found[name].nan_to_num(), value.nan_to_num()), name
+
+
 def test_a_label_that_is_no_class_leaves_the_gradients_alone() -> None:
     model, batch = drawn(8)
     before = {name: value.clone() for name, value in at_once(model, batch).items()}
