@@ -1,6 +1,7 @@
 // What Python's faces of the native code check their arguments with.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <stdexcept>
@@ -53,6 +54,24 @@ inline std::vector<StackLayer> layers_of(const std::vector<int64_t>& sizes) {
         layers.push_back(l);
     }
     return layers;
+}
+
+inline void check_elements(int64_t a, int64_t b, int64_t c) {
+    // of hundreds of tensors: their sum does not overflow either
+    constexpr double kMost = 1e15;
+    require(double(a < 1 ? 1 : a) * double(b) * double(c) < kMost,
+            "a tensor has more than 10^15 elements");
+}
+
+// What a stack keeps, and its weights.
+inline void check_stack_sizes(int64_t batch, int64_t frames, int64_t channels_in,
+                              const std::vector<StackLayer>& layers) {
+    for (const StackLayer& l : layers) {
+        const int64_t widest = std::max({channels_in, l.channels_hidden, l.channels_out});
+        check_elements(batch, frames, widest);
+        check_elements(widest, widest, l.width);
+        channels_in = l.channels_out;
+    }
 }
 
 // What may be null among a stack's parameters: biases, and a residual that nothing changes.

@@ -237,6 +237,7 @@ StackShape stack_shape(const StackSizes& n, const std::vector<int64_t>& layers, 
         complete(conv);
         channels = l.channels_out;
     }
+    check_stack_sizes(s.batch, s.frames, s.channels_in, s.layers);
     require(n[3] >= 0 && n[3] < s.frames && n[4] >= 1 && n[4] <= s.frames - n[3],
             "the wanted frames do not lie within the sequence");
     return s;

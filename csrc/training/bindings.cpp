@@ -182,6 +182,9 @@ ObjectiveShape objective_shape(const ObjectiveSizes& n, const std::vector<int64_
     const bool decodes = (s.heads & (kPredictor | kDecoder)) != 0;
     require(!decodes || (!s.decoder.empty() && s.decoder.back().channels_out == s.inputs),
             "a decoder must have a block, and make what the encoder gets");
+    check_stack_sizes(s.batch, s.frames, s.inputs, s.encoder);
+    check_stack_sizes(s.batch, s.frames, s.encoder.back().channels_out, s.decoder);
+    check_elements(s.batch, s.frames, s.classes);
     return s;
 }
 

@@ -130,6 +130,55 @@ def test_sizes_whose_product_overflows_are_refused() -> None:
     assert "10^18" in refusal([2**33, 2**33, 2**33, 2**33, 2**33, 3, 1, 1, 0])
 
 
+#: hidden and out channels, width, dilation, left padding
+LAYER = [8, 8, 3, 1, 1]
+#: batch, frames, inputs, classes, first and number of scored frames, heads, activation, ignored
+OBJECTIVE = [2, 50, 5, 4, 3, 40, 15, 2, 0]
+DECODER = [8, 5, 3, 1, 1]
+
+
+def test_a_network_whose_tensors_overflow_is_refused() -> None:
+    assert _native is not None
+    assert _native.objective_saved(False, OBJECTIVE, LAYER, DECODER) > 0
+    for sizes, encoder, decoder in (
+        ([2**20, 2**36, *OBJECTIVE[2:]], LAYER, DECODER),
+        ([*OBJECTIVE[:3], 2**20, *OBJECTIVE[4:]], [2**20, 8, 2**20, 1, 1], DECODER),
+        ([2**15, 2**20, 5, 2**20, *OBJECTIVE[4:]], LAYER, DECODER),
+        (OBJECTIVE, LAYER, [2**20, 5, 2**20, 1, 1]),
+    ):
+        with pytest.raises(ValueError, match="10\\^15"):
+            _native.objective_saved(False, sizes, encoder, decoder)
+    with pytest.raises(ValueError, match="10\\^1"):
+        _native.stack_saved([2**20, 2**30, 2**20, 0, 1], LAYER * 64)
+
+
+def refused(changes: dict[int, object]) -> str:
+    """What is said of an objective's call of which some arguments are changed."""
+    assert _native is not None
+    full = [1] * 8
+    parameters = [1] * (8 + 4 + 2 * (8 + 2))
+    arguments: list[object] = [False, full, parameters, parameters, 1, 1]
+    arguments += [OBJECTIVE, LAYER, DECODER, [1.0] * 4, 1]
+    for place, value in changes.items():
+        arguments[place] = value
+    with pytest.raises(ValueError) as caught:
+        _native.objective_gradients(*arguments)
+    return str(caught.value)
+
+
+def test_a_step_whose_addresses_do_not_fit_is_refused() -> None:
+    parameters = [1] * 32
+    assert "labels" in refused({1: [0] * 8})
+    assert "more or fewer" in refused({2: [1] * 31})
+    assert "weights must not be null" in refused({2: [0] * 32})
+    assert "its gradient" in refused({3: [1] * 31})
+    assert "its gradient" in refused({3: [*parameters[:-1], 0]})
+    assert "values and saved" in refused({4: 0})
+    assert "values and saved" in refused({5: 0})
+    assert "make what the encoder gets" in refused({8: LAYER})
+    assert "threads" in refused({10: 0})
+
+
 def test_calls_from_several_threads_at_once_are_right() -> None:
     draw = torch.Generator().manual_seed(0)
     cases = [
