@@ -266,6 +266,7 @@ int main(int n_arguments, char** arguments) {
         if (!(kernels().fma_rate(2, 0.01) > 0)) failures++;
         std::printf("%s: %zu shapes, %d checks, %d failures\n", isa.c_str(), all.size(), checks,
                     failures);
+        std::fflush(stdout);  // the next set may take an hour
     }
     return failures ? 1 : 0;
 }
