@@ -127,8 +127,7 @@ def objective(
         Where a label that counts is no class.
     """
     loss, values = _Objective.apply(network, batch, tuple(weights), *parameters)
-    each = values.unbind()
-    return {"loss": loss, **{name: each[place] for name, place in network.values}}
+    return _named(network, values) | {"loss": loss}
 
 
 def objective_gradients(
@@ -175,6 +174,11 @@ def objective_gradients(
         kept.tensor.data_ptr(),
         *(sizes, network.encoder, network.decoder, weights, torch.get_num_threads()),
     )
+    return _named(network, values)
+
+
+def _named(network: Network, values: Tensor) -> dict[str, Tensor]:
+    """The loss and its terms of what the native module writes."""
     each = values.unbind()
     return {"loss": each[0], **{name: each[place] for name, place in network.values}}
 
