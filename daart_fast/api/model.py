@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from daart_fast.config import KEYS
-from daart_fast.errors import DataError, did_you_mean
+from daart_fast.errors import ConfigError, DataError, did_you_mean
 from daart_fast.files import replacing
 from daart_fast.io import load_plain_yaml
 from daart_fast.models.base import read_state_dict
@@ -76,7 +76,7 @@ class Model:
         # what the weights themselves say stands above hparams, in which daart's annealing may have
         # left a zero for a head that exists
         config["class_weights"] = _plain(state.get("class_loss.weight"))
-        model = _built_for(state, config, source=str(weights))
+        model = _built_for(state, config, folder / HPARAMS, source=str(weights))
         model.load_parameters(state, source=str(weights))
         model.to(_device(config))
         model.eval()
@@ -86,11 +86,11 @@ class Model:
     def from_config(cls, config_path: str | os.PathLike[str] | dict[str, Any]) -> Model:
         """Make an untrained model from hparams, given as a dict or as a YAML file."""
         if isinstance(config_path, dict):
-            config = config_path
-            _check_needed(config, "config")
+            config, source = config_path, "config"
+            _check_needed(config, source)
         else:
-            config = read_hparams(Path(config_path))
-        return cls(Segmenter(config), config)
+            config, source = read_hparams(Path(config_path)), str(config_path)
+        return cls(_segmenter(config, source), config)
 
     def predict(
         self,
@@ -184,7 +184,19 @@ def _list(names: Sequence[str], most: int = 12) -> str:
     return ", ".join(names[:most]) + more
 
 
-def _built_for(state: Mapping[str, Tensor], config: dict[str, Any], source: str) -> Segmenter:
+def _segmenter(
+    config: dict[str, Any], source: str | Path, heads: Collection[str] | None = None
+) -> Segmenter:
+    """Make the segmenter that config asks for; an error names the source of config."""
+    try:
+        return Segmenter(config, heads=heads)
+    except ConfigError as error:  # of values that are good ones by themselves
+        raise DataError(f"{source}: {error}") from error
+
+
+def _built_for(
+    state: Mapping[str, Tensor], config: dict[str, Any], hparams: Path, source: str
+) -> Segmenter:
     """Make the segmenter that config asks for, with the heads of these weights.
 
     It is made without memory first: sizes that don't fit the weights may be any.
@@ -199,7 +211,7 @@ def _built_for(state: Mapping[str, Tensor], config: dict[str, Any], source: str)
         if (config.get(name) or 0) > n_weights:
             raise DataError(f"{source}: the weights are too few for {name!r} {config[name]}")
     with torch.device("meta"):
-        model = Segmenter(config, heads=heads)
+        model = _segmenter(config, hparams, heads)
     shapes = {name: tensor.shape for name, tensor in model.state_dict().items()}
     if shapes != {name: tensor.shape for name, tensor in state.items()}:
         with warnings.catch_warnings():
