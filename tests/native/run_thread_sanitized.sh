@@ -15,7 +15,8 @@ if [[ -z $archer ]]; then
   exit 1
 fi
 
-cmake -S "$root" -B "$build" "${generator[@]}" -DDAART_FAST_PYTHON=OFF -DCMAKE_BUILD_TYPE=None \
+cmake -S "$root" -B "$build" "${generator[@]}" -DDAART_FAST_PYTHON=OFF \
+  -DDAART_FAST_CHECKS=ON -DCMAKE_BUILD_TYPE=None \
   -DCMAKE_CXX_COMPILER=clang++ -DCMAKE_CXX_FLAGS="-fsanitize=thread -g1 -O1" > /dev/null
 # the online engine runs in one thread, and its check has an operator new of its own
 cmake --build "$build" --parallel "$(nproc)" --target check_kernels check_blocks
