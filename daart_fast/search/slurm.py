@@ -8,7 +8,6 @@ leaves on the shared file system is all that it needs.
 from __future__ import annotations
 
 import json
-import pickle
 import signal
 import subprocess
 import sys
@@ -122,7 +121,7 @@ class _Submitted:
             yield Started(self.job.number, self.name)
         if values:
             yield Progressed(self.job.number, values)
-        outcome = _read_outcome(self.handle.paths.result_pickle) or self._lost(in_queue)
+        outcome = _read_outcome(self.job) or self._lost(in_queue)
         if outcome is not None:
             self.ended, outcome.place = True, self.name
             yield Ended(self.job.number, outcome)
@@ -134,8 +133,9 @@ class _Submitted:
         elif self._gone is None:
             self._gone = time.monotonic()
         elif time.monotonic() - self._gone > PATIENCE:
-            error = f"{self.name} ended without a result (cancelled?); {self.handle.paths.stderr}"
-            return Outcome("failed", error=error)
+            stderr = self.handle.paths.stderr
+            said = f": {last}" if (last := _last_line(stderr)) else " (cancelled?)"
+            return Outcome("failed", error=f"{self.name} ended without a result{said}; {stderr}")
         return None
 
 
@@ -145,7 +145,7 @@ class _Trial:
     def __init__(self, function: Callable[..., Any], arguments: Sequence[Any]) -> None:
         self.function, self.arguments = function, arguments
 
-    def __call__(self, job: Job) -> Outcome:
+    def __call__(self, job: Job) -> None:
         import os
 
         import torch
@@ -155,12 +155,13 @@ class _Trial:
         torch.set_num_threads(int(os.environ.get("SLURM_CPUS_PER_TASK") or 1))
         signal.signal(signal.SIGTERM, lambda *_: interruption.ask())  # a preemption, a requeue
         progress.hand_to(partial(_write_progress, job))
+        _outcome_file(job).unlink(missing_ok=True)  # it may be run a second time
         _write_progress(job, {})
         with output_to(job.log):
             outcome = attempt(self.function, job, self.arguments, "")
         if outcome.status == "interrupted":
             raise SystemExit(f"trial {job.number} was interrupted; its checkpoint is written")
-        return outcome
+        _write_outcome(job, outcome)
 
     def checkpoint(self, job: Job) -> Any:
         """Tell submitit what to run when a job that runs out of time is put back: the same."""
@@ -231,15 +232,35 @@ def _in_queue(job_ids: Sequence[str]) -> set[str]:
     return ids & set(asked.stdout.split())
 
 
-def _read_outcome(result: Path) -> Outcome | None:
-    """Read what submitit has stored of a job; None where it hasn't (wholly) arrived."""
+def _outcome_file(job: Job) -> Path:
+    assert job.log is not None
+    return job.log.with_suffix(".outcome.json")
+
+
+def _write_outcome(job: Job, outcome: Outcome) -> None:
+    """Write what became of a trial, as text: submitit's own file is a pickle, which is not read."""
     try:
-        kind, value = pickle.loads(result.read_bytes())
-    except (OSError, EOFError, pickle.UnpicklingError):
+        text = json.dumps(vars(outcome), default=str)
+    except (TypeError, ValueError):  # keys that are no names, or something that holds itself
+        text = json.dumps(vars(outcome) | {"result": repr(outcome.result)})
+    with replacing(_outcome_file(job)) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def _read_outcome(job: Job) -> Outcome | None:
+    """Read what became of a trial; None where that has not arrived."""
+    try:
+        return Outcome(**json.loads(_outcome_file(job).read_text(encoding="utf-8")))
+    except (OSError, TypeError, ValueError):
         return None
-    if kind == "success" and isinstance(value, Outcome):
-        return value
-    return Outcome("failed", error=str(value).strip().splitlines()[-1])
+
+
+def _last_line(path: Path) -> str:
+    try:
+        lines = path.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+    except OSError:
+        return ""
+    return lines[-1] if lines else ""
 
 
 def _progress_file(job: Job) -> Path:
