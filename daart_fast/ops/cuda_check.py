@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import threading
-import warnings
-from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from daart_fast.ops import cuda, reference
+from daart_fast.ops.cuda_trial import Trial, largest_error, verdict
 from daart_fast.ops.library import ACTIVATIONS
 
 #: relative errors that are not taken for wrong numbers, of float32, tf32, bfloat16 and float64
@@ -18,32 +16,15 @@ TOLERANCES = (1e-4, 3e-2, 1e-1, 1e-9)
 OLDEST = (8, 0)  # compute capability
 _DILATION, _LEFT, _ACTIVATION = 2, 2, "tanh"
 
-_found: dict[tuple[int, int], str] = {}
-_lock = threading.Lock()
+_trial = Trial("convolutions")
 
 
 def why_not(x: Tensor) -> str:
     """Why the kernels can't take x on its device, or an empty string.
 
-    The first call for a device and a kind of numbers computes two small blocks there and compares
-    them with `reference`; where they differ, or the attempt fails, it warns and the answer stays
-    no. While a CUDA graph is captured nothing is tried: the answer is yes, until the next call.
+    Before first use two small blocks are computed there and compared with `reference`.
     """
-    key = (x.device.index, cuda.math_of(x.dtype))
-    if key in _found:
-        return _found[key]
-    if torch.cuda.is_current_stream_capturing():
-        return ""
-    with _lock:
-        if key not in _found:
-            _found[key] = why = _try_out(x.device, x.dtype)
-            if why:
-                warnings.warn(
-                    f"convolutions in {x.dtype} on {x.device} go through PyTorch: {why}",
-                    RuntimeWarning,
-                    stacklevel=2,
-                )
-    return _found[key]
+    return _trial.why_not(x, cuda.math_of(x.dtype), lambda: _try_out(x.device, x.dtype))
 
 
 def _try_out(device: torch.device, dtype: torch.dtype) -> str:
@@ -56,28 +37,6 @@ def _try_out(device: torch.device, dtype: torch.dtype) -> str:
         lambda: max(_error(device, dtype, batch) for batch in (2, processors)),
         TOLERANCES[cuda.math_of(dtype)],
     )
-
-
-def verdict(attempt: Callable[[], float], tolerance: float) -> str:
-    """What is wrong with kernels of which ``attempt`` finds the relative error; or nothing."""
-    try:
-        error = attempt()
-    except RuntimeError as failure:
-        return f"the kernels failed when they were tried out: {failure}"
-    if error < tolerance:
-        return ""
-    return (
-        f"the kernels gave wrong numbers when they were tried out: a relative error of "
-        f"{error:.1e}, and {tolerance:.0e} is the most"
-    )
-
-
-def largest_error(found: Iterable[Tensor], right: Iterable[Tensor]) -> float:
-    """The largest of the tensors' relative errors; infinite where one is NaN."""
-    errors = [
-        ((f.cpu().double() - r).norm() / r.norm()).item() for f, r in zip(found, right, strict=True)
-    ]
-    return max(error if error == error else float("inf") for error in errors)
 
 
 def _error(device: torch.device, dtype: torch.dtype, batch: int) -> float:

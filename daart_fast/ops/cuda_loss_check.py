@@ -3,51 +3,36 @@ the convolutions are (cuda_check.py)."""
 
 from __future__ import annotations
 
-import threading
-import warnings
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from daart_fast.ops import cuda_check, cuda_losses, reference
+from daart_fast.ops import cuda_losses, reference
 from daart_fast.ops.backends import native
+from daart_fast.ops.cuda_trial import Trial, largest_error, verdict
 
 #: relative errors that are not taken for wrong numbers
 TOLERANCES = {torch.float32: 1e-4, torch.float64: 1e-9}
 
-_found: dict[tuple[int, torch.dtype], str] = {}
-_lock = threading.Lock()
+_trial = Trial("losses")
 
 
 def why_not(x: Tensor, n_classes: int) -> str:
     """Why the kernels can't score x (B, T, C) for so many classes, or an empty string.
 
-    The first call for a device and a dtype tries the kernels out; where they come out wrong, or
-    fail, it warns and the answer stays no. Nothing is tried while a CUDA graph is captured.
+    Before first use they are tried out on small tensors, and compared with `reference`.
     """
     assert native is not None
     if n_classes > native.cuda_most_classes:
         return f"the kernels take up to {native.cuda_most_classes} classes"
     if (x.shape[0] + 1) * (x.shape[1] + 1) * max(x.shape[2], n_classes) >= 2**31:
         return "the kernels take tensors below 2^31 elements"
-    key = (x.device.index, x.dtype)
-    if key in _found or torch.compiler.is_compiling() or torch.cuda.is_current_stream_capturing():
-        return _found.get(key, "")
-    with _lock:
-        if key not in _found:
-            _found[key] = why = _try_out(x.device, x.dtype)
-            if why:
-                warnings.warn(
-                    f"losses in {x.dtype} on {x.device} go through PyTorch: {why}",
-                    RuntimeWarning,
-                    stacklevel=2,
-                )
-    return _found[key]
+    return _trial.why_not(x, x.dtype, lambda: _try_out(x.device, x.dtype))
 
 
 def _try_out(device: torch.device, dtype: torch.dtype) -> str:
-    return cuda_check.verdict(
+    return verdict(
         lambda: max(errors(device, dtype, by_sequence) for by_sequence in (False, True)),
         TOLERANCES[dtype],
     )
@@ -74,7 +59,7 @@ def errors(device: torch.device, dtype: torch.dtype, by_sequence: bool) -> float
     error = (prediction, target, mask, *frames, 1)
     expected = _expected(head, error, grad.double(), by_sequence)
     found = _found_by_kernels(_to(head, device), _to(error, device), grad.to(device), by_sequence)
-    return cuda_check.largest_error(found, expected)
+    return largest_error(found, expected)
 
 
 def _to(arguments: tuple[Any, ...], to: torch.device | torch.dtype) -> tuple[Any, ...]:

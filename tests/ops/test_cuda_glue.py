@@ -23,6 +23,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from daart_fast import ops
 from daart_fast.errors import ConfigError
 from daart_fast.ops import backends, cuda, cuda_check, reference
+from daart_fast.ops.cuda_trial import Trial
 from daart_fast.ops.library import ACTIVATIONS
 
 from ..native.shim import CUDA, KERNELS, SHIM, build, needs_compiler
@@ -220,7 +221,7 @@ def device(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         lambda device: SimpleNamespace(multi_processor_count=4),
     )
     monkeypatch.setattr(torch.cuda, "is_current_stream_capturing", lambda: False)
-    monkeypatch.setattr(cuda_check, "_found", {})
+    monkeypatch.setattr(cuda_check, "_trial", Trial("convolutions"))
     yield
 
 
@@ -281,7 +282,10 @@ def test_nothing_is_tried_while_a_graph_is_captured(
     monkeypatch.setattr(torch.cuda, "is_current_stream_capturing", lambda: True)
     monkeypatch.setattr(cuda_check, "_try_out", lambda *arguments: pytest.fail("tried"))
     assert cuda_check.why_not(torch.empty(0)) == ""
-    assert not cuda_check._found
+    monkeypatch.setattr(torch.cuda, "is_current_stream_capturing", lambda: False)
+    monkeypatch.setattr(cuda_check, "_try_out", lambda *arguments: "now it was")
+    with pytest.warns(RuntimeWarning, match="convolutions in torch.float32 on cpu .*now it was"):
+        assert cuda_check.why_not(torch.empty(0)) == "now it was"
 
 
 # ------------------------------------------------------------------------------ the choice
