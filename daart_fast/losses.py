@@ -17,6 +17,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from daart_fast.ops.reference import mean_of
+
 __all__ = [
     "IGNORED",
     "binary_accuracy",
@@ -34,13 +36,10 @@ def masked_mean(values: Tensor, weights: Tensor, reduce: str = "batch") -> Tenso
 
     A value whose weight is zero may be anything finite.
     """
-    if reduce == "batch":
-        total, weight = (values * weights).sum(), weights.sum()
-        return total / torch.where(weight > 0, weight, 1.0)
-    if reduce == "sequence":
-        total, weight = (values * weights).flatten(1).sum(1), weights.flatten(1).sum(1)
-        return torch.where(weight > 0, total / torch.where(weight > 0, weight, 1.0), torch.nan)
-    raise ValueError(f"reduce must be 'batch' or 'sequence', not '{reduce}'")
+    if reduce not in ("batch", "sequence"):
+        raise ValueError(f"reduce must be 'batch' or 'sequence', not '{reduce}'")
+    totals, counts = (t.reshape(len(t), -1).sum(1) for t in (values * weights, weights))
+    return mean_of(totals, counts, by_sequence=reduce == "sequence")
 
 
 def by_class(function: Callable[[Tensor, int], Tensor], logits: Tensor) -> Tensor:

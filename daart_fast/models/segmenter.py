@@ -383,46 +383,68 @@ class Segmenter(BaseModel):
         """Compute ``loss_weak``, ``fc`` (how often the hand-label head agrees with the weak labels)
         and ``loss_strong``, as far as there are heads for them, over ``frames`` frames."""
 
-        def loss(head: str, labels: Tensor | None, *others: Tensor | None) -> tuple[Tensor, Tensor]:
-            if labels is None:
-                labels = self._no_labels(z)
-            if self.classifier_type == "multibinary":
-                seen = (None if t is None else t.narrow(1, first, frames) for t in others)
-                return self._labels_loss(
-                    self.model[head](z.narrow(1, first, frames)),
-                    labels.narrow(1, first, frames),
-                    *seen,
-                    mask=mask.narrow(1, first, frames),
-                    reduce=reduce,
-                )
-            (linear,) = self.model[head].children()
-            assert isinstance(linear, nn.Linear)
-            return ops.linear_cross_entropy(
-                z,
-                linear.weight,
-                linear.bias,
-                labels,
-                mask=mask,
-                unless=others[0],
-                compared=others[1],
-                ignored=self.ignore_class,
-                class_weights=self.class_loss.weight,
-                first=first,
-                frames=frames,
-                reduce=reduce,
+        def loss(
+            head: str, labels: Tensor | None, **others: Tensor | None
+        ) -> tuple[Tensor, Tensor]:
+            labels = self._no_labels(z) if labels is None else labels
+            return self._head_loss(
+                head, z, labels, **others, mask=mask, first=first, frames=frames, reduce=reduce
             )
 
         strong, weak = batch.get("labels_strong"), batch.get("labels_weak")
         terms: dict[str, Tensor] = {}
         if "classifier_weak" in self.model:
-            terms["loss_weak"], _ = loss("classifier_weak", weak, strong, None)
+            terms["loss_weak"], _ = loss("classifier_weak", weak, unless=strong, compared=None)
         if "classifier" in self.model:
             both = "classifier_weak" in self.model
-            own, agreement = loss("classifier", strong, None, weak if both else None)
+            own, agreement = loss(
+                "classifier", strong, unless=None, compared=weak if both else None
+            )
             if both:
                 terms["fc"] = agreement
             terms["loss_strong"] = own
         return terms
+
+    def _head_loss(
+        self,
+        head: str,
+        z: Tensor,
+        labels: Tensor,
+        *,
+        unless: Tensor | None,
+        compared: Tensor | None,
+        mask: Tensor,
+        first: int,
+        frames: int,
+        reduce: str,
+    ) -> tuple[Tensor, Tensor]:
+        """Return a head's loss over ``frames`` frames of z, where ``labels`` count and ``unless``
+        do not; and how often it agrees with ``compared``."""
+        if self.classifier_type == "multibinary":
+            seen = (None if t is None else t.narrow(1, first, frames) for t in (unless, compared))
+            return self._labels_loss(
+                self.model[head](z.narrow(1, first, frames)),
+                labels.narrow(1, first, frames),
+                *seen,
+                mask=mask.narrow(1, first, frames),
+                reduce=reduce,
+            )
+        (linear,) = self.model[head].children()
+        assert isinstance(linear, nn.Linear)
+        return ops.linear_cross_entropy(
+            z,
+            linear.weight,
+            linear.bias,
+            labels,
+            mask=mask,
+            unless=unless,
+            compared=compared,
+            ignored=self.ignore_class,
+            class_weights=self.class_loss.weight,
+            first=first,
+            frames=frames,
+            reduce=reduce,
+        )
 
     def _no_labels(self, z: Tensor) -> Tensor:
         """Labels for every frame of z (B, W, n_hid_units), of which none counts."""
