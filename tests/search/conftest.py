@@ -54,6 +54,8 @@ class Script:
             cwd=file.parent,
             env={**os.environ, **environment},
             start_new_session=True,
+            # a terminal's child hears Ctrl-C, whatever these tests were started from
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
 
     def finish(self, timeout: float = 120) -> tuple[int, str, str]:
