@@ -97,3 +97,14 @@ def total_context(module: nn.Module) -> tuple[int, int]:
     """Sum the contexts of a chain of convolutions (a residual's 1x1 beside it adds none)."""
     contexts = [layer.context for layer in module.modules() if isinstance(layer, Conv1d)]
     return sum(before for before, _ in contexts), sum(after for _, after in contexts)
+
+
+def plain_linear(head: nn.Module) -> nn.Linear | None:
+    """The one linear layer that a head is; None where it is more or other than that."""
+    layers = list(head.children())
+    if type(head) is not nn.Sequential or len(layers) != 1 or type(layers[0]) is not nn.Linear:
+        return None
+    linear = layers[0]
+    hooks = (linear._forward_hooks, linear._forward_pre_hooks, head._forward_hooks)
+    # pruning and the like keep the weight elsewhere, and make it anew in a hook
+    return None if any(hooks) or linear._parameters.get("weight") is None else linear

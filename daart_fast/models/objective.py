@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from daart_fast import ops
-from daart_fast.models.layers import dropout_mask
+from daart_fast.models.layers import dropout_mask, plain_linear
 from daart_fast.models.tcn import DilatedTCN, Place
 from daart_fast.ops.conv import activation_code, sides
 
@@ -41,14 +41,21 @@ class Objective:
         self._dropped = [sum(b.n_dropped for b in stack.blocks) for stack in (encoder, *decoders)]
         self._gradients: list[Tensor | None] = []
         self._gradient_places: list[tuple[int, torch.dtype]] = []
+        # modules may be replaced, and more of them put in
+        self._tree = [(module._modules, dict(module._modules)) for module in model.modules()]
         self._places = _places(encoder)
         for head in heads:
             module = model[head]
             if isinstance(module, DilatedTCN):
                 self._places += [*_places(module), *_weight_and_bias(module.model[-1])]
             else:
-                (linear,) = module.children()
+                linear = plain_linear(module)
+                assert linear is not None
                 self._places += _weight_and_bias(linear)
+
+    def is_of_now(self) -> bool:
+        """Whether the modules are still those that this was made for."""
+        return all(now == before for now, before in self._tree)
 
     def losses(
         self,
@@ -99,11 +106,11 @@ class Objective:
         return terms
 
     def can_place_gradients(self) -> bool:
-        """Whether every parameter is trained, and nobody waits for its gradient on the way."""
-        return all(
-            p is None
-            or (p.requires_grad and not p._backward_hooks and not p._post_accumulate_grad_hooks)
-            for p in self._parameters()
+        """Whether each parameter is trained and has one place, and nobody awaits its gradient."""
+        there = [p for p in self._parameters() if p is not None]
+        return len(set(map(id, there))) == len(there) and all(
+            p.requires_grad and not p._backward_hooks and not p._post_accumulate_grad_hooks
+            for p in there
         )
 
     def _parameters(self) -> list[Tensor | None]:

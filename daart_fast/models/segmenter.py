@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from daart_fast import losses, ops
 from daart_fast.errors import ConfigError, did_you_mean
 from daart_fast.models.base import BaseModel, reparameterize_gaussian
+from daart_fast.models.layers import plain_linear
 from daart_fast.models.objective import Objective
 from daart_fast.models.rnn import RNN
 from daart_fast.models.tcn import DilatedTCN
@@ -147,9 +148,15 @@ class Segmenter(BaseModel):
     def _whole_objective(self) -> Objective | None:
         """All losses as one operation, where they are made of what that knows."""
         known = {"encoder", *ops.HEADS}
-        if not isinstance(self.model["encoder"], DilatedTCN) or not known >= self.model.keys():
+        if type(self.model["encoder"]) is not DilatedTCN or not known >= self.model.keys():
             return None
         if self.classifier_type == "multibinary" or len(self.model) == 1:
+            return None
+        heads = [
+            self.model[name] for name in ("classifier", "classifier_weak") if name in self.model
+        ]
+        others = [self.model[name] for name in ("predictor", "decoder") if name in self.model]
+        if not all(map(plain_linear, heads)) or not all(type(m) is DilatedTCN for m in others):
             return None
         return Objective(self.model, self.hparams["output_size"])
 
@@ -354,9 +361,14 @@ class Segmenter(BaseModel):
         self, batch: Mapping[str, Tensor], with_gradients: bool = False
     ) -> dict[str, Tensor] | None:
         """Compute the losses, and their gradients, as one operation; None where that can't be."""
-        x, whole = batch["markers"], self._objective
+        x = batch["markers"]
         first, frames = self._scored(x.shape[1])
-        if whole is None or frames == 0 or not ops.can_take_objective(x):
+        if frames == 0 or x.requires_grad or not ops.can_take_objective(x):
+            return None
+        if self._objective is not None and not self._objective.is_of_now():
+            self._objective = self._whole_objective()
+        whole = self._objective
+        if whole is None:
             return None
         if with_gradients and not whole.can_place_gradients():
             return None
@@ -429,12 +441,16 @@ class Segmenter(BaseModel):
                 mask=mask.narrow(1, first, frames),
                 reduce=reduce,
             )
-        (linear,) = self.model[head].children()
-        assert isinstance(linear, nn.Linear)
+        linear = plain_linear(self.model[head])
+        if linear is None:  # some head of the user's: its logits are scored as they are
+            z = self.model[head](z)
+            weight, bias = torch.eye(z.shape[-1], dtype=z.dtype, device=z.device), None
+        else:
+            weight, bias = linear.weight, linear.bias
         return ops.linear_cross_entropy(
             z,
-            linear.weight,
-            linear.bias,
+            weight,
+            bias,
             labels,
             mask=mask,
             unless=unless,

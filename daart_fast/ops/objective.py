@@ -30,6 +30,21 @@ VALUES = {
 }
 
 
+#: numbers that describe a block of a `Network`
+LAYER_SIZES = 5
+
+
+def _stack_shapes(layers: tuple[int, ...], c_in: int) -> tuple[list[tuple[int, ...]], int]:
+    """The parameters' shapes of a chain of blocks, and the channels that it makes."""
+    shapes: list[tuple[int, ...]] = []
+    for i in range(0, len(layers), LAYER_SIZES):
+        hidden, out, width = layers[i : i + 3]
+        shapes += [(hidden, c_in, width), (hidden, 1, 1), (hidden,)]
+        shapes += [(out, hidden, width), (out, 1, 1), (out,), (out, c_in, 1), (out,)]
+        c_in = out
+    return shapes, c_in
+
+
 class Network:
     """What an objective is computed of.
 
@@ -61,6 +76,28 @@ class Network:
             (name, 1 + i) for i, name in enumerate(VALUES) if self.heads.issuperset(VALUES[name])
         ]
         self._saved_sizes: dict[tuple[int, ...], int] = {}
+        self._shapes: dict[int, list[tuple[int, ...]]] = {}
+
+    def parameter_shapes(self, n_inputs: int) -> list[tuple[int, ...]]:
+        """The parameters' shapes, in their order, of a network of so many input channels."""
+        if n_inputs not in self._shapes:
+            shapes, embedded = _stack_shapes(self.encoder, n_inputs)
+            for head in HEADS:
+                if head in self.heads and head.startswith("classifier"):
+                    shapes += [(self.n_classes, embedded), (self.n_classes,)]
+                elif head in self.heads:
+                    stack, out = _stack_shapes(self.decoder, embedded)
+                    shapes += [*stack, (n_inputs, out, 1), (n_inputs,)]
+            self._shapes[n_inputs] = shapes
+        return self._shapes[n_inputs]
+
+    def n_dropped(self) -> tuple[int, int, int]:
+        """How many channels the masks of encoder, predictor and decoder are for."""
+        encoder, decoder = (
+            sum(sum(layers[i : i + 2]) for i in range(0, len(layers), LAYER_SIZES))
+            for layers in (self.encoder, self.decoder)
+        )
+        return encoder, decoder, decoder
 
     def saved_size(self, is_double: bool, sizes: tuple[int, ...]) -> int:
         """How many elements forward keeps for backward."""
@@ -125,7 +162,10 @@ def objective(
     ------
     IndexError
         Where a label that counts is no class.
+    TypeError, ValueError
+        Where a dtype, a device or a shape is another; nothing is converted here.
     """
+    _check(network, batch, parameters)
     loss, values = _Objective.apply(network, batch, tuple(weights), *parameters)
     return _named(network, values) | {"loss": loss}
 
@@ -159,15 +199,18 @@ def objective_gradients(
     ------
     IndexError
         Where a label that counts is no class; the gradients are as they were.
+    TypeError, ValueError
+        As of `objective`.
     """
     assert native is not None
+    _check(network, batch, parameters, gradients)
     x, sizes = batch.x, _sizes(network, batch)
     is_double = x.dtype is torch.float64
     kept = _Kept(x, network.saved_size(is_double, sizes))
     values = x.new_empty(1 + len(VALUES))
     native.objective_gradients(
         is_double,
-        _tensors(batch),
+        addresses(_tensors(batch)),
         addresses(parameters),
         addresses(gradients),
         values.data_ptr(),
@@ -175,6 +218,49 @@ def objective_gradients(
         *(sizes, network.encoder, network.decoder, weights, torch.get_num_threads()),
     )
     return _named(network, values)
+
+
+def _check(
+    network: Network,
+    batch: Batch,
+    parameters: Sequence[Tensor | None],
+    gradients: Sequence[Tensor | None] | None = None,
+) -> None:
+    """Check all that the native module is told only the addresses of."""
+    x = batch.x
+    if x.dim() != 3 or not x.is_contiguous() or not can_take_objective(x):
+        raise ValueError(
+            "x must be (B, T, C), contiguous, float32 or float64 and on the CPU, but it is "
+            f"{x.dtype} on {x.device}, its shape {tuple(x.shape)}"
+        )
+    b, t, c = x.shape
+    shapes = network.parameter_shapes(c)
+    for kind, tensors in (("parameter", parameters), ("gradient", gradients)):
+        if tensors is None:
+            continue
+        if len(tensors) != len(shapes):
+            raise ValueError(f"expected {len(shapes)} {kind}s, but there are {len(tensors)}")
+        for i, (tensor, shape) in enumerate(zip(tensors, shapes, strict=True)):
+            if tensor is not None:
+                _check_one(f"{kind} {i}", tensor, shape, x.dtype)
+    for name in ("labels_strong", "labels_weak"):
+        _check_one(name, getattr(batch, name), (b, t), torch.int64)
+    if batch.mask is not None:
+        _check_one("mask", batch.mask, (b, t), torch.bool)
+    if batch.class_weights is not None:
+        _check_one("class_weights", batch.class_weights, (network.n_classes,), x.dtype)
+    for mask, n in zip(batch.dropout, network.n_dropped(), strict=True):
+        if mask is not None:
+            _check_one("a stack's dropout", mask.view(-1), (b * n,), x.dtype)
+
+
+def _check_one(name: str, tensor: Tensor, shape: tuple[int, ...], dtype: torch.dtype) -> None:
+    if tensor.shape != shape:
+        raise ValueError(f"{name} must be {shape}, but its shape is {tuple(tensor.shape)}")
+    if tensor.dtype is not dtype:
+        raise TypeError(f"{name} must be {dtype}, but it is {tensor.dtype}")
+    if not (tensor.is_cpu and tensor.is_contiguous()):
+        raise ValueError(f"{name} must be contiguous and on the CPU, but it is on {tensor.device}")
 
 
 def _named(network: Network, values: Tensor) -> dict[str, Tensor]:
@@ -190,12 +276,10 @@ def _sizes(network: Network, batch: Batch) -> tuple[int, ...]:
     )
 
 
-def _tensors(batch: Batch) -> list[int]:
-    return addresses(
-        (
-            *(batch.x, batch.mask, batch.labels_strong, batch.labels_weak, batch.class_weights),
-            *batch.dropout,
-        )
+def _tensors(batch: Batch) -> tuple[Tensor | None, ...]:
+    return (
+        *(batch.x, batch.mask, batch.labels_strong, batch.labels_weak, batch.class_weights),
+        *batch.dropout,
     )
 
 
@@ -237,15 +321,16 @@ class _Objective(torch.autograd.Function):
         call = (sizes, network.encoder, network.decoder, weights, torch.get_num_threads())
         native.objective_forward(
             is_double,
-            _tensors(batch),
+            addresses(_tensors(batch)),
             addresses(parameters),
             loss.data_ptr(),
             values.data_ptr(),
             kept.tensor.data_ptr(),
             *call,
         )
-        ctx.save_for_backward(*parameters)
-        ctx.constants = (is_double, batch, kept, call)
+        # the batch too, of which autograd would say if it was changed meanwhile
+        ctx.save_for_backward(*parameters, *_tensors(batch))
+        ctx.constants = (is_double, len(parameters), kept, call)
         ctx.mark_non_differentiable(values)
         return loss, values
 
@@ -255,12 +340,12 @@ class _Objective(torch.autograd.Function):
         ctx: Any, grad: Tensor, grad_values: Tensor
     ) -> tuple[Tensor | None, ...]:
         assert native is not None
-        is_double, batch, kept, call = ctx.constants
-        parameters = ctx.saved_tensors
+        is_double, n_parameters, kept, call = ctx.constants
+        parameters, inputs = ctx.saved_tensors[:n_parameters], ctx.saved_tensors[n_parameters:]
         gradients = [None if p is None else torch.empty_like(p) for p in parameters]
         native.objective_backward(
             is_double,
-            _tensors(batch),
+            addresses(inputs),
             addresses(parameters),
             kept.tensor.data_ptr(),
             grad.data_ptr(),

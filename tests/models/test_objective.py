@@ -136,6 +136,127 @@ def test_a_copy_of_a_model_trains_its_own_weights() -> None:
     assert any(p.grad is not None and p.grad.any() for p in twin.parameters())
 
 
+# ------------------------------------------------------------------- what it cannot take
+
+
+def a_model(**hparams: Any) -> Segmenter:
+    return Segmenter(
+        {
+            "backbone": "dtcn",
+            "input_size": INPUTS,
+            "output_size": CLASSES,
+            "n_hid_layers": 2,
+            "n_hid_units": 8,
+            "n_lags": 2,
+            "activation": "lrelu",
+            "lambda_strong": 1,
+            **hparams,
+        }
+    )
+
+
+def a_batch() -> dict[str, Tensor]:
+    normal = torch.Generator().manual_seed(0)
+    return {
+        "markers": torch.randn(2, 60, INPUTS, generator=normal),
+        "labels_strong": torch.randint(0, CLASSES, (2, 60), generator=normal),
+        "frame_mask": torch.ones(2, 60, dtype=torch.bool),
+    }
+
+
+@pytest.mark.parametrize("how", ["losses", "losses_and_gradients"])
+@pytest.mark.parametrize(
+    ("name", "change", "message"),
+    [
+        ("markers", lambda x: x.double(), "parameter 0 must be torch.float64"),
+        ("markers", lambda x: torch.cat([x, x], 2), r"parameter 0 must be \(8, 10, 5\)"),
+        ("labels_strong", lambda x: x[:1], r"labels_strong must be \(2, 60\)"),
+        ("labels_strong", lambda x: x.int(), "labels_strong must be torch.int64"),
+        ("frame_mask", lambda x: x[:, :-1], r"mask must be \(2, 60\)"),
+        ("frame_mask", lambda x: x.float(), "mask must be torch.bool"),
+    ],
+)
+def test_a_batch_that_does_not_fit_is_refused(
+    how: str, name: str, change: Any, message: str
+) -> None:
+    batch = a_batch()
+    with pytest.raises((TypeError, ValueError), match=message):
+        getattr(a_model(), how)({**batch, name: change(batch[name])})
+
+
+def test_a_model_in_half_precision_or_with_too_few_class_weights_is_refused() -> None:
+    with pytest.raises(TypeError, match="parameter 0 must be torch.float32"):
+        a_model().half().losses_and_gradients(a_batch())
+    with pytest.raises(ValueError, match=r"class_weights must be \(4,\)"):
+        a_model(class_weights=[1, 2]).losses(a_batch())
+
+
+def test_gradients_of_other_shapes_are_refused() -> None:
+    model = a_model()
+    made = model._objective
+    assert made is not None
+    made._gradients = [p[..., :1].clone() if p is not None else None for p in made._parameters()]
+    made._gradient_places = [(p.data_ptr(), p.dtype) for p in made._parameters() if p is not None]
+    with pytest.raises(ValueError, match="gradient 0 must be"):
+        model.losses_and_gradients(a_batch())
+
+
+def test_a_head_put_in_later_is_the_one_that_trains() -> None:
+    model, batch = a_model(), a_batch()
+    model.losses_and_gradients(batch)
+    model.model["classifier"] = torch.nn.Sequential(torch.nn.Linear(8, CLASSES))
+    model.losses_and_gradients(batch)
+    assert model._objective is not None
+    new = model.model["classifier"].get_submodule("0").get_parameter("weight")
+    assert new.grad is not None and new.grad.any()
+
+
+@pytest.mark.parametrize("how", ["losses", "losses_and_gradients"])
+def test_a_head_of_several_layers_trains(how: str) -> None:
+    model, batch = a_model(), a_batch()
+    linear = model.model["classifier"].get_submodule("dense(classification)_layer_00")
+    torch.nn.utils.parametrizations.weight_norm(linear)
+    terms = getattr(model, how)(batch)
+    if how == "losses":
+        terms["loss"].backward()
+    assert all(p.grad is not None and p.grad.any() for p in linear.parameters())
+    logits = model(batch["markers"])["labels"]
+    first, frames = model._scored(60)
+    right = torch.nn.functional.cross_entropy(
+        logits.narrow(1, first, frames).flatten(0, 1),
+        batch["labels_strong"].narrow(1, first, frames).flatten(),
+        ignore_index=0,
+    )
+    torch.testing.assert_close(terms["loss_strong"].detach(), right.detach())
+
+
+def test_a_weight_of_two_heads_gets_the_sum_of_their_gradients() -> None:
+    model, batch = a_model(lambda_weak=1), a_batch()
+    batch["labels_weak"] = batch["labels_strong"].flip(0)
+    heads = [model.model[name].get_submodule("dense(classification)_layer_00")
+             for name in ("classifier", "classifier_weak")]  # fmt: skip
+    heads[0].weight = heads[1].weight
+    model.losses(batch)["loss"].backward()
+    right = heads[0].get_parameter("weight").grad
+    model.losses_and_gradients(batch)
+    torch.testing.assert_close(heads[0].get_parameter("weight").grad, right)
+
+
+def test_layers_before_the_segmenter_are_trained() -> None:
+    batch = a_batch()
+    batch["markers"].requires_grad_()
+    a_model().losses(batch)["loss"].backward()
+    assert batch["markers"].grad is not None and batch["markers"].grad.any()
+
+
+def test_a_batch_that_was_changed_before_backward_is_told() -> None:
+    batch = a_batch()
+    loss = a_model().losses(batch)["loss"]
+    batch["markers"].zero_()
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        loss.backward()
+
+
 # ---------------------------------------------------------------- losses and gradients at once
 
 
