@@ -19,6 +19,7 @@ from types import ModuleType
 
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 
 from daart_fast.errors import ConfigError, did_you_mean
 
@@ -94,7 +95,18 @@ _only: str | None = None
 
 def runs_native(x: Tensor) -> bool:
     """Whether the native module's CPU kernels take a call with this tensor."""
-    return _only in (None, "native") and not _native_can_run(x)
+    return _only in (None, "native") and not _native_can_run(x) and not _transformed()
+
+
+def _transformed() -> bool:
+    """Whether derivatives are taken forward, or by torch.func: PyTorch's operations know how.
+
+    There is no public way to ask. What is compiled is traced as it is outside of them.
+    """
+    if torch.compiler.is_compiling():
+        return False
+    functional = getattr(torch._C, "_are_functorch_transforms_active", bool)
+    return forward_ad._current_level >= 0 or functional()
 
 
 def runs_convolution(x: Tensor, frames: int, *weights: Tensor) -> bool:
@@ -118,6 +130,8 @@ def runs_convolution(x: Tensor, frames: int, *weights: Tensor) -> bool:
         return runs_native(x)
     if _only not in (None, "cuda"):
         return False
+    if _transformed():
+        return False
     why = _cuda_can_run(x) or _too_large(x, frames, weights)
     if why and _only == "cuda":
         raise ConfigError(f"DAART_FAST_BACKEND is 'cuda', but {why}")
@@ -136,7 +150,7 @@ def runs_losses(x: Tensor, n_classes: int = 1) -> bool:
     """
     if not x.is_cuda:
         return runs_native(x)
-    if _only not in (None, "cuda") or x.dtype not in DTYPES:
+    if _only not in (None, "cuda") or x.dtype not in DTYPES or _transformed():
         return False
     why = _why_no_cuda()
     if not why:

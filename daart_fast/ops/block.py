@@ -129,3 +129,5 @@ def _check(tensors: tuple[Tensor | None, ...], dilation: int) -> None:
             raise ValueError(f"{name} must be {shape}, but its shape is {tuple(tensor.shape)}")
         if tensor.dtype != x.dtype:
             raise TypeError(f"x is {x.dtype}, but {name} is {tensor.dtype}")
+        if tensor.device != x.device:
+            raise ValueError(f"x is on {x.device}, but {name} is on {tensor.device}")

@@ -97,6 +97,9 @@ def _check(
     if weight.dtype != x.dtype or (bias is not None and bias.dtype != x.dtype):
         others = str(weight.dtype) if bias is None else f"{weight.dtype} and {bias.dtype}"
         raise TypeError(f"x is {x.dtype}, but the weights are {others}")
+    if weight.device != x.device or (bias is not None and bias.device != x.device):
+        others = str(weight.device) if bias is None else f"{weight.device} and {bias.device}"
+        raise ValueError(f"x is on {x.device}, but the weights are on {others}")
     if dilation < 1:
         raise ValueError(f"dilation must be at least 1, but it is {dilation}")
     activation_code(activation)
@@ -127,7 +130,7 @@ def sides(padding: str | tuple[int, int], span: int) -> tuple[int, int]:
         return span // 2, span - span // 2
     if padding == "causal":
         return span, 0
-    if isinstance(padding, str) or len(padding) != 2:
+    if not isinstance(padding, (tuple, list)) or len(padding) != 2:
         raise ValueError(
             f"padding must be 'same', 'causal' or (left, right), but it is {padding!r}"
         )

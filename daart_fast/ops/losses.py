@@ -68,13 +68,18 @@ def linear_cross_entropy(
 
     Raises
     ------
+    TypeError
+        Where a dtype is another (floating point: where the kernels run; PyTorch, as under autocast,
+        may take several together).
     ValueError
-        Where shapes do not fit, or reduce is neither.
+        Where shapes or devices do not fit, or reduce is neither.
     IndexError
         Where a label that counts is no class; on a CUDA device, which nobody waits for, the loss
         (or the agreement) is NaN instead.
     """
     _check_reduce(reduce)
+    if weight.dim() != 2:
+        raise ValueError(f"weight must be (K, C), but its shape is {tuple(weight.shape)}")
     k, c = weight.shape
     if x.dim() != 3 or x.shape[2] != c:
         raise ValueError(f"x must be (B, T, {c}), but its shape is {tuple(x.shape)}")
@@ -96,8 +101,13 @@ def linear_cross_entropy(
         *(x, weight, bias, class_weights, labels, unless, compared, mask),
         *(ignored, first, frames, reduce == "sequence"),
     )
+    for name, classes in (("labels", labels), ("unless", unless), ("compared", compared)):
+        _check_kind(name, classes, x, torch.int64)
+    _check_kind("mask", mask, x, torch.bool)
     if not runs_losses(x, k):
         return reference.linear_cross_entropy(*arguments)
+    for name, values in (("weight", weight), ("bias", bias), ("class_weights", class_weights)):
+        _check_kind(name, values, x, x.dtype)
     results: tuple[Tensor, Tensor]
     if torch.is_grad_enabled():
         results = loss_library.HeadLoss.apply(*arguments)
@@ -138,6 +148,8 @@ def squared_error(
 
     Raises
     ------
+    TypeError
+        As of `linear_cross_entropy`.
     ValueError
         Where shapes do not fit, or reduce is neither.
     """
@@ -154,8 +166,10 @@ def squared_error(
         frames = max(t - first - ahead, 0)
     _check_span(t - ahead, first, frames)
     numbers = (first, frames, ahead, reduce == "sequence")
+    _check_kind("mask", mask, prediction, torch.bool)
     if not runs_losses(prediction):
         return reference.squared_error(prediction, target, mask, *numbers)
+    _check_kind("target", target, prediction, prediction.dtype)
     loss: Tensor
     if torch.is_grad_enabled() and prediction.requires_grad:
         loss = loss_library.SquaredError.apply(prediction, target, mask, *numbers)
@@ -167,6 +181,13 @@ def squared_error(
 def _check_reduce(reduce: str) -> None:
     if reduce not in REDUCTIONS:
         raise ValueError(f"reduce must be 'batch' or 'sequence', not {reduce!r}")
+
+
+def _check_kind(name: str, tensor: Tensor | None, x: Tensor, dtype: torch.dtype) -> None:
+    if tensor is not None and tensor.dtype != dtype:
+        raise TypeError(f"{name} must be {dtype}, but it is {tensor.dtype}")
+    if tensor is not None and tensor.device != x.device:
+        raise ValueError(f"{name} must be on {x.device}, but it is on {tensor.device}")
 
 
 def _check_span(there: int, first: int, frames: int) -> None:

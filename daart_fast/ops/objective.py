@@ -76,9 +76,9 @@ class Network:
             (name, 1 + i) for i, name in enumerate(VALUES) if self.heads.issuperset(VALUES[name])
         ]
         self._saved_sizes: dict[tuple[int, ...], int] = {}
-        self._shapes: dict[int, list[tuple[int, ...]]] = {}
+        self._shapes: dict[int, list[torch.Size]] = {}
 
-    def parameter_shapes(self, n_inputs: int) -> list[tuple[int, ...]]:
+    def parameter_shapes(self, n_inputs: int) -> list[torch.Size]:
         """The parameters' shapes, in their order, of a network of so many input channels."""
         if n_inputs not in self._shapes:
             shapes, embedded = _stack_shapes(self.encoder, n_inputs)
@@ -88,7 +88,7 @@ class Network:
                 elif head in self.heads:
                     stack, out = _stack_shapes(self.decoder, embedded)
                     shapes += [*stack, (n_inputs, out, 1), (n_inputs,)]
-            self._shapes[n_inputs] = shapes
+            self._shapes[n_inputs] = list(map(torch.Size, shapes))  # compared faster
         return self._shapes[n_inputs]
 
     def n_dropped(self) -> tuple[int, int, int]:
@@ -233,30 +233,36 @@ def _check(
             "x must be (B, T, C), contiguous, float32 or float64 and on the CPU, but it is "
             f"{x.dtype} on {x.device}, its shape {tuple(x.shape)}"
         )
-    b, t, c = x.shape
+    (b, t, c), dtype = x.shape, x.dtype
     shapes = network.parameter_shapes(c)
     for kind, tensors in (("parameter", parameters), ("gradient", gradients)):
         if tensors is None:
             continue
         if len(tensors) != len(shapes):
             raise ValueError(f"expected {len(shapes)} {kind}s, but there are {len(tensors)}")
-        for i, (tensor, shape) in enumerate(zip(tensors, shapes, strict=True)):
-            if tensor is not None:
-                _check_one(f"{kind} {i}", tensor, shape, x.dtype)
+        # in line, as there are some forty of them in each step
+        for i, tensor in enumerate(tensors):
+            if tensor is not None and not (
+                tensor.shape == shapes[i]
+                and tensor.dtype is dtype
+                and tensor.is_cpu
+                and tensor.is_contiguous()
+            ):
+                _check_one(f"{kind} {i}", tensor, shapes[i], dtype)
     for name in ("labels_strong", "labels_weak"):
         _check_one(name, getattr(batch, name), (b, t), torch.int64)
     if batch.mask is not None:
         _check_one("mask", batch.mask, (b, t), torch.bool)
     if batch.class_weights is not None:
-        _check_one("class_weights", batch.class_weights, (network.n_classes,), x.dtype)
+        _check_one("class_weights", batch.class_weights, (network.n_classes,), dtype)
     for mask, n in zip(batch.dropout, network.n_dropped(), strict=True):
         if mask is not None:
-            _check_one("a stack's dropout", mask.view(-1), (b * n,), x.dtype)
+            _check_one("a stack's dropout", mask.view(-1), (b * n,), dtype)
 
 
 def _check_one(name: str, tensor: Tensor, shape: tuple[int, ...], dtype: torch.dtype) -> None:
     if tensor.shape != shape:
-        raise ValueError(f"{name} must be {shape}, but its shape is {tuple(tensor.shape)}")
+        raise ValueError(f"{name} must be {tuple(shape)}, but its shape is {tuple(tensor.shape)}")
     if tensor.dtype is not dtype:
         raise TypeError(f"{name} must be {dtype}, but it is {tensor.dtype}")
     if not (tensor.is_cpu and tensor.is_contiguous()):

@@ -61,13 +61,16 @@ def dilation_stack(
     TypeError, ValueError
         As `dilation_block`.
     """
+    if x.dim() != 3:
+        raise ValueError(f"x must be (B, T, C), but its shape is {tuple(x.shape)}")
     if frames is None:
         frames = x.shape[1] - first
     if not 0 <= first < first + frames <= x.shape[1]:
         raise ValueError(f"frames {first} to {first + frames} are wanted, but x has {x.shape[1]}")
     layers = stack_layers(x, blocks, masks, dilations, padding)
     code = activation_code(activation)
-    if not runs_native(x):
+    # compiled, it is for any number of frames, which only the blocks know how to be
+    if not runs_native(x) or torch.compiler.is_compiling():
         return _block_by_block(x, blocks, masks, dilations, padding, activation, first, frames)
     parameters = [tensor for block in blocks for tensor in block]
     settings = (layers, code, first, frames)
@@ -129,6 +132,9 @@ def stack_layers(
     c_in, n_masks = x.shape[2], 0
     for i, (block, dilation) in enumerate(zip(blocks, dilations, strict=True)):
         v0, v1 = block[0], block[3]
+        if v0.dim() != 3 or v1.dim() != 3:
+            shapes = f"{tuple(v0.shape)} and {tuple(v1.shape)}"
+            raise ValueError(f"block {i}: v0 and v1 must have three dimensions, but are {shapes}")
         hidden, _, k = v0.shape
         out = v1.shape[0]
         expected = (
@@ -142,8 +148,7 @@ def stack_layers(
                 raise ValueError(
                     f"block {i}: {name} must be {shape}, but its shape is {tuple(tensor.shape)}"
                 )
-            if tensor.dtype is not x.dtype:
-                raise TypeError(f"x is {x.dtype}, but block {i}'s {name} is {tensor.dtype}")
+            _check_kind(f"block {i}'s {name}", tensor, x)
         if block[6] is None and c_in != out:
             raise ValueError(
                 f"block {i} gets {c_in} channels and makes {out}: it needs residual_weight"
@@ -156,4 +161,13 @@ def stack_layers(
         raise ValueError(
             f"masks must be {(x.shape[0], n_masks)}, but its shape is {tuple(masks.shape)}"
         )
+    if masks is not None:
+        _check_kind("masks", masks, x)
     return layers
+
+
+def _check_kind(name: str, tensor: Tensor, x: Tensor) -> None:
+    if tensor.dtype is not x.dtype:
+        raise TypeError(f"x is {x.dtype}, but of {name} the dtype is {tensor.dtype}")
+    if tensor.device != x.device:
+        raise ValueError(f"x is on {x.device}, but {name} on {tensor.device}")
