@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -19,8 +19,9 @@ class Adam(torch.optim.Adam):
     """``torch.optim.Adam`` with amsgrad, whose step is one native pass over all parameters.
 
     Kingma and Ba 2015; Reddi, Kale and Kumar 2018 (amsgrad). Its results are torch's to rounding,
-    and its state is torch's, so that either goes on from the other's. Parameters that the native
-    module can't take (on a GPU, not float32, not contiguous) are torch's fused step's.
+    and its state is torch's, so that either goes on from the other's. What the native module can't
+    take (parameters on a GPU, not float32 or not contiguous; a gradient scaler; other settings of
+    a group) is torch's fused step's.
 
     Parameters
     ----------
@@ -46,10 +47,13 @@ class Adam(torch.optim.Adam):
         trained = [[p for p in group["params"] if p.grad is not None] for group in groups]
         self._lists += [None] * (len(groups) - len(self._lists))
         lists = [self._lists_of(i, parameters) for i, parameters in enumerate(trained)]
-        if closure is not None or None in lists:
+        scaled = getattr(self, "grad_scale", None), getattr(self, "found_inf", None)
+        plain = scaled == (None, None) and all(map(_is_plain, groups))
+        if closure is not None or None in lists or not plain:
             return super().step(closure)
+        assert native is not None
         for group, parameters, its in zip(groups, trained, lists, strict=True):
-            assert native is not None and its is not None
+            assert its is not None
             native.adam(
                 [its.parameters, [p.grad.data_ptr() for p in parameters], *its.averages, its.steps],
                 its.counts,
@@ -59,6 +63,8 @@ class Adam(torch.optim.Adam):
                 group["weight_decay"],
                 torch.get_num_threads(),
             )
+            # a graph that still needs the parameters as they were must say so
+            torch.autograd.graph.increment_version(parameters)
         return None
 
     def zero_grad(self, set_to_none: bool = True) -> None:
@@ -68,6 +74,11 @@ class Adam(torch.optim.Adam):
         for group in self.param_groups:
             for p in group["params"]:
                 p.grad = None
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Become a copy, or what was pickled; addresses are looked up anew."""
+        super().__setstate__(state)
+        self._lists = []
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on from what ``state_dict`` gave, here or of torch's own Adam.
@@ -98,14 +109,19 @@ class Adam(torch.optim.Adam):
         Kept from step to step: to gather it takes longer than the step.
         """
         lists = self._lists[i]
-        if lists is None or lists.parameters != [p.data_ptr() for p in parameters]:
+        if lists is None or not lists.are_of(parameters, self.state):
             if not all(map(_native_takes, parameters)):
                 return None
-            lists = self._lists[i] = _Lists(parameters, [self._state_of(p) for p in parameters])
-        gradients = [p.grad for p in parameters]
-        if all(g.layout is torch.strided and g.is_contiguous() for g in gradients):  # type: ignore[union-attr]
-            return lists
-        return None
+            states = [self._state_of(p) for p in parameters]
+            if not all(state[name].is_contiguous() for state in states for name in AVERAGES):
+                return None
+            lists = self._lists[i] = _Lists(parameters, states)
+        for p in parameters:
+            g = p.grad
+            assert g is not None
+            if g.layout is not torch.strided or g.dtype is not p.dtype or not g.is_contiguous():
+                return None
+        return lists
 
     def _state_of(self, parameter: Tensor) -> dict[str, Tensor]:
         state: dict[str, Tensor] = self.state[parameter]
@@ -123,7 +139,22 @@ class _Lists:
         self.counts = [p.numel() for p in parameters]
         self.averages = [[state[name].data_ptr() for state in states] for name in AVERAGES]
         self.steps = [state["step"].data_ptr() for state in states]
+        self.states = states
         self.alive = [tensor for state in states for tensor in state.values()]
+
+    def are_of(self, parameters: list[Tensor], state: Mapping[Tensor, dict[str, Tensor]]) -> bool:
+        """Whether the parameters are these, as they were, and their state is this."""
+        return (
+            self.parameters == [p.data_ptr() for p in parameters]
+            and self.counts == [p.numel() for p in parameters]
+            and all(state.get(p) is s for p, s in zip(parameters, self.states, strict=True))
+        )
+
+
+def _is_plain(group: dict[str, Any]) -> bool:
+    """Whether a group has no settings but those that the native step knows."""
+    others = ("maximize", "decoupled_weight_decay", "differentiable", "capturable")
+    return bool(group["amsgrad"]) and not any(group.get(name) for name in others)
 
 
 def _native_takes(p: Tensor) -> bool:

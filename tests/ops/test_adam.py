@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import pickle
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -116,3 +118,80 @@ def test_a_state_whose_tensors_are_views_is_copied() -> None:
     train(theirs, 5, seed=1)
     for mine, other in zip(own, torchs, strict=True):
         assert torch.equal(mine, other)
+
+
+def twins(**settings: object) -> tuple[ops.Adam, torch.optim.Adam]:
+    own, torchs = ops.Adam(parameters(), 1e-2), torch.optim.Adam(parameters(), 1e-2, amsgrad=True)
+    for optimizer in (own, torchs):
+        optimizer.param_groups[0].update(settings)
+    return own, torchs
+
+
+def assert_same(own: torch.optim.Optimizer, torchs: torch.optim.Optimizer) -> None:
+    pairs = zip(own.param_groups[0]["params"], torchs.param_groups[0]["params"], strict=True)
+    for mine, theirs in pairs:
+        torch.testing.assert_close(mine, theirs, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("how", [copy.deepcopy, lambda o: pickle.loads(pickle.dumps(o))])
+def test_a_copy_takes_steps(how: Callable[[ops.Adam], ops.Adam]) -> None:
+    own, torchs = twins()
+    train(own, 3)
+    train(torchs, 3)
+    twin = how(own)
+    train(twin, 3, seed=1)
+    train(torchs, 3, seed=1)
+    assert_same(twin, torchs)
+
+
+@pytest.mark.parametrize(
+    "settings", [{"maximize": True}, {"decoupled_weight_decay": True, "weight_decay": 0.1}]
+)
+def test_other_settings_of_a_group_hold(settings: dict[str, object]) -> None:
+    own, torchs = twins()
+    train(own, 2)  # natively
+    train(torchs, 2)
+    for optimizer in (own, torchs):
+        optimizer.param_groups[0].update(settings)
+    train(own, 3, seed=1)
+    train(torchs, 3, seed=1)
+    assert_same(own, torchs)
+
+
+def test_a_state_that_is_cleared_is_gone() -> None:
+    own, torchs = twins()
+    for optimizer in (own, torchs):
+        train(optimizer, 3)
+        optimizer.state.clear()
+        train(optimizer, 3, seed=1)
+    assert_same(own, torchs)
+
+
+def test_a_parameter_that_shrinks_takes_its_rest_along() -> None:
+    p = torch.ones(4096)
+    whole = p.data
+    optimizer = ops.Adam([p], 1e-2)
+    train(optimizer, 1)
+    p.data = whole[:5]
+    optimizer.state.clear()
+    rest = whole[5:].clone()
+    train(optimizer, 1)
+    assert torch.equal(whole[5:], rest)
+
+
+def test_a_gradient_scaler_skips_a_step_without_numbers() -> None:
+    p = torch.nn.Parameter(torch.ones(3))
+    optimizer, scaler = ops.Adam([p], 1e-2), torch.amp.GradScaler("cpu")
+    scaler.scale((p * torch.inf).sum()).backward()
+    scaler.step(optimizer)
+    assert torch.equal(p, torch.ones(3))
+
+
+def test_a_graph_of_before_the_step_cannot_be_run() -> None:
+    p = torch.nn.Parameter(torch.tensor([3.0]))
+    optimizer = ops.Adam([p], 1.0)
+    p.grad = torch.ones(1)
+    loss = (p**2).sum()
+    optimizer.step()
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        loss.backward()
