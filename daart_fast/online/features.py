@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -76,12 +77,7 @@ class OnlineKinematics:
             the pose has another shape; nothing has changed then
         """
         shape = (len(self.keypoints), 3)
-        if pose is None:
-            pose = np.full(shape, np.nan)
-        try:
-            pose = np.array(pose, dtype=np.float64).reshape(shape)
-        except (TypeError, ValueError):
-            raise DataError(f"expected a pose of shape {shape}, got {np.shape(pose)}") from None
+        pose = self.check(pose)
         missing = ~(np.abs(pose[:, :2]) < TOO_LARGE).all(1) | (pose[:, 2] < self.threshold)
         before = self.poses[-1] if len(self.poses) else np.full(shape, np.nan)
         pose[missing, :2] = before[missing, :2]
@@ -94,6 +90,39 @@ class OnlineKinematics:
             self.reset()
         self.poses = np.concatenate([self.poses[1 - self.n_frames :], pose[None]])
         return self._features(self.poses)[0], n_missing
+
+    def check(self, pose: Any) -> np.ndarray:
+        """Return a pose, or the numbers of one in a row, as (K, 3) float64, NaN for None.
+
+        Raises
+        ------
+        DataError
+            it is none
+        """
+        shape = (len(self.keypoints), 3)
+        if pose is None:
+            return np.full(shape, np.nan)
+        try:
+            values = np.array(pose, dtype=np.float64)
+        except (TypeError, ValueError, RuntimeError):
+            raise DataError(f"expected a pose of numbers, got a {type(pose).__name__}") from None
+        if values.shape not in (shape, (3 * len(self.keypoints),)):
+            raise DataError(f"expected a pose of shape {shape}, got {values.shape}")
+        return values.reshape(shape)
+
+    def check_poses(self, poses: np.ndarray) -> None:
+        """Check what is to be put in the place of ``poses``.
+
+        Raises
+        ------
+        ValueError
+            it is no history of poses
+        """
+        expected = (len(self.keypoints), 3)
+        if poses.dtype != np.float64 or poses.ndim != 3 or poses.shape[1:] != expected:
+            raise ValueError(f"poses of shape {poses.shape}, where (frames, *{expected}) belong")
+        if len(poses) > self.n_frames:
+            raise ValueError(f"{len(poses)} poses, of which {self.n_frames} are kept at most")
 
     def _features(self, poses: np.ndarray) -> tuple[np.ndarray, list[str]]:
         """Return the features of the last of these frames, and their names."""

@@ -30,6 +30,8 @@ MODES = {
     "stayed; differs from the whole session's answer",
 }
 LAYOUTS = ("channels", "pose")
+#: A gap of more frames than this, years of them, is no gap but a time in other units.
+MOST_MISSED = 2**31
 
 #: a recording to take each channel's mean and spread from, or both as arrays (N,)
 Stats = str | os.PathLike[str] | tuple[ArrayLike, ArrayLike]
@@ -88,6 +90,7 @@ class OnlineSegmenter:
     n_frames: int
     missed: int
     time: float | None
+    _untimed: int
 
     def __init__(
         self,
@@ -113,6 +116,8 @@ class OnlineSegmenter:
         self._memory, self._period = memory_of(model.model)
         self.exact = self.mode != "provisional"
         self.fps = float(fps or config.get("fps") or 0.0) or None
+        if self.fps is not None and not 0.0 < self.fps < math.inf:
+            raise ConfigError(f"fps: expected frames a second, got {self.fps}")
         kinematics = Kinematics.from_hparams(config)
         self.layout = layout or ("channels" if kinematics is None else "pose")
         if self.layout not in LAYOUTS:
@@ -178,16 +183,19 @@ class OnlineSegmenter:
         """
         missed = 0 if time is None else self._missed_before(time)
         try:
+            if missed or self._kinematics is not None:
+                self._check(frame, out)
             if missed:
-                self._check(frame)
                 self._hold(missed)
             answer = self._take(frame, out)
-        except ValueError as error:
+        except (TypeError, ValueError, RuntimeError) as error:
             raise error if isinstance(error, DataError) else DataError(str(error)) from None
         self.n_frames += 1
         self.missed = missed
-        if time is not None:
-            self.time = time
+        if time is None:
+            self._untimed += 1
+        else:
+            self.time, self._untimed = float(time), 0
         if self.n_frames <= self.delay:
             return None
         return answer[0] if self.streams is None and out is None else answer
@@ -212,6 +220,7 @@ class OnlineSegmenter:
         answers = self.engine.run(values.reshape(shape))
         first = min(max(self.delay - self.n_frames, 0), len(values))
         self.n_frames += len(values)
+        self._untimed += len(values)
         return self._without_axis(answers[first:])
 
     def flush(self) -> np.ndarray:
@@ -244,6 +253,7 @@ class OnlineSegmenter:
     def _start(self) -> None:
         self.n_frames = self.missed = 0
         self.time = None
+        self._untimed = 0  # frames since the last one with a time
         self._held: list[int] | None = None
 
     @property
@@ -261,12 +271,22 @@ class OnlineSegmenter:
 
     def _missed_before(self, time: float) -> int:
         """Return how many frames are missing before one of this time; check that it is later."""
+        try:
+            time = float(time)
+        except (TypeError, ValueError):
+            raise DataError(f"frame {self.n_frames}: expected seconds, got {time!r}") from None
         if not math.isfinite(time) or (self.time is not None and time <= self.time):
             after = "" if self.time is None else f" after {self.time:g} s, the last frame's"
             raise DataError(f"frame {self.n_frames}: expected a time{after}, got {time:g} s")
         if self.time is None or self.fps is None:
             return 0
-        return max(round((time - self.time) * self.fps) - 1, 0)
+        frames = (time - self.time) * self.fps
+        if frames > MOST_MISSED:
+            raise DataError(
+                f"frame {self.n_frames}: expected a time in seconds, got {time:g} s after "
+                f"{self.time:g} s: {frames:.0e} frames would be missing"
+            )
+        return max(round(frames) - 1 - self._untimed, 0)
 
     def _hold(self, missed: int) -> None:
         """Take this many frames that are missing."""
@@ -277,13 +297,24 @@ class OnlineSegmenter:
             self._take(None, None)
         self.n_frames += missed
 
-    def _check(self, frame: Any) -> None:
-        """Look at a frame before others are stepped through."""
-        raw = 3 * len(self.keypoints) if self._kinematics is not None else self.intake.raw_channels
-        expected = (self.streams or 1) * raw
-        values = np.empty(expected) if frame is None else np.asarray(frame, dtype=np.float32)
-        if values.size != expected:
-            raise DataError(f"frame: expected {expected} numbers, got shape {values.shape}")
+    def _check(self, frame: Any, out: np.ndarray | None) -> None:
+        """Look at a frame, and at where its answer goes, before anything has changed."""
+        streams, raw = self.streams or 1, self.intake.raw_channels
+        if self._kinematics is not None:
+            self._kinematics.check(frame)
+        elif frame is not None:
+            shape = np.asarray(frame, dtype=np.float32).shape
+            if math.prod(shape) != streams * raw or (streams > 1 and shape[0] != streams):
+                expected = f"({streams}, {raw})" if streams > 1 else f"{raw} numbers"
+                raise DataError(f"frame: expected {expected}, got shape {shape}")
+        size = streams * len(self.names)
+        if out is not None and not (
+            isinstance(out, np.ndarray)
+            and out.dtype == np.float32
+            and out.flags.c_contiguous
+            and out.size == size
+        ):
+            raise DataError(f"out: expected a contiguous float32 array of {size} numbers")
 
     # ------------------------------------------------------------------------------ the state
 
@@ -296,7 +327,7 @@ class OnlineSegmenter:
                 model=np.frombuffer(self._fingerprint, dtype=np.uint8),
                 engine=self.engine.state(),
                 frames=np.array([self.engine.frames, self.n_frames]),
-                time=np.array([math.nan if self.time is None else self.time]),
+                time=np.array([math.nan if self.time is None else self.time, self._untimed]),
                 poses=poses,
             )
             return file.getvalue()
@@ -314,18 +345,22 @@ class OnlineSegmenter:
                 names = ("model", "engine", "frames", "time", "poses")
                 held = {name: np.asarray(file[name]) for name in names}
             frames, n_frames = (int(count) for count in held["frames"])
-            (time,) = (float(seconds) for seconds in held["time"])
+            time, untimed = float(held["time"][0]), int(held["time"][1])
         except Exception as error:  # whatever a file that is none makes zipfile and NumPy raise
             raise DataError(f"expected a state as save_state returns it: {error}") from None
+        if not 0 <= untimed <= n_frames or math.isinf(time):
+            raise DataError("expected a state as save_state returns it: its times are none")
         if held["model"].tobytes() != self._fingerprint:
             raise DataError("the state is that of another model, mode, layout or number of streams")
         try:
+            if self._kinematics is not None:
+                self._kinematics.check_poses(held["poses"])
             self.engine.load_state(held["engine"], frames)
         except (TypeError, ValueError) as error:
             raise DataError(f"expected a state as save_state returns it: {error}") from None
         self._start()
         self.n_frames = n_frames
-        self.time = None if math.isnan(time) else time
+        self.time, self._untimed = None if math.isnan(time) else time, untimed
         if self._kinematics is not None:
             self._kinematics.poses = held["poses"]
 
@@ -427,7 +462,7 @@ def _mean_and_scale(model: Model, stats: Stats | None) -> tuple[np.ndarray, np.n
     else:
         mean, std = _statistics_of(model, Path(stats))
     for name, values in (("mean", mean), ("std", std)):
-        if values.shape != (n,) or not np.isfinite(values).all():
+        if values.shape != (n,) or not (np.abs(values) < np.finfo(np.float32).max).all():
             raise DataError(
                 f"stats: expected {name} of {n} finite numbers, one for each channel, got "
                 f"{values.tolist() if values.shape == (n,) else f'shape {values.shape}'}"

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import io
 import subprocess
 import sys
 import threading
 import time
 import tracemalloc
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 import yaml
 
+from daart_fast.api import Model
 from daart_fast.errors import ConfigError, DataError
 from daart_fast.online import OnlineSegmenter
 from daart_fast.ops.backends import native
@@ -380,11 +383,14 @@ def test_arguments_that_do_not_fit(changes, arguments, words):
 # ------------------------------------------------------------------------ kinematic features
 
 
-def test_causal_features_are_built_as_frames_come():
+PARTS = ["nose", "ear", "tail"]
+
+
+def kinematic_model() -> tuple[Model, np.ndarray, np.ndarray]:
+    """A causal model of features, poses (60, 3, 3), and the features of these."""
     from daart_fast.data.readers import Markers
     from daart_fast.features import Kinematics
 
-    parts = ["nose", "ear", "tail"]
     settings = {
         "input_type": "features-kinematic",
         "kinematic_groups": "distances;speeds;angles;egocentric;likelihoods",
@@ -397,10 +403,14 @@ def test_causal_features_are_built_as_frames_come():
     poses = draw.normal(0, 5, (60, 3, 3)).cumsum(0)
     poses[..., 2] = 1
     kinematics = Kinematics.from_hparams(settings)
-    values, names = kinematics(Markers(*np.moveaxis(poses, 2, 0), parts))
-    model = make_model(**settings, input_size=len(names), input_names=names)
+    values, names = kinematics(Markers(*np.moveaxis(poses, 2, 0), PARTS))
+    return make_model(**settings, input_size=len(names), input_names=names), poses, values
+
+
+def test_causal_features_are_built_as_frames_come():
+    model, poses, values = kinematic_model()
     online = OnlineSegmenter(model)
-    assert online.layout == "pose" and online.keypoints == parts
+    assert online.layout == "pose" and online.keypoints == PARTS
     first = [online.step(pose) for pose in poses[:30]]
     state = online.save_state()
     online.reset()
@@ -413,8 +423,83 @@ def test_causal_features_are_built_as_frames_come():
         OnlineSegmenter(make_model(**{**model.config, "causal": False}))
 
 
+def test_a_pose_with_nowhere_to_go_leaves_no_trace():
+    model, poses, _ = kinematic_model()
+    online = OnlineSegmenter(model)
+    online.step(poses[0])
+    before = online.save_state()
+    with pytest.raises(DataError, match="out: expected"):
+        online.step(poses[1], out=np.zeros(1))
+    with pytest.raises(DataError, match="expected a pose of shape"):
+        online.step(poses[1][:, :2])
+    assert online.save_state() == before
+
+
+@pytest.mark.parametrize("shape", [(2, 1, 3), (10_000, 3, 3), (3,)])
+def test_a_state_with_poses_of_another_kind_is_refused(shape):
+    model, poses, _ = kinematic_model()
+    online = OnlineSegmenter(model)
+    online.step(poses[0])
+    with np.load(io.BytesIO(online.save_state())) as file:
+        parts = dict(file) | {"poses": np.zeros(shape)}
+    with io.BytesIO() as changed:
+        np.savez(changed, **parts)
+        with pytest.raises(DataError, match="as save_state returns it"):
+            online.load_state(changed.getvalue())
+
+
 def test_results_need_no_gradient():
     """Nothing of torch's bookkeeping is kept."""
     assert torch.is_grad_enabled()
     OnlineSegmenter(make_model()).run(np.zeros((3, 4)))
     assert torch.is_grad_enabled()
+
+
+# ------------------------------------------------------------------------------ what is refused
+
+
+@pytest.mark.parametrize("streams", [None, 2])
+def test_a_refused_frame_leaves_no_trace_even_after_a_gap(streams: int | None) -> None:
+    online = OnlineSegmenter(make_model(), streams=streams, fps=30)
+    frame = np.zeros(4 if streams is None else (streams, 4))
+    online.step(frame, time=0.0)
+    before = online.save_state()
+    for bad, out in ((np.zeros((4, 2)), None), ("x", None), (frame, np.zeros(3)), ({}, None)):
+        with pytest.raises(DataError):
+            online.step(bad, time=1.0, out=out)
+        assert online.save_state() == before
+    online.step(frame, time=1.0)
+    assert (online.n_frames, online.missed) == (31, 29)
+
+
+def test_frames_without_a_time_are_not_missed_again() -> None:
+    online = OnlineSegmenter(make_model(), fps=10)
+    online.step(np.zeros(4), time=0.0)
+    for _ in range(5):
+        online.step(np.zeros(4))
+    online.run(np.zeros((3, 4)))
+    twin = OnlineSegmenter(make_model(), fps=10)
+    twin.load_state(online.save_state())
+    for one in (online, twin):
+        one.step(np.zeros(4), time=1.0)
+        assert (one.missed, one.n_frames) == (1, 11)
+
+
+@pytest.mark.parametrize("time", ["soon", 1e308, float("nan"), object()])
+def test_a_time_that_is_none_is_named(time: Any) -> None:
+    online = OnlineSegmenter(make_model(), fps=30)
+    online.step(np.zeros(4), time=0.0)
+    with pytest.raises(DataError, match="frame 1: expected (a time|seconds)"):
+        online.step(np.zeros(4), time=time)
+    assert online.n_frames == 1
+
+
+@pytest.mark.parametrize("fps", [float("nan"), float("inf"), -30.0])
+def test_frames_a_second_are_a_number(fps: float) -> None:
+    with pytest.raises(ConfigError, match="fps: expected frames a second"):
+        OnlineSegmenter(make_model(), fps=fps)
+
+
+def test_stats_that_float32_cannot_hold_are_refused() -> None:
+    with pytest.raises(DataError, match="stats: expected mean"):
+        OnlineSegmenter(make_model(), stats=(np.full(4, 1e300), np.ones(4)))
