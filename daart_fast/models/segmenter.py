@@ -49,6 +49,8 @@ class _ClassWeights(nn.Module):
         weight = None
         if class_weights is not None:
             weight = torch.as_tensor(np.asarray(class_weights, dtype=np.float32))
+            if not bool(((weight >= 0) & weight.isfinite()).all()):
+                raise ConfigError(f"class_weights must be finite, 0 or more, not {class_weights}")
         self.register_buffer("weight", weight)
 
 

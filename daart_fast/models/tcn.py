@@ -20,6 +20,8 @@ __all__ = ["DilatedTCN", "DilationBlock"]
 Place = tuple[Mapping[str, Tensor | None], str]
 
 _NOTHING: Mapping[str, Tensor | None] = {"weight": None, "bias": None}
+#: The last of so many layers looks back 17 million frames: days of video.
+MOST_LAYERS = 24
 
 
 class DilationBlock(nn.Module):
@@ -135,6 +137,11 @@ class DilatedTCN(BaseModel):
         n_layers = hparams["n_hid_layers"]
         if n_layers < 1:
             raise ConfigError(f"n_hid_layers must be at least 1 for a dtcn, not {n_layers}")
+        if n_layers > MOST_LAYERS:
+            raise ConfigError(
+                f"n_hid_layers must be at most {MOST_LAYERS} for a dtcn, whose dilations double "
+                f"with each, not {n_layers}"
+            )
         dilations = [2**i for i in range(n_layers)]
         if type == "decoder":
             dilations.reverse()

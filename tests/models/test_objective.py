@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from daart_fast import ops
+from daart_fast.errors import ConfigError
 from daart_fast.models import Segmenter
 from daart_fast.models import objective as whole
 from daart_fast.models import tcn as parts
@@ -374,3 +375,15 @@ def test_models_that_it_does_not_know_go_in_parts() -> None:
         {"backbone": "dtcn", "lambda_task": 1.0, "task_size": 2},
     ):
         assert Segmenter(base | change)._objective is None
+
+
+@pytest.mark.parametrize("weights", [[1, -1, 1, 1], [1, float("nan"), 1, 1]])
+def test_class_weights_are_numbers_from_zero_up(weights: list[float]) -> None:
+    with pytest.raises(ConfigError, match="class_weights must be finite, 0 or more"):
+        a_model(class_weights=weights)
+
+
+@pytest.mark.parametrize("n_layers", [0, 65])
+def test_a_network_of_too_many_or_no_layers_is_refused(n_layers: int) -> None:
+    with pytest.raises(ConfigError, match="n_hid_layers must be at"):
+        a_model(n_hid_layers=n_layers)
