@@ -318,15 +318,15 @@ class DataGenerator:
     def set_pseudo_labels(self, i: int, labels: np.ndarray) -> None:
         """Show these in place of session i's weak labels, in training batches alone.
 
-        ``labels`` is (T,) int64 with -100 for none, or multibinary (T, C) float32 with NaN.
+        ``labels`` is (T,) whole numbers with -100 for none, or multibinary (T, C) with NaN.
         """
-        dataset = self.datasets[i]
+        dataset, kind = self.datasets[i], np.float32 if np.ndim(labels) == 2 else np.int64
         if len(labels) != len(dataset.session):
             raise DataError(
                 f"session {dataset.id}: expected {len(dataset.session)} pseudo-labels, "
                 f"got {len(labels)}"
             )
-        dataset.pseudo_labels = labels
+        dataset.pseudo_labels = np.asarray(labels).astype(kind, casting="same_kind", copy=False)
         if self._source is not None:
             self._source.pseudo_labels_changed(i)
 

@@ -355,14 +355,16 @@ def test_failure_10_classes_are_counted_on_training_frames_alone(two):
     assert expected.sum() < 157 + 83
 
 
-def test_failure_10_pseudo_labels_are_seen_in_training_alone(two):
-    two.set_pseudo_labels(1, np.full(83, 2))
+@pytest.mark.parametrize("dtype", [np.int64, np.int32, np.uint8])
+def test_failure_10_pseudo_labels_are_seen_in_training_alone(two, dtype):
+    two.set_pseudo_labels(1, np.full(83, 2, dtype))
     two.reset_iterators("train")
     for _ in range(len(two)):
         batch, sessions = two.next_batch("train")
         for row, session in enumerate(sessions):
             exists = batch["frame_mask"][row]
             expected = 2 if session == 1 else -100
+            assert batch["labels_weak"].dtype == torch.int64
             assert (batch["labels_weak"][row][exists] == expected).all()
     assert "labels_weak" not in two.next_batch("val")[0]
 
@@ -370,6 +372,8 @@ def test_failure_10_pseudo_labels_are_seen_in_training_alone(two):
 def test_pseudo_labels_of_another_length_are_refused(two):
     with pytest.raises(DataError, match="session t: expected 83 pseudo-labels, got 82"):
         two.set_pseudo_labels(1, np.full(82, 2))
+    with pytest.raises(TypeError, match="Cannot cast"):
+        two.set_pseudo_labels(1, np.full(83, 0.5))
 
 
 def test_several_behaviours_at_once_come_as_numbers_with_nan_for_none(write):
