@@ -10,6 +10,7 @@ held as a whole. At the end the latency is printed, from a frame that is read to
 from __future__ import annotations
 
 import argparse
+import csv
 import sys
 import time
 from collections.abc import Iterator
@@ -84,7 +85,7 @@ def _answer_all(model: Any, stream: BinaryIO, options: argparse.Namespace) -> No
     frames = lines.binary(n_raw) if options.binary else lines.rows(n_raw)
     if options.fps:
         frames = _at_real_speed(frames, options.fps)
-    print("frame,class," + ",".join(online.names), flush=True)
+    _print_row(["frame", "class", *online.names])
     latencies, n_answers = [], 0
     for read_at, frame in frames:
         answer = online.step(frame)
@@ -101,7 +102,11 @@ def _answer_all(model: Any, stream: BinaryIO, options: argparse.Namespace) -> No
 
 def _print_answer(frame: int, answer: Any, names: list[str]) -> None:
     cells = [str(frame), names[int(answer.argmax())], *(f"{p:.6g}" for p in answer.tolist())]
-    sys.stdout.write(",".join(cells) + "\n")
+    _print_row(cells)
+
+
+def _print_row(cells: list[str]) -> None:
+    csv.writer(sys.stdout, lineterminator="\n").writerow(cells)
     sys.stdout.flush()
 
 
@@ -158,8 +163,9 @@ class _Rows:
         if header:
             self.first = cells
             return "pose", self._pose_order([row for row in header if row[0] != "scorer"])
-        if cells is not None and not all(map(_is_number, cells)):
-            self._channel_order(cells, list(config.get("input_names") or []))
+        names = list(config.get("input_names") or [])
+        if cells is not None and (not all(map(_is_number, cells)) or names == cells[1:]):
+            self._channel_order(cells, names)
         else:
             self.first = cells
         return None, []
@@ -170,7 +176,10 @@ class _Rows:
         places: dict[str, dict[str, int]] = {}
         for i in range(1, min(map(len, header))):
             part = "-".join(row[i] for row in owners)
-            places.setdefault(part, {})[coordinates[i]] = i
+            own = places.setdefault(part, {})
+            if coordinates[i] in own:
+                raise DataError(f"{self.source}: '{part}' has two columns '{coordinates[i]}'")
+            own[coordinates[i]] = i
         self.order = []
         for part, own in places.items():
             if not {"x", "y"} <= own.keys():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import sys
 import time
@@ -132,3 +133,22 @@ def test_a_centred_model_answers_late_and_to_the_last_frame(tmp_path, monkeypatc
 def test_what_the_user_can_mend(model, monkeypatch, capsys, arguments, words):
     assert run(model, b"", monkeypatch, *arguments) == 2
     assert words in capsys.readouterr().err
+
+
+def test_names_of_classes_and_channels_may_be_any(tmp_path, monkeypatch, capsys):
+    made = make_model(input_names=["1", "2", "3", "4"], label_names=["rest", "rear, high", '"x"'])
+    made.model.save(tmp_path / "best_val_model.pt")
+    (tmp_path / "hparams.yaml").write_text(yaml.safe_dump(made.config))
+    odd = Model(made.model, made.config, tmp_path)
+    frames = draw_frames(odd, 5)
+    run(odd, csv_of(frames, ",1,2,3,4\n", numbered=True).encode(), monkeypatch)
+    header, *rows = csv.reader(io.StringIO(capsys.readouterr().out))
+    assert header == ["frame", "class", "rest", "rear, high", '"x"']
+    states = np.array([row[2:] for row in rows], dtype=float)
+    np.testing.assert_allclose(states, offline(odd, frames), atol=2e-5)
+
+
+def test_a_body_part_that_comes_twice_is_refused(model, monkeypatch, capsys):
+    header = b"bodyparts,nose,nose,nose,nose\ncoords,x,y,x,y\n"
+    assert run(model, header + b"0,1,2,3,4\n", monkeypatch) == 2
+    assert "'nose' has two columns 'x'" in capsys.readouterr().err
