@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import uuid
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from daart_fast.errors import DataError
 
 
 @contextmanager
@@ -25,6 +27,30 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def spare_inputs(
+    outputs: Iterable[str | os.PathLike[str]], inputs: Iterable[str | os.PathLike[str]]
+) -> None:
+    """Refuse to write over what is read, by whatever name or link.
+
+    Raises
+    ------
+    DataError
+        an output is one of the inputs
+    """
+    read = {_identity(path) for path in map(Path, inputs) if path.exists()}
+    for path in map(Path, outputs):
+        if path.exists() and _identity(path) in read:
+            raise DataError(
+                f"{path}: expected an output that is no input: this file is read, and would be "
+                f"written over; write to another folder or name"
+            )
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    found = path.stat()
+    return found.st_dev, found.st_ino
 
 
 def check_archive(path: str | os.PathLike[str]) -> None:

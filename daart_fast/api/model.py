@@ -15,7 +15,7 @@ from torch import Tensor
 
 from daart_fast.config import KEYS
 from daart_fast.errors import ConfigError, DataError, did_you_mean
-from daart_fast.files import replacing
+from daart_fast.files import replacing, spare_inputs
 from daart_fast.io import load_plain_yaml
 from daart_fast.models.base import read_state_dict
 from daart_fast.models.predict import predict_session
@@ -121,12 +121,16 @@ class Model:
         Raises
         ------
         DataError
-            The file cannot be read, or lacks channels that the model needs.
+            The file cannot be read, or lacks channels that the model needs, or ``output_file`` is
+            that very file.
         """
         from daart_fast.data.readers import suffix_of
         from daart_fast.data.sessions import Session, statistics
         from daart_fast.features import reader_of
 
+        output = None if output_file is None else _with_npy(Path(output_file))
+        if output is not None:
+            spare_inputs([output], [expt_file])
         threshold = float(self.config.get("likelihood_threshold") or 0.0)
         values, names = reader_of(self.config)(Path(expt_file), threshold)
         source = str(expt_file) if sess_id is None else f"session {sess_id}, {expt_file}"
@@ -136,10 +140,8 @@ class Model:
         if self.config.get("normalization") == "train":
             session = session.normalised_by(*self._training_statistics())
         probabilities = predict_session(self.model, session)
-        if output_file is not None:
-            path = Path(output_file)
-            path = path if path.suffix == ".npy" else path.with_name(path.name + ".npy")
-            with replacing(path) as temporary:
+        if output is not None:
+            with replacing(output) as temporary:
                 np.save(temporary, probabilities)
         return probabilities
 
@@ -177,6 +179,10 @@ class Model:
                 f"the file has {values.shape[1]}: {_list(names)}"
             )
         return values
+
+
+def _with_npy(path: Path) -> Path:
+    return path if path.suffix == ".npy" else path.with_name(path.name + ".npy")
 
 
 def _list(names: Sequence[str], most: int = 12) -> str:

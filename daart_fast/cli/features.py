@@ -38,7 +38,7 @@ def run(options: argparse.Namespace) -> None:
 
     from daart_fast.config import KINEMATIC
     from daart_fast.features import Kinematics
-    from daart_fast.files import replacing
+    from daart_fast.files import replacing, spare_inputs
 
     hparams = {
         "input_type": KINEMATIC,
@@ -49,9 +49,12 @@ def run(options: argparse.Namespace) -> None:
     }
     kinematics = Kinematics.from_hparams(hparams)
     assert kinematics is not None
-    for session, file in session_files(options.files).items():
+    files = session_files(options.files)
+    outputs = {session: options.output_dir / f"{session}.csv" for session in files}
+    spare_inputs(outputs.values(), files.values())
+    for session, file in files.items():
         values, names = kinematics.read(file, options.likelihood_threshold)
-        path = options.output_dir / f"{session}.csv"
+        path = outputs[session]
         with replacing(path) as temporary:
             pd.DataFrame(values, columns=names).to_csv(temporary, float_format="%.6g")
         print(f"{path}: {len(values)} frames, {len(names)} features", flush=True)

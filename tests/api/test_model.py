@@ -336,3 +336,13 @@ def test_predictions_are_written(model_dir, tmp_path, name):
 def test_a_file_that_is_not_there_is_named(model_dir, tmp_path):
     model = Model.from_dir(model_dir())
     assert refused(model.predict, tmp_path / "s.csv") == f"{tmp_path / 's.csv'}: no such file"
+
+
+def test_predictions_do_not_replace_their_input(model_dir, tmp_path):
+    model = Model.from_dir(model_dir())
+    np.save(tmp_path / "x.npy", session())
+    before = (tmp_path / "x.npy").read_bytes()
+    for name in ("x.npy", "x"):
+        said = refused(model.predict, tmp_path / "x.npy", output_file=tmp_path / name)
+        assert said.startswith(f"{tmp_path / 'x.npy'}: expected an output that is no input")
+    assert (tmp_path / "x.npy").read_bytes() == before
