@@ -5,14 +5,23 @@ Caltech Behavior Annotator's txt, DeepEthogram's csv, and tables of bouts (class
 All files of a project belong into one command, so that all get the same classes.
 
 With --markers, each file is matched to a session by its name, gets its length, and is called as it.
+
+Nothing is written unless all files can be converted. Labels that are there already, and are others,
+are replaced with --overwrite alone.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from daart_fast.errors import ConfigError, DataError, did_you_mean
+
+if TYPE_CHECKING:
+    from daart_fast.convert import Annotation
 
 HELP = "turn labels of BORIS, SimBA, Caltech, DeepEthogram or bout tables into one-hot csv"
 EXAMPLES = """
@@ -42,12 +51,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--multibinary", action="store_true", help="several behaviours may occur at once"
     )
+    parser.add_argument(
+        "--overwrite", action="store_true", help="replace label files that hold something else"
+    )
 
 
 def run(options: argparse.Namespace) -> None:
     from daart_fast.cli.sessions import session_files
-    from daart_fast.convert import match_sessions, one_hot, read_annotations, write_one_hot
+    from daart_fast.convert import match_sessions, one_hot, one_hot_text, read_annotations
     from daart_fast.convert.onehot import BACKGROUND
+    from daart_fast.files import replacing, spare_inputs
 
     annotations = [
         annotation
@@ -64,7 +77,10 @@ def run(options: argparse.Namespace) -> None:
         matched = {annotation.names[0]: annotation for annotation in annotations}
         if len(matched) < len(annotations):
             raise DataError("two of the files are about sessions of one name")
+        _check_names(matched)
     names = classes if options.multibinary else [BACKGROUND, *classes]
+    texts: dict[Path, bytes] = {}
+    told: dict[Path, str] = {}
     for session, annotation in matched.items():
         n_frames = _n_frames(files.get(session)) or options.n_frames or annotation.n_frames
         if not n_frames:
@@ -74,9 +90,41 @@ def run(options: argparse.Namespace) -> None:
         table = one_hot(
             annotation, classes, n_frames, options.overlaps, options.other, options.multibinary
         )
-        path = write_one_hot(options.output_dir / f"{session}.csv", table, names)
+        path = options.output_dir / f"{session}.csv"
+        texts[path] = one_hot_text(table, names).encode()
         counts = ", ".join(f"{n} {c}" for n, c in zip(table.sum(0), names, strict=True) if n)
-        print(f"{path}: {n_frames} frames: {counts}", flush=True)
+        told[path] = f"{path}: {n_frames} frames: {counts}"
+    spare_inputs(texts, [*options.files, *files.values()])
+    changed = [path for path, text in texts.items() if not _holds(path, text)]
+    others = [str(path) for path in changed if os.path.lexists(path)]
+    if others and not options.overwrite:
+        raise DataError(
+            f"{', '.join(others)}: expected no file, or one of the same labels; found others, "
+            f"which --overwrite replaces"
+        )
+    for path, line in told.items():
+        if path in changed:
+            with replacing(path) as temporary:
+                temporary.write_bytes(texts[path])
+        print(line, flush=True)
+
+
+def _check_names(matched: Mapping[str, Annotation]) -> None:
+    """Refuse names in the files that would lead out of the folder."""
+    from daart_fast.config import check_name
+
+    for name, annotation in matched.items():
+        try:
+            check_name(name, "a session id")
+        except ConfigError as error:
+            raise DataError(
+                f"{annotation.source}: {error}; with --markers, files are called as the sessions "
+                f"there"
+            ) from None
+
+
+def _holds(path: Path, content: bytes) -> bool:
+    return path.is_file() and path.read_bytes() == content
 
 
 def _classes(options: argparse.Namespace, annotations: list) -> list[str]:

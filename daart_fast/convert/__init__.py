@@ -1,13 +1,14 @@
 """Hand labels of other programs -> the one-hot files that daart_fast reads."""
 
 from daart_fast.convert.formats import FORMATS, Annotation, read_annotations
-from daart_fast.convert.onehot import match_sessions, one_hot, write_one_hot
+from daart_fast.convert.onehot import match_sessions, one_hot, one_hot_text, write_one_hot
 
 __all__ = [
     "FORMATS",
     "Annotation",
     "match_sessions",
     "one_hot",
+    "one_hot_text",
     "read_annotations",
     "write_one_hot",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,7 +14,7 @@ from daart_fast.convert.formats import Annotation
 from daart_fast.errors import DataError
 from daart_fast.files import replacing
 
-__all__ = ["BACKGROUND", "match_sessions", "one_hot", "write_one_hot"]
+__all__ = ["BACKGROUND", "match_sessions", "one_hot", "one_hot_text", "write_one_hot"]
 
 #: What class 0 is called: frames that nobody scored.
 BACKGROUND = "background"
@@ -121,10 +122,17 @@ def one_hot(
     return np.eye(1 + len(classes), dtype=np.int64)[label]
 
 
+def one_hot_text(table: np.ndarray, names: Sequence[str]) -> str:
+    """Return a table (T, C) of 0 and 1 as csv: a header row of class names, frames numbered."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["", *names])
+    writer.writerows([i, *row] for i, row in enumerate(table.tolist()))
+    return text.getvalue()
+
+
 def write_one_hot(path: str | os.PathLike[str], table: np.ndarray, names: Sequence[str]) -> Path:
-    """Write a table (T, C) of 0 and 1 with a header row of class names, frames numbered."""
-    with replacing(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["", *names])
-        writer.writerows([i, *row] for i, row in enumerate(table.tolist()))
+    """Write a table as `one_hot_text` has it."""
+    with replacing(path) as temporary:
+        temporary.write_bytes(one_hot_text(table, names).encode())
     return Path(path)

@@ -60,3 +60,84 @@ def test_features_may_be_written_twice(markers, tmp_path):
     arguments = ["features", str(markers), "--output_dir", str(tmp_path / "out")]
     assert main(arguments) == 0
     assert main(arguments) == 0
+
+
+# ------------------------------------------------------------------------------ convert-labels
+
+BOUTS = "class,start_frame,stop_frame\nwalk,1,3\n"
+HAND = ",background,walk\n0,0,1\n"  # somebody's work
+
+
+@pytest.fixture
+def bouts(tmp_path: Path) -> list[str]:
+    """Two tables of bouts."""
+    (tmp_path / "bouts").mkdir()
+    for session in ("m1", "m2"):
+        (tmp_path / "bouts" / f"{session}.csv").write_text(BOUTS)
+    return [str(tmp_path / "bouts" / f"{session}.csv") for session in ("m1", "m2")]
+
+
+def convert(files: list[str], folder: Path, *more: str) -> int:
+    arguments = ["convert-labels", *files, "--n_frames", "5", "--output_dir", str(folder)]
+    return main([*arguments, *more])
+
+
+def test_converted_labels_do_not_replace_others(bouts, tmp_path, capsys):
+    labels = tmp_path / "labels-hand"
+    labels.mkdir()
+    (labels / "m2.csv").write_text(HAND)
+    assert convert(bouts, labels) == 2
+    error = capsys.readouterr().err
+    assert f"{labels / 'm2.csv'}" in error and "--overwrite" in error and error.count("\n") == 1
+    assert (labels / "m2.csv").read_text() == HAND
+    assert not (labels / "m1.csv").exists()  # all are looked at before any is written
+
+
+def test_converted_labels_replace_others_when_told_to(bouts, tmp_path):
+    labels = tmp_path / "labels-hand"
+    labels.mkdir()
+    (labels / "m2.csv").write_text(HAND)
+    assert convert(bouts, labels, "--overwrite") == 0
+    assert (labels / "m2.csv").read_text() == (labels / "m1.csv").read_text() != HAND
+
+
+def test_labels_converted_to_the_same_are_left(bouts, tmp_path):
+    labels = tmp_path / "labels-hand"
+    assert convert(bouts[:1], labels) == 0
+    before = (labels / "m1.csv").stat()
+    assert convert(bouts, labels) == 0
+    assert (labels / "m1.csv").stat().st_ino == before.st_ino
+    assert (labels / "m2.csv").is_file()
+
+
+@pytest.mark.parametrize("more", [(), ("--overwrite",)])
+def test_converted_labels_do_not_replace_what_they_come_from(bouts, more):
+    assert convert(bouts, Path(bouts[0]).parent, *more) == 2
+    assert [Path(file).read_text() for file in bouts] == [BOUTS, BOUTS]
+
+
+def test_converted_labels_do_not_replace_markers(bouts, markers):
+    before = (markers / "m1.csv").read_text()
+    assert convert(bouts, markers, "--markers", str(markers), "--overwrite") == 2
+    assert (markers / "m1.csv").read_text() == before
+
+
+def test_labels_are_converted_all_or_none(bouts, tmp_path):
+    Path(bouts[1]).write_text(BOUTS + "walk,7,99\n")
+    assert convert(bouts, tmp_path / "labels-hand") == 2
+    assert not (tmp_path / "labels-hand").exists()
+
+
+@pytest.mark.parametrize("name", ["../precious", "a/b", "..", "C:precious"])
+def test_an_observation_that_leads_out_of_the_folder_is_refused(tmp_path, name, capsys):
+    (tmp_path / "precious.csv").write_text("precious")
+    (tmp_path / "boris.csv").write_text(
+        "Observation id,Subject,Behavior,Behavior type,Start (s),Stop (s)\n"
+        f"{name},mouse,walk,STATE,0.1,0.3\n"
+    )
+    assert convert([str(tmp_path / "boris.csv")], tmp_path / "out", "--fps", "10") == 2
+    error = capsys.readouterr().err
+    assert f"{tmp_path / 'boris.csv'}: {name!r} cannot be a session id" in error
+    assert "--markers" in error
+    assert (tmp_path / "precious.csv").read_text() == "precious"
+    assert not (tmp_path / "out").exists()
