@@ -32,14 +32,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     from daart_fast.cli.evaluate import evaluate
-    from daart_fast.report import write_report
+    from daart_fast.report import check_output, write_report
 
+    single = len(options.model_dir) == 1
+    output = options.output or (options.model_dir[0] if single else Path()) / "report.html"
+    check_output(output)
     changes = {} if options.data_dir is None else {"data_dir": str(options.data_dir)}
     folders = model_folders(options.model_dir)
     for folder in folders:
         if not (folder / "summary.json").is_file():
             evaluate(folder, dict(changes), pictures=False)
-    single = len(options.model_dir) == 1
-    output = options.output or (options.model_dir[0] if single else Path()) / "report.html"
     write_report(folders, output, options.data_dir)
     print(output)

@@ -10,10 +10,11 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from daart_fast.errors import DataError
 from daart_fast.files import replacing
 from daart_fast.report.collect import collect
 
-__all__ = ["write_report"]
+__all__ = ["check_output", "write_report"]
 
 
 def write_report(
@@ -29,7 +30,7 @@ def write_report(
         version folders with hparams.yaml, states and summary.json (see
         `daart_fast.eval.summarise`)
     output
-        the html file
+        the html file, which ends in .html or .htm
     data_dir
         where the data are, if not where hparams.yaml says. Where labels cannot be read, the report
         is without them.
@@ -37,8 +38,9 @@ def write_report(
     Raises
     ------
     DataError
-        a folder has no summary.json or no states
+        a folder has no summary.json or no states, or the output is called as no html file is
     """
+    check_output(output)
     models: list[dict[str, Any]] = []
     texts: dict[str, str] = {}
     for number, folder in enumerate(model_dirs):
@@ -47,6 +49,19 @@ def write_report(
         texts |= {f"fine-{number}-{i}": text for i, text in enumerate(fine)}
     with replacing(output) as temporary:
         temporary.write_text(_page(models, texts), encoding="utf-8")
+
+
+def check_output(output: str | os.PathLike[str]) -> None:
+    """Refuse a name that another kind of file may have, as labels.
+
+    Raises
+    ------
+    DataError
+        it ends in neither .html nor .htm
+    """
+    ending = Path(output).suffix
+    if ending.lower() not in (".html", ".htm"):
+        raise DataError(f"{output}: expected a name that ends in .html or .htm, found {ending!r}")
 
 
 def _page(models: Sequence[dict[str, Any]], texts: dict[str, str]) -> str:

@@ -141,3 +141,17 @@ def test_an_observation_that_leads_out_of_the_folder_is_refused(tmp_path, name, 
     assert "--markers" in error
     assert (tmp_path / "precious.csv").read_text() == "precious"
     assert not (tmp_path / "out").exists()
+
+
+# ------------------------------------------------------------------------------ report
+
+
+def test_a_report_does_not_replace_labels(tmp_path, capsys):
+    (tmp_path / "version_0").mkdir()
+    (tmp_path / "version_0" / "hparams.yaml").write_text("")
+    (tmp_path / "m1.csv").write_text(HAND)
+    arguments = ["report", str(tmp_path / "version_0"), "--output", str(tmp_path / "m1.csv")]
+    assert main(arguments) == 2
+    expected = f"{tmp_path / 'm1.csv'}: expected a name that ends in .html or .htm, found '.csv'"
+    assert expected in capsys.readouterr().err  # before the model is evaluated
+    assert (tmp_path / "m1.csv").read_text() == HAND

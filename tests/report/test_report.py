@@ -86,6 +86,15 @@ def data_of(report: Path) -> dict[str, Any]:
 # ------------------------------------------------------------------------------ the file
 
 
+def test_a_report_is_called_html(tmp_path):
+    for name in ("labels.csv", "report"):
+        with pytest.raises(DataError, match=f"{name}: expected a name that ends in .html or .htm"):
+            write_report([], tmp_path / name)
+    for name in ("report.htm", "REPORT.HTML"):
+        write_report([], tmp_path / name)
+        assert (tmp_path / name).is_file()
+
+
 def test_a_report_is_one_file_without_links_to_anything_outside(small, tmp_path):
     write_report([small], tmp_path / "report.html")
     text = (tmp_path / "report.html").read_text()
