@@ -11,6 +11,7 @@ import torch
 
 from daart_fast.data.batches import Batch, HostBatches, Make
 from daart_fast.data.dataset import SingleDataset
+from daart_fast.data.description import describe
 from daart_fast.data.device import ResidentSessions, StreamedBatches, batches_on
 from daart_fast.data.readers import read_inputs
 from daart_fast.data.sequences import SPLITS, splits_of
@@ -153,6 +154,7 @@ class DataGenerator:
         counts = np.array([len(d.batch_idxs["train"]) for d in self.datasets], dtype=np.float64)
         self.batch_ratios = counts / max(counts.sum(), 1.0)
         self.training_sessions = np.flatnonzero(counts).tolist()
+        self._scales = [(d.session.mean32, d.session.scale) for d in self.datasets]
         if normalization == "train":
             self._normalise_by_training_sessions()
 
@@ -331,6 +333,18 @@ class DataGenerator:
             self._source.pseudo_labels_changed(i)
 
     # ---------------------------------------------------------------------------- checkpoints
+
+    def description(self) -> dict[str, Any]:
+        """Describe what was read, so that other data can be told from it.
+
+        See `daart_fast.data.description.describe`.
+        """
+        names = {
+            "class names": self.label_names,
+            "channel names": self.input_names,
+            "task names": self.task_names,
+        }
+        return describe([d.session for d in self.datasets], self._scales, names)
 
     def state_dict(self) -> dict[str, Any]:
         """Return where each split's iterator stands: the round, and sequences of it given out."""

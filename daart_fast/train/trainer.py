@@ -16,6 +16,7 @@ from torch import Tensor
 
 from daart_fast import ops
 from daart_fast.config import KEYS
+from daart_fast.data.description import differences
 from daart_fast.errors import DataError
 from daart_fast.train import interruption
 from daart_fast.train.background import Background
@@ -51,7 +52,7 @@ class Trainer:
 
     Every 10 s at most, and at the end, the whole state of the training is written to
     ``checkpoint.pt``; a training that was cut short goes on from there and ends bit for bit where
-    it would have ended (on the CPU, with the same number of threads).
+    it would have ended (on the CPU, with the same number of threads). On other data it refuses.
 
     Parameters
     ----------
@@ -149,6 +150,8 @@ class Trainer:
         DivergedError
             The training loss became infinite or NaN before the first validation. Later than that,
             training ends with the best weights, and the log says why.
+        DataError
+            A checkpoint in `save_path` is of the same training on other data, or was changed.
         """
         self._set_up(model, data_generator, Path(save_path) if save_path is not None else None)
         if self._take_up():
@@ -188,8 +191,10 @@ class Trainer:
         self._checkpoint = Checkpoint(folder and folder / STATE, self.checkpoint_interval)
         self._background = Background()
         self._rng_states: dict[str, Any] | None = None
+        self._data: dict[str, Any] | None = None
         if folder is not None:
             folder.mkdir(parents=True, exist_ok=True)
+            self._data = data_generator.description()
         seed_everything(self.rng_seed_train)
 
     # ---------------------------------------------------------------------------- one epoch
@@ -334,6 +339,7 @@ class Trainer:
                 "completed": True,
                 "best_val_epoch": self.best_val_epoch,
                 "fingerprint": self._fingerprint(completed=True),
+                "data": self._data,
             }
         )
         self._tell_hparams()
@@ -395,6 +401,7 @@ class Trainer:
         state = snapshot(
             {
                 "fingerprint": self._fingerprint(),
+                "data": self._data,
                 "progress": {name: getattr(self, name) for name in _PROGRESS},
                 "sums": self._sums,
                 "terms": self._terms,
@@ -443,7 +450,10 @@ class Trainer:
     def _go_on_from(self, state: Mapping[str, Any]) -> bool:
         completed = bool(state.get("completed"))
         now, then = self._fingerprint(completed), state.get("fingerprint", {})
-        if changed := sorted(name for name in now | then if now.get(name) != then.get(name)):
+        changed = sorted(name for name in now | then if now.get(name) != then.get(name))
+        if not set(changed) - set(_OF_DATA):
+            self._refuse_other_data(state.get("data"))
+        if changed:
             logging.warning(
                 f"{self._checkpoint.file}: belongs to a training with another "
                 f"{', '.join(changed)}, so training starts anew"
@@ -454,6 +464,17 @@ class Trainer:
         self._restore(state)
         logging.info(f"going on in epoch {self.curr_epoch}, after batch {self.curr_batch}")
         return False
+
+    def _refuse_other_data(self, then: Mapping[str, Any] | None) -> None:
+        """Raise if the checkpoint is of other data; those of older versions do not say."""
+        if then is None or self._data is None:
+            return
+        if told := differences(then, self._data):
+            raise DataError(
+                f"{self._checkpoint.file}: expected the data that this training began with, but "
+                f"{'; '.join(told)}. Put the data back as they were, or delete the folder "
+                f"{self.folder} to begin anew"
+            )
 
     def _restore(self, state: Mapping[str, Any]) -> None:
         """Bring everything to where it stood."""
@@ -511,6 +532,9 @@ class Trainer:
 
 #: Keys that say when training ends.
 _LENGTH = ("early_stop_history", "max_epochs", "min_epochs", "save_last_model")
+
+#: What the data decide of a fingerprint.
+_OF_DATA = ("number of batches", "shape of weights")
 
 #: The trainer's own attributes that a checkpoint keeps.
 _PROGRESS = (

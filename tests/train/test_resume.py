@@ -1,6 +1,7 @@
 """A training that is cut short, at whatever moment, ends where it would have ended."""
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -203,6 +204,136 @@ def test_a_training_that_goes_on_may_be_made_longer(project, training, same_weig
     assert same_weights(resumed.weights, training(longer, name="unbroken").fit().weights)
 
 
+# ------------------------------------------------------------------------------ other data
+
+
+def edit(file, change):
+    """Rewrite a csv row by row: the header is row 0, cells are text."""
+    rows = [line.split(",") for line in file.read_text().splitlines()]
+    file.write_text("\n".join(",".join(row) for row in change(rows)) + "\n")
+
+
+def swap_two_classes(rows):
+    return [rows[0], *([i, a, c, b, d] for i, a, b, c, d in rows[1:])]
+
+
+def name_them_in_another_order(rows):
+    return [[i, a, c, b, d] for i, a, b, c, d in rows]
+
+
+def leave_ten_frames_out(rows):
+    return rows[:-10]
+
+
+def change_one_frame(rows):
+    return [*rows[:151], [rows[151][0], "3", "3", "3", "3"], *rows[152:]]
+
+
+@pytest.fixture
+def broken(project, training):
+    """A training that was cut short: its hparams."""
+    hparams = project()
+    with pytest.raises(Interrupted):
+        interrupt(training(hparams, checkpoint_interval=0), 20).fit()
+    return hparams
+
+
+def refusal(training, hparams):
+    with pytest.raises(DataError) as caught:
+        training(hparams).fit()
+    return str(caught.value)
+
+
+def test_a_resumed_training_refuses_other_labels(broken, training, tmp_path):
+    edit(tmp_path / "data/labels-hand/s1.csv", swap_two_classes)
+    told = refusal(training, broken)
+    assert told.startswith(f"{tmp_path / 'model' / 'checkpoint.pt'}: expected the data")
+    assert "session s1 has other hand labels." in told and "s0" not in told
+    assert f"or delete the folder {tmp_path / 'model'} to begin anew" in told
+
+
+def test_a_resumed_training_refuses_classes_in_another_order(broken, training, tmp_path):
+    for session in ("s0", "s1"):
+        edit(tmp_path / f"data/labels-hand/{session}.csv", name_them_in_another_order)
+    told = refusal(training, broken)
+    assert "the class names were background, rest, walk, groom and are background, walk" in told
+
+
+@pytest.mark.parametrize("normalization", ["session", "train"])
+def test_a_resumed_training_refuses_other_markers(project, training, tmp_path, normalization):
+    hparams = project(normalization=normalization)
+    with pytest.raises(Interrupted):
+        interrupt(training(hparams, checkpoint_interval=0), 20).fit()
+    edit(tmp_path / "data/features/s0.csv", change_one_frame)
+    told = refusal(training, hparams)
+    assert "session s0 has other markers." in told and "s1" not in told
+
+
+def test_a_resumed_training_refuses_channels_of_other_names(broken, training, tmp_path):
+    for session in ("s0", "s1"):
+        file = tmp_path / f"data/features/{session}.csv"
+        file.write_text(file.read_text().replace("f3", "g3"))
+    told = refusal(training, broken)
+    assert "the channel names were f0, f1, f2, f3 and are f0, f1, f2, g3." in told
+
+
+def test_a_resumed_training_refuses_another_number_of_frames(broken, training, tmp_path):
+    for kind in ("features", "labels-hand"):
+        edit(tmp_path / f"data/{kind}/s1.csv", leave_ten_frames_out)
+    assert "session s1 had 300 frames and has 290." in refusal(training, broken)
+
+
+def test_a_resumed_training_refuses_a_class_more(broken, training, tmp_path):
+    for session in ("s0", "s1"):
+        edit(
+            tmp_path / f"data/labels-hand/{session}.csv",
+            lambda rows: [[*rows[0], "jump"], *([*row, "0"] for row in rows[1:])],
+        )
+    assert "groom and are background, rest, walk, groom, jump" in refusal(training, broken)
+
+
+def test_a_training_that_had_ended_refuses_other_labels_too(project, training, tmp_path):
+    hparams = project()
+    training(hparams).fit()
+    edit(tmp_path / "data/labels-hand/s1.csv", swap_two_classes)
+    assert "session s1 has other hand labels." in refusal(training, hparams)
+
+
+def test_once_the_labels_are_back_the_training_goes_on(broken, training, same_weights, tmp_path):
+    file = tmp_path / "data/labels-hand/s1.csv"
+    text = file.read_text()
+    edit(file, swap_two_classes)
+    refusal(training, broken)
+    file.write_text(text)
+    resumed = training(broken).fit()
+    assert same_weights(resumed.weights, training(broken, name="unbroken").fit().weights)
+
+
+def test_a_project_that_was_copied_goes_on(broken, training, same_weights, tmp_path, caplog):
+    unbroken = training(broken, name="unbroken").fit()
+    shutil.copytree(tmp_path / "data", tmp_path / "copy")
+    with caplog.at_level("INFO"):
+        resumed = training({**broken, "data_dir": str(tmp_path / "copy")}).fit()
+    assert "going on in epoch 2" in caplog.text
+    assert same_weights(resumed.weights, unbroken.weights)
+
+
+def test_a_training_of_other_settings_begins_anew_on_other_data(broken, training, tmp_path):
+    edit(tmp_path / "data/labels-hand/s1.csv", swap_two_classes)
+    count = _Count()
+    training({**broken, "learning_rate": 0.5}, count).fit()
+    assert count.epochs[0] == 0
+
+
+def test_a_checkpoint_that_does_not_say_its_data_is_gone_on_from(broken, training, same_weights):
+    unbroken = training(broken, name="unbroken").fit()
+    file = training(broken).folder / "checkpoint.pt"
+    state = torch.load(file, weights_only=True)
+    del state["data"]
+    torch.save(state, file)
+    assert same_weights(training(broken).fit().weights, unbroken.weights)
+
+
 def test_checkpoints_are_written_no_more_often_than_asked_for(project, training):
     hparams = project(max_epochs=1)
     with pytest.raises(Interrupted):
@@ -243,6 +374,7 @@ CHANGES = {
     "random state": lambda state: state["rng"].update(python=(3, (-1,) * 625, None)),
     "averages": lambda state: state["optimizer"]["state"][0].update(exp_avg=torch.zeros(1)),
     "fingerprint": lambda state: state.update(fingerprint=3),
+    "data": lambda state: state.update(data={"class names": 3}),
     "sums": lambda state: state.update(sums=torch.zeros(99)),
 }
 

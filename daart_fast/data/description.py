@@ -1,0 +1,100 @@
+"""What a training's data were, in a few numbers, to tell later whether they still are."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from daart_fast.data.sessions import Session
+
+__all__ = ["describe", "differences"]
+
+#: Rows of a session's inputs that are looked at; it may be larger than memory.
+ROWS = 64
+#: Names, and sessions, that a message lists.
+LISTED = 8
+NAMES = ("class names", "channel names", "task names")
+LABELS = {"labels_strong": "hand labels", "labels_weak": "weak labels", "tasks": "tasks"}
+
+
+def describe(
+    sessions: Sequence[Session],
+    scales: Sequence[tuple[np.ndarray, np.ndarray]],
+    names: Mapping[str, Sequence[str]],
+) -> dict[str, Any]:
+    """Describe sessions, whatever their folder and the times of their files.
+
+    Parameters
+    ----------
+    sessions
+        what was read
+    scales
+        each session's own mean and one over its spread, (N,) float32 both
+    names
+        ``class names``, ``channel names`` and ``task names``
+
+    Returns
+    -------
+    dict
+        the names, and by session the number of frames and checksums: of labels and tasks whole, of
+        inputs their scale and up to 64 rows. JSON can hold it.
+    """
+    return {
+        **{what: list(names[what]) for what in NAMES},
+        "sessions": {
+            session.id: _of_session(session, scale)
+            for session, scale in zip(sessions, scales, strict=True)
+        },
+    }
+
+
+def _of_session(session: Session, scale: tuple[np.ndarray, np.ndarray]) -> dict[str, Any]:
+    rows = np.unique(np.linspace(0, len(session) - 1, ROWS).astype(np.int64))
+    told: dict[str, Any] = {
+        "frames": len(session),
+        "markers": _checksum(session.inputs[rows], *scale),
+    }
+    for name, what in LABELS.items():
+        values = getattr(session, name)
+        told[what] = None if values is None else _checksum(values)
+    return told
+
+
+def _checksum(*arrays: np.ndarray) -> str:
+    digest = hashlib.sha256()
+    for values in arrays:
+        digest.update(f"{values.dtype.str} {values.shape}".encode())
+        digest.update(np.ascontiguousarray(values).data)
+    return digest.hexdigest()[:24]
+
+
+def differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """Say in words what two descriptions differ in; an empty list if in nothing."""
+    told = [
+        f"the {what} were {_listed(then[what])} and are {_listed(now[what])}"
+        for what in NAMES
+        if then[what] != now[what]
+    ]
+    before, after = then["sessions"], now["sessions"]
+    changed = [name for name in {**before, **after} if before.get(name) != after.get(name)]
+    told += [_of_one(name, before.get(name), after.get(name)) for name in changed[:LISTED]]
+    if len(changed) > LISTED:
+        told.append(f"{len(changed) - LISTED} more sessions differ")
+    return told
+
+
+def _of_one(name: str, then: Mapping[str, Any] | None, now: Mapping[str, Any] | None) -> str:
+    if then is None or now is None:
+        return f"session {name} is {'new' if then is None else 'gone'}"
+    if then["frames"] != now["frames"]:
+        return f"session {name} had {then['frames']} frames and has {now['frames']}"
+    other = [what for what in now if then.get(what) != now[what]]
+    return f"session {name} has other {' and '.join(other)}"
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
+    return f"{', '.join(names[:LISTED]) or 'none'}{more}"
