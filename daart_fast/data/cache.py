@@ -1,8 +1,9 @@
 """Files that were read once, kept as arrays that later starts only map into memory.
 
 An entry is two files, ``<name>-<key>-<fingerprint>.npy`` and ``.json``: the key tells the source
-and how it is read, the fingerprint its size and time. Both are written under other names and
-renamed, the .json last, so that readers and writers in any number of processes need no lock.
+and how it is read, the fingerprint which file it is and when it was changed. Both are written under
+other names and renamed, the .json last, so that readers and writers in any number of processes need
+no lock.
 """
 
 from __future__ import annotations
@@ -22,6 +23,9 @@ from daart_fast.files import replacing
 
 __all__ = ["Cached", "cache_folder", "cached", "clear_cache"]
 
+_ENTRY = r"[A-Za-z0-9_]+-[0-9a-f]{24}-[0-9a-f]{24}"
+#: The names of an entry's files, and those that `replacing` gives them before they are whole.
+OWN = re.compile(rf"({_ENTRY}|\.{_ENTRY}\.[0-9a-f]{{12}})\.(npy|json)")
 #: Part of every key: to be raised whenever readers come to give other values for the same file.
 VERSION = 2
 OFF = "off"
@@ -97,7 +101,9 @@ def cached(
 
 
 def clear_cache(cache_dir: str | os.PathLike[str] | None = None) -> int:
-    """Remove every entry of the cache; trainings that run go on with what they have mapped.
+    """Remove every entry of the cache, and no other file that lies in its folder.
+
+    Trainings that run go on with what they have mapped.
 
     Parameters
     ----------
@@ -112,18 +118,23 @@ def clear_cache(cache_dir: str | os.PathLike[str] | None = None) -> int:
     folder = cache_folder(cache_dir)
     freed = 0
     for path in sorted(folder.glob("*-*-*.*")) if folder is not None else ():
-        if re.search(r"-[0-9a-f]{24}-[0-9a-f]{24}\.(npy|json)$|^\..*\.(npy|json)$", path.name):
+        if OWN.fullmatch(path.name):
             freed += path.stat().st_size
             _remove(path)
     return freed
 
 
 def _fingerprint(source: Path) -> str | None:
+    """Tell a file (the one that a link leads to) from any other, and from itself before a change.
+
+    Labels keep their size when they are edited, and mv and unzip keep times: so which file it is
+    counts too, and when anything about it was changed last, which no program sets.
+    """
     try:
         stat = source.stat()
     except OSError:
         return None
-    return _digest([stat.st_size, stat.st_mtime_ns])
+    return _digest([stat.st_size, stat.st_mtime_ns, stat.st_ino, stat.st_ctime_ns])
 
 
 def _digest(of: Any) -> str:

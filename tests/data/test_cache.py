@@ -6,6 +6,7 @@ import logging
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from daart_fast.data import Session, clear_cache
 from daart_fast.data.cache import Cached, cache_folder, cached
 from daart_fast.data.sessions import read_session
 from daart_fast.errors import DataError
+from daart_fast.files import replacing
 
 HEADER = ",a,b"
 
@@ -126,6 +128,55 @@ def test_a_source_of_the_same_size_but_another_time_is_read_anew(read, source):
     assert read().inputs.max() > 1.0
 
 
+def swap_in(source: Path, other: Path) -> None:
+    """Put another file in its place with the same size and time, as mv and unzip do."""
+    before = source.stat()
+    assert other.stat().st_size == before.st_size
+    os.utime(other, ns=(before.st_atime_ns, before.st_mtime_ns))
+    os.replace(other, source)
+
+
+def test_a_source_that_another_of_its_size_and_time_took_the_place_of_is_read_anew(
+    read, source, tmp_path
+):
+    read()
+    other = tmp_path / "other.csv"
+    other.write_text(source.read_text().replace("0.", "9."))
+    swap_in(source, other)
+    assert read().inputs.max() > 9.0
+
+
+def test_a_source_written_over_and_given_its_old_time_is_read_anew(read, source):
+    read()
+    before = source.stat()
+    time.sleep(0.02)  # a clock of files may tick a hundred times a second
+    source.write_text(source.read_text().replace("0.", "9."))
+    os.utime(source, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert read().inputs.max() > 9.0
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows users may not make links")
+def test_a_link_that_leads_to_another_file_is_read_anew(source, folder, tmp_path):
+    other = tmp_path / "other.csv"
+    other.write_text(source.read_text().replace("0.", "9."))
+    time_of = source.stat()
+    os.utime(other, ns=(time_of.st_atime_ns, time_of.st_mtime_ns))
+    link = tmp_path / "link.csv"
+    link.symlink_to(source)
+    first = read_session("s", {"markers": link}, cache=folder)
+    link.unlink()
+    link.symlink_to(other)
+    second = read_session("s", {"markers": link}, cache=folder)
+    assert first.inputs.max() < 9.0 < second.inputs.max()
+
+
+def test_a_source_that_nobody_touched_is_the_same_however_often_it_is_asked_for(read, folder):
+    read()
+    before = entries(folder)
+    read()
+    assert entries(folder) == before
+
+
 def test_a_source_that_changes_while_it_is_read_is_not_kept(source, folder):
     def make() -> Cached:
         os.utime(source, ns=(1, 1))
@@ -209,11 +260,26 @@ def test_processes_that_write_at_once_do_not_disturb_each_other(source, folder, 
 
 def test_clearing_removes_entries_and_nothing_else(read, folder):
     session = read()
-    (folder / "notes-of-mine.npy").write_text("")
+    mine = {"notes-of-mine.npy", ".my-own-notes.json", ".a-b-c.123.json", "a-b-c.json"}
+    for name in mine:
+        (folder / name).write_text("")
     assert clear_cache(folder) > session.inputs.nbytes
-    assert [path.name for path in folder.iterdir()] == ["notes-of-mine.npy"]
+    assert {path.name for path in folder.iterdir()} == mine
     assert np.isfinite(session.inputs).all()  # what is mapped stays
     assert clear_cache(folder) == 0
+
+
+def test_clearing_removes_what_a_killed_process_left_half_written(read, source, folder):
+    read()
+    for path in list(folder.iterdir()):
+        with replacing(path) as temporary:
+            left = temporary
+            temporary.write_text("half")
+            kept = temporary.read_text()
+        left.write_text(kept)  # as if it had been killed before the name was changed
+    assert len(list(folder.iterdir())) == 4
+    clear_cache(folder)
+    assert list(folder.iterdir()) == []
 
 
 def test_the_folder_is_the_configs_or_the_environments_or_the_users(monkeypatch, tmp_path):
