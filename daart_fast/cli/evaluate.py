@@ -3,17 +3,25 @@
 In the model's folder: SESSION_predictions.csv, SESSION_bouts.csv, summary.json (every score),
 SESSION_ethogram.png, confusion.png, bout_lengths.png and reliability.png. Scores of frames the
 model was trained on are told apart from those held out for validation and test.
+
+Where SESSION_states.npy is missing, or older than the session's inputs, sessions are predicted and
+the file is written. Data in another place (--data_dir) are always predicted, and the file stays as
+it is.
 """
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from daart_fast.cli.sessions import model_folders
 
 if TYPE_CHECKING:
+    from daart_fast.api import Model
     from daart_fast.data import DataGenerator
 
 HELP = "score a model, and write tables and pictures of its predictions"
@@ -60,14 +68,29 @@ def run(options: argparse.Namespace) -> None:
         plot_search(folders, options.search)
 
 
-def evaluate(folder: Path, changes: dict[str, Any], pictures: bool = True) -> dict[str, Any]:
-    """Write tables, summary and pictures of one model; return the summary."""
+def evaluate(
+    folder: Path, changes: dict[str, Any], pictures: bool = True, output: Path | None = None
+) -> dict[str, Any]:
+    """Write tables, summary and pictures of one model; return the summary.
+
+    Parameters
+    ----------
+    folder
+        the model's
+    changes
+        keys that are other than in training
+    pictures
+        whether to draw
+    output
+        where to write, probabilities too where those stored do not count, smoothed as the model is
+        now; None: into the model's folder
+    """
     from daart_fast.api import Model
     from daart_fast.config import KEYS, check_together, with_defaults
     from daart_fast.errors import ConfigError
     from daart_fast.eval import summarise
     from daart_fast.eval.album import draw_all
-    from daart_fast.models import export_states
+    from daart_fast.eval.selection import SMOOTHER_FILE, smoother_of
     from daart_fast.utils import build_data_generator
 
     model = Model.from_dir(folder)
@@ -79,23 +102,58 @@ def evaluate(folder: Path, changes: dict[str, Any], pictures: bool = True) -> di
     hparams = with_defaults({**model.config, **changes, "device": "cpu"})
     check_together(hparams)
     generator = build_data_generator(dict(hparams))
-    if not _has_states(folder, generator):
-        export_states(model.model.to("cpu"), generator, folder)
-    summary = summarise(hparams, generator, folder)
-    if pictures:
-        draw_all(hparams, generator, folder, summary)
+    _check_names(model.config, generator, hparams["data_dir"])
+    with _current_states(model, hparams, generator, folder, output) as states_dir:
+        chosen = output is not None and (folder / SMOOTHER_FILE).is_file()
+        smoother = smoother_of(folder) if chosen else None
+        summary = summarise(hparams, generator, output or folder, states_dir, smoother)
+        if pictures:
+            draw_all(hparams, generator, output or folder, summary, states_dir)
     return summary
 
 
-def _has_states(folder: Path, generator: DataGenerator) -> bool:
-    """Tell whether every frame of every session is predicted; daart leaves the last ones out."""
-    import numpy as np
+@contextmanager
+def _current_states(
+    model: Model,
+    hparams: dict[str, Any],
+    generator: DataGenerator,
+    folder: Path,
+    output: Path | None,
+) -> Iterator[Path]:
+    """Yield a folder with the probabilities of the data as they are.
 
-    for dataset in generator.datasets:
-        path = folder / f"{dataset.id}_states.npy"
-        if not path.is_file() or len(np.load(path, mmap_mode="r")) != len(dataset.session):
-            return False
-    return True
+    They are the model's own if those are of this ``data_dir``; else they lie in a folder that is
+    gone afterwards, or in `output`.
+    """
+    from daart_fast.eval.stored import same_folder, states_are_current
+    from daart_fast.models import export_states
+
+    if states_are_current(folder, model.config, hparams, generator):
+        yield folder
+        return
+    own = same_folder(model.config, hparams)
+    with TemporaryDirectory() as temporary:
+        where = output or (folder if own else Path(temporary))
+        export_states(model.model.to("cpu"), generator, where)
+        yield where
+
+
+def _check_names(config: dict[str, Any], generator: DataGenerator, data_dir: str) -> None:
+    """Refuse data whose classes are not the model's, or whose channels come in another order."""
+    from daart_fast.errors import DataError
+
+    for what, key, found in (
+        ("classes", "label_names", generator.label_names),
+        ("channels", "input_names", generator.input_names),
+    ):
+        expected = list(config.get(key) or found)
+        # channels may have come without names, as in npy
+        other = expected != found and (key == "label_names" or set(expected) == set(found))
+        if other and found:
+            raise DataError(
+                f"{data_dir}: expected the {what} that the model was trained with "
+                f"({', '.join(expected[:8])}), found {', '.join(found[:8])}"
+            )
 
 
 def print_scores(summary: dict[str, Any]) -> None:

@@ -3,12 +3,16 @@
 It holds settings, scores, training curves, worst bouts, and an ethogram of each session that zooms
 to a bout and shows the probabilities under the cursor. It needs nothing else: no network, no other
 file.
+
+It shows the data as they are now: where they have changed since the model was scored, or are others
+(--data_dir), sessions are scored, and if need be predicted, anew, for the report alone.
 """
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from daart_fast.cli.sessions import model_folders
 
@@ -39,8 +43,36 @@ def run(options: argparse.Namespace) -> None:
     check_output(output)
     changes = {} if options.data_dir is None else {"data_dir": str(options.data_dir)}
     folders = model_folders(options.model_dir)
-    for folder in folders:
-        if not (folder / "summary.json").is_file():
-            evaluate(folder, dict(changes), pictures=False)
-    write_report(folders, output, options.data_dir)
+    with TemporaryDirectory() as temporary:
+        results: dict[Path, Path] = {}
+        for number, folder in enumerate(folders):
+            missing = not (folder / "summary.json").is_file()
+            if missing and not changes:
+                evaluate(folder, {}, pictures=False)
+            elif missing or not _is_current(folder, options.data_dir):
+                results[folder] = Path(temporary) / str(number)
+                evaluate(folder, dict(changes), pictures=False, output=results[folder])
+        write_report(folders, output, options.data_dir, results)
     print(output)
+
+
+def _is_current(folder: Path, data_dir: Path | None) -> bool:
+    """Tell whether scores and probabilities in a model's folder are of the data as they are now.
+
+    It is also where the data, or the model's weights, are gone: there is nothing else to show.
+    """
+    from daart_fast.api import Model
+    from daart_fast.config import with_defaults
+    from daart_fast.errors import ConfigError, DataError
+    from daart_fast.eval.stored import scores_are_current, states_are_current
+    from daart_fast.utils import build_data_generator
+
+    try:
+        trained = with_defaults(Model.from_dir(folder).config)
+        now = {**trained, "device": "cpu", "data_dir": str(data_dir or trained["data_dir"])}
+        generator = build_data_generator(dict(now))
+    except (ConfigError, DataError):
+        return True
+    return states_are_current(folder, trained, now, generator) and scores_are_current(
+        folder, generator
+    )

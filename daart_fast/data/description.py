@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 
 from daart_fast.data.sessions import Session
 
-__all__ = ["describe", "differences"]
+__all__ = ["checksum", "describe", "differences"]
 
 #: Rows of a session's inputs that are looked at; it may be larger than memory.
 ROWS = 64
@@ -69,6 +70,11 @@ def _checksum(*arrays: np.ndarray) -> str:
         digest.update(f"{values.dtype.str} {values.shape}".encode())
         digest.update(np.ascontiguousarray(values).data)
     return digest.hexdigest()[:24]
+
+
+def checksum(description: Mapping[str, Any]) -> str:
+    """Return the checksum of a description: another one means other data."""
+    return hashlib.sha256(json.dumps(description).encode()).hexdigest()[:24]
 
 
 def differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:

@@ -24,18 +24,20 @@ def draw_all(
     data_generator: DataGenerator,
     folder: str | os.PathLike[str],
     summary: Mapping[str, Any],
+    states_dir: str | os.PathLike[str] | None = None,
 ) -> list[Path]:
     """Draw each session's ethogram, and confusion, bouts and reliability of the frames held out.
 
     Of several behaviours at once nothing is drawn. Arguments are those of
-    `daart_fast.eval.summarise`, and what it returns. Returns the files.
+    `daart_fast.eval.summarise`, and (`summary`) what it returns. Returns the files.
     """
     if hparams.get("classifier_type") == "multibinary":
         return []
     folder, names = Path(folder), data_generator.label_names
     background, fps = background_of(hparams), hparams.get("fps")
     files = []
-    states = {name: np.load(folder / f"{name}_states.npy") for name in data_generator.ids}
+    stored = folder if states_dir is None else Path(states_dir)
+    states = {name: np.load(stored / f"{name}_states.npy") for name in data_generator.ids}
     for dataset in data_generator.datasets:
         files.append(folder / f"{dataset.id}_ethogram.png")
         known = dataset.session.labels_strong

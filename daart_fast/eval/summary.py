@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from daart_fast.config import with_defaults
+from daart_fast.data.description import checksum
 from daart_fast.errors import DataError
 from daart_fast.eval.scores import score
 from daart_fast.eval.segments import bout_statistics, bouts
@@ -149,6 +150,8 @@ def summarise(
     hparams: Mapping[str, Any],
     data_generator: DataGenerator,
     folder: str | os.PathLike[str],
+    states_dir: str | os.PathLike[str] | None = None,
+    smoother: Smoother | None = None,
 ) -> dict[str, Any]:
     """Write the files above for every session of a model whose states are written.
 
@@ -159,7 +162,11 @@ def summarise(
     data_generator
         what it was trained with
     folder
-        the model's, with ``<sess_id>_states.npy``
+        where to write: the model's
+    states_dir
+        the folder with ``<sess_id>_states.npy``; None: `folder`
+    smoother
+        how to smooth; None: as hparams ask for
 
     Returns
     -------
@@ -174,8 +181,9 @@ def summarise(
     """
     get, folder = with_defaults(hparams), Path(folder)
     names, fps = data_generator.label_names, get["fps"]
-    states = {d.id: _states(folder, d.id, len(d.session)) for d in data_generator.datasets}
-    smoother = choose_smoother(get, data_generator, states)
+    stored = folder if states_dir is None else Path(states_dir)
+    states = {d.id: _states(stored, d.id, len(d.session)) for d in data_generator.datasets}
+    smoother = smoother or choose_smoother(get, data_generator, states)
     smoother.save(folder / SMOOTHER_FILE)
     classes = {name: smoother(own) for name, own in states.items()}
     sessions = {}
@@ -187,6 +195,7 @@ def summarise(
     for name, own_scores in scores_by_session.items():
         sessions[name]["scores"] = own_scores
     summary = {
+        "data": checksum(data_generator.description()),
         "label_names": list(names),
         "background": background_of(get),
         "fps": fps,

@@ -12,7 +12,7 @@ import gzip
 import json
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -22,6 +22,10 @@ from daart_fast.eval.colours import class_colours
 from daart_fast.eval.curves import load_metrics_csv_as_df
 from daart_fast.eval.segments import bouts
 from daart_fast.eval.selection import background_of, labels_on, smoother_of
+from daart_fast.eval.stored import scores_are_current, states_are_current
+
+if TYPE_CHECKING:
+    from daart_fast.data import DataGenerator
 
 __all__ = ["collect"]
 
@@ -30,14 +34,30 @@ BLOCK, CHUNK = 32, 16_384
 #: How many of the worst bouts are listed.
 WORST = 30
 _Labels = dict[str, tuple[np.ndarray, np.ndarray | None]]
+#: What a report says that could not be made anew.
+OLDER = (
+    "The scores and probabilities shown here are older than the data, or of other data: the hand "
+    "labels are those of now. daart-fast evaluate predicts and scores anew."
+)
 
 CURVES = ("loss", "loss_strong", "loss_weak", "loss_pred", "loss_recon", "loss_task")
 
 
 def collect(
-    folder: Path, data_dir: str | os.PathLike[str] | None = None
+    folder: Path,
+    data_dir: str | os.PathLike[str] | None = None,
+    results: Path | None = None,
 ) -> tuple[dict[str, Any], list[str]]:
     """Gather what a report shows of one model.
+
+    Parameters
+    ----------
+    folder
+        the model's
+    data_dir
+        where the data are; None: where hparams say
+    results
+        the folder with summary.json, smoothing.json and perhaps states; None: the model's
 
     Returns
     -------
@@ -47,22 +67,36 @@ def collect(
         for each session its probabilities of every frame: a line of base64 for each chunk
     """
     from daart_fast.api.model import read_hparams
+    from daart_fast.utils import build_data_generator
 
-    path = folder / "summary.json"
+    results = results or folder
+    path = results / "summary.json"
     if not path.is_file():
         raise DataError(f"{path}: no such file; daart-fast evaluate writes it")
     summary = json.loads(path.read_text(encoding="utf-8"))
     hparams = with_defaults(read_hparams(folder / "hparams.yaml"))
+    trained = dict(hparams)
     if data_dir is not None:
         hparams["data_dir"] = str(data_dir)
-    labels, note = _labels(hparams)
+    try:
+        generator = build_data_generator({**hparams, "device": "cpu"})
+    except (ConfigError, DataError) as error:
+        labels, note = {}, f"Without hand labels: {error}"
+    else:
+        labels, note = _labels(generator), ""
+        if results == folder and (
+            not states_are_current(folder, trained, hparams, generator)
+            or not scores_are_current(folder, generator)
+        ):
+            note = OLDER
     names = summary["label_names"]
     background = background_of(hparams)
     several = hparams["classifier_type"] == "multibinary"
-    smoother = smoother_of(folder)
+    smoother = smoother_of(results)
     sessions, fine, worst = [], [], []
     for session in summary["sessions"]:
-        states = np.load(folder / f"{session}_states.npy")
+        own = results / f"{session}_states.npy"
+        states = np.load(own if own.is_file() else folder / own.name)
         classes = smoother(states)
         truth, held_out = labels.get(session, (None, None))
         sessions.append(
@@ -106,18 +140,12 @@ def _name(folder: Path) -> str:
     return "/".join(folder.absolute().parts[-3:])
 
 
-def _labels(hparams: dict[str, Any]) -> tuple[_Labels, str]:
-    """Read hand labels: all of them, and those of held-out frames where there are any.
+def _labels(generator: DataGenerator) -> _Labels:
+    """Return hand labels: all of them, and those of held-out frames where there are any.
 
-    Returns (T,) integers of each session twice, the second -100 on frames that are not held out
-    and None where none is; and what to tell where they could not be read.
+    They are (T,) integers of each session twice, the second -100 on frames that are not held out
+    and None where none is.
     """
-    from daart_fast.utils import build_data_generator
-
-    try:
-        generator = build_data_generator({**hparams, "device": "cpu"})
-    except (ConfigError, DataError) as error:
-        return {}, f"Without hand labels: {error}"
     split = "test" if any(d.frames_of("test").any() for d in generator.datasets) else "val"
     found: _Labels = {}
     for dataset in generator.datasets:
@@ -125,7 +153,7 @@ def _labels(hparams: dict[str, Any]) -> tuple[_Labels, str]:
         if labels is not None:
             held_out = labels_on(dataset, split)
             found[dataset.id] = labels, held_out
-    return found, ""
+    return found
 
 
 def _tracks(classes: np.ndarray) -> list[np.ndarray]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ def write_report(
     model_dirs: Sequence[str | os.PathLike[str]],
     output: str | os.PathLike[str],
     data_dir: str | os.PathLike[str] | None = None,
+    results: Mapping[Path, Path] | None = None,
 ) -> None:
     """Write a report on finished models into one html file without links to anything outside.
 
@@ -33,7 +34,10 @@ def write_report(
         the html file, which ends in .html or .htm
     data_dir
         where the data are, if not where hparams.yaml says. Where labels cannot be read, the report
-        is without them.
+        is without them; where they have changed since, it says so.
+    results
+        for some version folders, a folder with a summary.json of the data as they are now, and
+        with states where the version folder's are not of these data
 
     Raises
     ------
@@ -44,7 +48,7 @@ def write_report(
     models: list[dict[str, Any]] = []
     texts: dict[str, str] = {}
     for number, folder in enumerate(model_dirs):
-        model, fine = collect(Path(folder), data_dir)
+        model, fine = collect(Path(folder), data_dir, (results or {}).get(Path(folder)))
         models.append(model)
         texts |= {f"fine-{number}-{i}": text for i, text in enumerate(fine)}
     with replacing(output) as temporary:

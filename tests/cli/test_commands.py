@@ -5,12 +5,15 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
+import shutil
 import stat
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 
 from daart_fast.cli import COMMANDS, main
 from daart_fast.config import with_defaults
@@ -228,6 +231,129 @@ def test_states_that_are_not_there_for_every_frame_are_predicted(model_dir, what
         np.save(model_dir / "m2_states.npy", states[:250])
     assert main(["evaluate", str(model_dir), "--no-pictures"]) == 0
     assert np.load(model_dir / "m2_states.npy").shape == (300, 3)
+
+
+def other_data(tmp_path: Path) -> Path:
+    """Data of the same names and lengths, in which rest and walk have changed their sides."""
+    data = write_project(tmp_path / "other", "m2", "m1")
+    for path in (data / "labels-hand").iterdir():
+        rows = [line.split(",") for line in path.read_text().splitlines()]
+        text = [rows[0], *([i, a, c, b] for i, a, b, c in rows[1:])]
+        path.write_text("\n".join(",".join(row) for row in text))
+    return data
+
+
+def scores_of(folder: Path) -> dict:
+    return json.loads((folder / "summary.json").read_text())["scores"]
+
+
+def fresh_scores(model_dir: Path, data: Path) -> dict:
+    """What a copy of the model that has no states yet, and knows no other data, is scored."""
+    copy = model_dir.parent / "fresh"
+    shutil.rmtree(copy, ignore_errors=True)
+    copy.mkdir()
+    for name in ("hparams.yaml", "best_val_model.pt"):
+        shutil.copy(model_dir / name, copy)
+    hparams = yaml.safe_load((copy / "hparams.yaml").read_text())
+    export_hparams({**hparams, "data_dir": str(data)}, copy / "hparams.yaml")
+    assert main(["evaluate", str(copy), "--no-pictures"]) == 0
+    return scores_of(copy)
+
+
+def test_other_data_of_the_same_length_are_predicted_anew(model_dir, tmp_path):
+    data = other_data(tmp_path)
+    before = (model_dir / "m2_states.npy").read_bytes()
+    arguments = ["evaluate", str(model_dir), "--no-pictures"]
+    assert main([*arguments, "--data_dir", str(data)]) == 0
+    assert scores_of(model_dir) == fresh_scores(model_dir, data)
+    assert (model_dir / "m2_states.npy").read_bytes() == before  # those of the training's data
+    assert main(arguments) == 0
+    assert scores_of(model_dir) == fresh_scores(model_dir, tmp_path / "data")
+
+
+def test_markers_that_others_took_the_place_of_are_predicted_anew(model_dir, tmp_path):
+    before = np.load(model_dir / "m2_states.npy")
+    other = other_data(tmp_path) / "markers" / "m2.csv"
+    place = tmp_path / "data" / "markers" / "m2.csv"
+    os.utime(other, ns=(1, 1))  # mv keeps the time of writing
+    os.replace(other, place)
+    assert main(["evaluate", str(model_dir), "--no-pictures"]) == 0
+    assert scores_of(model_dir) == fresh_scores(model_dir, tmp_path / "data")
+    assert not np.array_equal(np.load(model_dir / "m2_states.npy"), before)
+
+
+def test_states_of_data_that_did_not_change_are_used_as_they_are(model_dir, monkeypatch):
+    def fail(*arguments):
+        raise AssertionError("predicted anew")
+
+    monkeypatch.setattr("daart_fast.models.export_states", fail)
+    link = model_dir.parent / "link"
+    link.symlink_to(model_dir.parent / "data")
+    assert main(["evaluate", str(model_dir), "--no-pictures", "--data_dir", str(link)]) == 0
+
+
+def test_data_whose_classes_come_in_another_order_are_refused(model_dir, tmp_path, capsys):
+    data = write_project(tmp_path / "other", "m1", "m2")
+    for path in (data / "labels-hand").iterdir():
+        path.write_text(path.read_text().replace("rest,walk", "walk,rest"))
+    assert main(["evaluate", str(model_dir), "--no-pictures", "--data_dir", str(data)]) == 2
+    told = capsys.readouterr().err
+    assert "(background, rest, walk), found background, walk, rest" in told
+
+
+# ------------------------------------------------------------------------------ report
+
+
+def reported(folder: Path, *arguments: str) -> dict:
+    """What the report on one model shows."""
+    assert main(["report", str(folder), *arguments]) == 0
+    text = (folder / "report.html").read_text()
+    return json.loads(re.search(r'id="data">(.*?)</script>', text, re.DOTALL)[1])["models"][0]
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    files = (path for path in folder.iterdir() if path.name != "report.html")
+    return {path.name: path.read_bytes() for path in files}
+
+
+@pytest.mark.parametrize("what", ["markers", "labels-hand"])
+def test_a_report_scores_data_that_have_changed_anew(model_dir, tmp_path, what):
+    assert main(["evaluate", str(model_dir), "--no-pictures"]) == 0
+    old, before = scores_of(model_dir), contents(model_dir)
+    shutil.copy(other_data(tmp_path) / what / "m2.csv", tmp_path / "data" / what / "m2.csv")
+    model = reported(model_dir)
+    assert model["scores"] == fresh_scores(model_dir, tmp_path / "data") != old
+    assert model["note"] == ""
+    assert contents(model_dir) == before
+
+
+def test_a_report_of_other_data_shows_their_scores_and_leaves_the_models_alone(model_dir, tmp_path):
+    data = other_data(tmp_path)
+    assert main(["evaluate", str(model_dir), "--no-pictures"]) == 0
+    before = contents(model_dir)
+    model = reported(model_dir, "--data_dir", str(data))
+    assert model["scores"] == fresh_scores(model_dir, data)
+    assert contents(model_dir) == before
+    assert reported(model_dir)["scores"] == scores_of(model_dir)
+
+
+def test_a_report_smooths_anew_as_the_model_was_smoothed_last(model_dir, tmp_path):
+    arguments = ["evaluate", str(model_dir), "--no-pictures", "--smoothing", "bouts"]
+    assert main([*arguments, "--smoothing_frames", "20"]) == 0
+    labels = "labels-hand/m2.csv"
+    shutil.copy(other_data(tmp_path) / labels, tmp_path / "data" / labels)
+    assert reported(model_dir)["smoothing"] == {"method": "bouts", "frames": 20}
+
+
+def test_a_report_that_cannot_predict_says_that_its_scores_are_old(model_dir, tmp_path):
+    assert main(["evaluate", str(model_dir), "--no-pictures"]) == 0
+    labels = "labels-hand/m2.csv"
+    shutil.copy(other_data(tmp_path) / labels, tmp_path / "data" / labels)
+    (model_dir / "best_val_model.pt").unlink()
+    assert "are older than the data" in reported(model_dir)["note"]
+
+
+# ------------------------------------------------------------------------------ several
 
 
 def test_several_models_are_drawn_against_their_settings(model_dir, tmp_path):

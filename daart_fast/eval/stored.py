@@ -1,0 +1,70 @@
+"""Whether probabilities and scores that are stored are those of the data as they are now."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from daart_fast.data.description import checksum
+from daart_fast.data.sessions import signal_paths
+
+if TYPE_CHECKING:
+    from daart_fast.data import DataGenerator
+
+__all__ = ["same_folder", "scores_are_current", "states_are_current"]
+
+
+def states_are_current(
+    folder: Path,
+    trained: Mapping[str, Any],
+    hparams: Mapping[str, Any],
+    data_generator: DataGenerator,
+) -> bool:
+    """Tell whether every frame of every session is predicted, from its inputs as they are now.
+
+    Daart leaves the last frames out. A file of inputs that is newer than its session's states, or
+    one in another folder, may hold anything.
+
+    Parameters
+    ----------
+    folder
+        the model's
+    trained
+        the model's hparams: states are of their ``data_dir``
+    hparams
+        with the ``data_dir`` that is looked at now
+    data_generator
+        the sessions there
+    """
+    if not same_folder(trained, hparams):
+        return False
+    for dataset in data_generator.datasets:
+        path = folder / f"{dataset.id}_states.npy"
+        if not path.is_file() or len(np.load(path, mmap_mode="r")) != len(dataset.session):
+            return False
+        inputs = signal_paths(hparams, dataset.id)["markers"]
+        if inputs is not None and _changed(inputs) > path.stat().st_mtime_ns:
+            return False
+    return True
+
+
+def scores_are_current(folder: Path, data_generator: DataGenerator) -> bool:
+    """Tell whether ``summary.json`` is of these sessions' inputs and labels, if it says so."""
+    summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+    return bool(summary.get("data") == checksum(data_generator.description()))
+
+
+def same_folder(trained: Mapping[str, Any], hparams: Mapping[str, Any]) -> bool:
+    """Tell whether the ``data_dir`` of both is one folder, wherever it is linked from."""
+    first, second = (Path(own.get("data_dir") or "") for own in (trained, hparams))
+    return first.resolve() == second.resolve()
+
+
+def _changed(path: Path) -> int:
+    """Return when a file was written, or put in its place (mv keeps the time of writing)."""
+    found = (path.stat(), path.lstat())
+    return max(max(stat.st_mtime_ns, stat.st_ctime_ns) for stat in found)
