@@ -14,6 +14,7 @@ import os
 import re
 import shutil
 import tempfile
+import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ import yaml
 
 from daart_fast.config import IDS, KEYS, check_name, load_config, split_ids, with_defaults
 from daart_fast.errors import ConfigError, DataError
-from daart_fast.files import replacing
+from daart_fast.files import check_archive, replacing
 
 __all__ = [
     "export_expt_info_to_csv",
@@ -37,9 +38,11 @@ __all__ = [
     "make_dir_if_not_exists",
     "matching_versions",
     "read_expt_info_from_csv",
+    "what_is_wrong_with_weights",
 ]
 
 StrPath = str | os.PathLike[str]
+WEIGHTS = "best_val_model.pt"
 
 
 # --------------------------------------------------------------------------------------------
@@ -215,7 +218,7 @@ def get_model_params(hparams: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def find_experiment(hparams: dict[str, Any], verbose: bool = False) -> list[str]:
-    """Folders of the finished models that were fitted with these parameters.
+    """Folders of the finished models that were fitted with these parameters, weights and all.
 
     Two experiments are the same if every key of the config files has the same value, except
     paths, ``device``, ``gpus_vis``, ``tt_n_*`` and those about plotting and resuming.
@@ -239,8 +242,27 @@ def find_experiment(hparams: dict[str, Any], verbose: bool = False) -> list[str]
     return [
         str(version)
         for version, stored in matching_versions(folder, hparams, verbose)
-        if stored.get("training_completed")
+        if stored.get("training_completed") and not what_is_wrong_with_weights(version)
     ]
+
+
+def what_is_wrong_with_weights(folder: Path) -> str:
+    """Say why the weights in a version folder cannot be used; empty where they can."""
+    # daart finds them by this pattern
+    found = [
+        path for path in (folder / WEIGHTS, *sorted(folder.glob("*best*.pt"))) if path.is_file()
+    ]
+    if not found:
+        return f"{folder / WEIGHTS}: there is no such file of model weights"
+    try:
+        with open(found[0], "rb") as file:
+            pickled = file.read(2) == b"\x80\x02"  # as torch wrote them before 1.6
+        if not pickled and not zipfile.is_zipfile(found[0]):
+            raise ValueError("it is no file of torch's, or not all of one")
+        check_archive(found[0])
+    except Exception as error:  # of a zip file that may hold anything
+        return f"{found[0]}: the weights cannot be read: {error}"
+    return ""
 
 
 def get_tt_expt_dir(hparams: Mapping[str, Any]) -> Path | None:

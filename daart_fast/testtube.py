@@ -16,6 +16,7 @@ from daart_fast.io import (
     get_expt_dir,
     get_model_dir,
     matching_versions,
+    what_is_wrong_with_weights,
 )
 from daart_fast.search.arguments import get_all_params
 from daart_fast.search.trials import FAILED
@@ -60,7 +61,8 @@ def create_tt_experiment(
     hparams, experiment
         ``hparams.yaml`` is written, ``training_completed`` false in it. Hold on to the experiment
         as long as it runs: the folder is free for others to take up once it is gone. None, None
-        if a finished model of the same parameters exists; its folder is printed.
+        if a finished model of the same parameters exists; its folder is printed. A finished model
+        whose weights are gone or damaged is named, left as it is, and does not count.
     """
     for name in [name for name, value in hparams.items() if callable(value)]:
         del hparams[name]
@@ -75,6 +77,7 @@ def create_tt_experiment(
         if finished := find_experiment(hparams):
             print(f"this experiment is finished already; its model is in {finished[0]}")
             return None, None
+        _tell_of_broken_models(hparams)
         experiment = _interrupted(hparams) or claim_version(Path(hparams["tt_expt_dir"]))
         # between our look and our hold another run may have brought it to its end
         if str(experiment.folder) not in find_experiment(hparams):
@@ -97,6 +100,13 @@ def _interrupted(hparams: Mapping[str, Any]) -> Experiment | None:
             print(f"going on with the interrupted training in {folder}")
             return taken
     return None
+
+
+def _tell_of_broken_models(hparams: Mapping[str, Any]) -> None:
+    """Name the finished models of the same parameters whose weights cannot be used."""
+    for folder, stored in matching_versions(hparams["tt_expt_dir"], hparams):
+        if stored.get("training_completed") and (wrong := what_is_wrong_with_weights(folder)):
+            print(f"{wrong}. This model was finished; it is trained again, in another folder")
 
 
 def clean_tt_dir(hparams: Mapping[str, Any]) -> None:

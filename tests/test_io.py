@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from daart_fast.io import (
     make_dir_if_not_exists,
     matching_versions,
     read_expt_info_from_csv,
+    what_is_wrong_with_weights,
 )
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -157,6 +159,7 @@ def store(hparams: dict[str, Any], version: int = 0, **changes: Any) -> Path:
     folder = Path(get_model_dir(get_expt_dir(hparams["results_dir"], hparams["expt_ids"]), hparams))
     folder = folder / hparams["tt_experiment_name"] / f"version_{version}"
     export_hparams({**hparams, "training_completed": True, **changes}, folder / "hparams.yaml")
+    zipfile.ZipFile(folder / "best_val_model.pt", "w").close()
     return folder
 
 
@@ -203,6 +206,37 @@ def test_missing_keys_have_their_defaults(hparams):
     folder = store(hparams)
     given = {name: hparams[name] for name in ("expt_ids", "results_dir")}
     assert find_experiment(given) == [str(folder)]
+
+
+def damage_by_a_byte(file: Path) -> None:
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("weights", b"0123456789")
+    file.write_bytes(file.read_bytes().replace(b"0123456789", b"0123456780", 1))
+
+
+BROKEN = {
+    "gone": (lambda file: file.unlink(), "there is no such file"),
+    "random": (lambda file: file.write_bytes(b"\x03\x01random"), "no file of torch's"),
+    "empty": (lambda file: file.write_bytes(b""), "no file of torch's"),
+    "one byte": (damage_by_a_byte, "the checksum of its part weights is wrong"),
+}
+
+
+@pytest.mark.parametrize(("damage", "told"), BROKEN.values(), ids=BROKEN)
+def test_an_experiment_whose_weights_are_not_whole_is_not_finished(hparams, damage, told):
+    folder = store(hparams)
+    damage(folder / "best_val_model.pt")
+    assert find_experiment(hparams) == []
+    wrong = what_is_wrong_with_weights(folder)
+    assert wrong.startswith(f"{folder / 'best_val_model.pt'}: ") and told in wrong
+
+
+def test_weights_that_torch_wrote_in_its_old_way_are_whole(tmp_path):
+    torch.save({"a": torch.zeros(2)}, tmp_path / "best_val_model.pt")
+    assert what_is_wrong_with_weights(tmp_path) == ""
+    old = {"_use_new_zipfile_serialization": False}
+    torch.save({"a": torch.zeros(2)}, tmp_path / "best_val_model.pt", **old)
+    assert what_is_wrong_with_weights(tmp_path) == ""
 
 
 def test_an_unfinished_experiment_is_not_found_but_matches(hparams):
@@ -285,7 +319,8 @@ def test_a_model_that_daart_finished_is_found(tmp_path, name):
     folder = Path(get_expt_dir(tmp_path, hparams["expt_ids"])) / hparams["backbone"]
     folder = folder / hparams["tt_experiment_name"] / "version_0"
     folder.mkdir(parents=True)
-    shutil.copy(COMPAT / name / "hparams.yaml", folder)
+    for file in ("hparams.yaml", "best_val_model.pt"):
+        shutil.copy(COMPAT / name / file, folder)
     assert find_experiment(hparams) == [str(folder)]
     assert find_experiment({**hparams, "max_epochs": 500}) == []  # which daart would not notice
 

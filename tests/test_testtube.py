@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ def hparams(tmp_path: Path) -> Callable[..., dict[str, Any]]:
 
 def finish(hparams: dict[str, Any]) -> None:
     export_hparams({**hparams, "training_completed": True})
+    zipfile.ZipFile(Path(hparams["tt_version_dir"]) / "best_val_model.pt", "w").close()
 
 
 def test_a_version_folder_is_made_where_daart_would_make_it(hparams, tmp_path):
@@ -73,6 +75,23 @@ def test_a_finished_experiment_is_told_of_and_not_repeated(hparams, capsys):
     experiment.close()
     assert create_tt_experiment(hparams()) == (None, None)
     assert f"its model is in {made['tt_version_dir']}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("damage", [Path.unlink, lambda file: file.write_bytes(b"random")])
+def test_a_finished_experiment_whose_weights_are_broken_is_told_of_and_done_again(
+    hparams, capsys, damage
+):
+    made, experiment = create_tt_experiment(hparams())
+    finish(made)
+    experiment.close()
+    weights = Path(made["tt_version_dir"]) / "best_val_model.pt"
+    damage(weights)
+    left = {path: path.read_bytes() for path in weights.parent.iterdir()}
+    again, _ = create_tt_experiment(hparams())
+    assert again["version"] == 1
+    out = capsys.readouterr().out
+    assert f"{weights}: " in out and "it is trained again, in another folder" in out
+    assert {path: path.read_bytes() for path in weights.parent.iterdir()} == left
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from typing import Any
 from daart_fast.config import IDS, KEYS, split_ids
 from daart_fast.errors import ConfigError
 from daart_fast.files import replacing
-from daart_fast.io import get_tt_expt_dir, matching_versions
+from daart_fast.io import get_tt_expt_dir, matching_versions, what_is_wrong_with_weights
 
 __all__ = [
     "FAILED",
@@ -176,21 +176,24 @@ class Known:
 def look_up(trial: Any) -> Known:
     """Look for a version folder of this trial's parameters; one that is finished comes first.
 
-    (One that another process is at work on looks interrupted.)
+    One that was finished and has no usable weights any more is none, as it is trained again. (One
+    that another process is at work on looks interrupted.)
     """
     hparams = {name: value for name, value in vars(trial).items() if not callable(value)}
     if not {"results_dir", "expt_ids"} <= hparams.keys():
         return Known("new")  # a namespace of some other making
     folder = get_tt_expt_dir(hparams)
     versions = list(matching_versions(folder, hparams)) if folder else []
-    for version, stored in versions:
-        if stored.get("training_completed"):
+    ended = [version for version, stored in versions if stored.get("training_completed")]
+    for version in ended:
+        if not what_is_wrong_with_weights(version):
             return Known("finished", version)
-    for version, _ in versions:
+    left = [version for version, _ in versions if version not in ended]
+    for version in left:
         with suppress(OSError):
             lines = (version / FAILED).read_text(encoding="utf-8").strip().splitlines()
             return Known("failed", version, lines[-1] if lines else "")
-    return Known("interrupted", versions[0][0]) if versions else Known("new", folder)
+    return Known("interrupted", left[0]) if left else Known("new", folder)
 
 
 # --------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from argparse import Namespace
 from pathlib import Path
 from typing import Any
@@ -68,7 +69,10 @@ def test_a_trial_is_new_interrupted_failed_or_finished(tmp_path):
     assert (look_up(own).state, look_up(own).folder) == ("interrupted", folder)
     (folder / FAILED).write_text("Traceback\n  ...\nValueError: no\n")
     assert (look_up(own).state, look_up(own).error) == ("failed", "ValueError: no")
+    (folder / FAILED).unlink()
     export_hparams({**hparams, "training_completed": True})
+    assert look_up(own).state == "new"  # as long as there are no weights
+    zipfile.ZipFile(folder / "best_val_model.pt", "w").close()
     assert look_up(own).state == "finished"
     assert look_up(trial(results_dir=own.results_dir, n_lags=9)).state == "new"
     experiment.close()
