@@ -13,11 +13,12 @@ from daart_fast.data.labels import read_labels
 from daart_fast.data.readers import (
     INPUT_SUFFIXES,
     MARKER_STARTS,
+    first_frame,
     read_inputs,
     read_markers,
     suffix_of,
 )
-from daart_fast.data.sessions import LABEL_FOLDERS, signal_paths
+from daart_fast.data.sessions import LABEL_FOLDERS, Frames, compare_starts, signal_paths
 from daart_fast.data.tables import first_row
 from daart_fast.errors import DataError
 
@@ -33,6 +34,7 @@ class Found:
 
     id: str
     n_frames: int | None = None
+    frames: Frames | None = None
     channels: list[str] = field(default_factory=list)
     missing: float | None = None
     classes: list[str] = field(default_factory=list)
@@ -129,6 +131,7 @@ def _look_at_inputs(checkup: Checkup, found: Found, path: Path, threshold: float
         checkup.failures.append(str(error))
         return
     found.n_frames, found.channels = len(inputs.values), inputs.names
+    found.frames = Frames(path, first_frame(path), len(inputs.values))
     constant = np.flatnonzero(np.ptp(inputs.values, axis=0) == 0)
     if len(constant):
         names = _some([inputs.names[i] for i in constant])
@@ -170,9 +173,14 @@ def _look_at_labels(
 ) -> None:
     try:
         labels, names = read_labels(path, classifier_type)
+        told = None
+        if found.frames is not None and abs(len(labels) - found.frames.n_rows) <= 1:
+            told = compare_starts(Frames(path, first_frame(path), len(labels)), found.frames)
     except DataError as error:
         checkup.failures.append(str(error))
         return
+    if told is not None:
+        checkup.surprises.append(told)
     if found.n_frames is not None and len(labels) != found.n_frames:
         text = f"{path}: {len(labels)} rows for {found.n_frames} frames of inputs"
         if abs(len(labels) - found.n_frames) > 1:

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from daart_fast.data.h5 import opened
-from daart_fast.data.tables import Table, first_row, read_table
+from daart_fast.data.tables import Table, first_number, first_row, misnumbered, read_table
 from daart_fast.data.unpickle import loads_plain
 from daart_fast.errors import DataError
 
@@ -23,6 +23,7 @@ __all__ = [
     "Inputs",
     "Markers",
     "fill_gaps",
+    "first_frame",
     "load_feature_csv",
     "load_marker_csv",
     "load_marker_h5",
@@ -41,6 +42,7 @@ HEADERS = (
 )
 #: what a file that has lost some of its header rows begins with is no table of features either
 MARKER_STARTS = [[cell] for cell in HEADERS[-1]]
+HEADER_CELLS = set(HEADERS[-1])
 
 
 #: a damaged number of a frame, in a project that tells but some, would fill the memory
@@ -80,7 +82,8 @@ def load_marker_csv(path: PathLike) -> Markers:
     ----------
     path
         csv or csv.gz with the header rows scorer, bodyparts, coords, or, of several animals,
-        scorer, individuals, bodyparts, coords; the first column is the frame number
+        scorer, individuals, bodyparts, coords; the first column is the frame number, which counts
+        up by one from any number, or is empty
 
     Returns
     -------
@@ -94,6 +97,7 @@ def load_marker_csv(path: PathLike) -> Markers:
         if the file is anything else
     """
     table = read_table(Path(path), HEADERS)
+    check_frame_numbers(table)
     rows = table.header[1:]
     columns = [tuple(cells[i] for cells in rows) for i in range(1, len(rows[0]))]
     return _markers(table.values[:, 1:], columns, str(path))
@@ -118,11 +122,9 @@ def load_marker_h5(path: PathLike) -> Markers:
 
 
 def _markers_of(file: Any, path: str) -> Markers:
-    import h5py
-
     if "tracks" in file and "node_names" in file:
         return _sleap_analysis(file, path)
-    for group in [file, *(item for item in file.values() if isinstance(item, h5py.Group))]:
+    for group in _groups(file):
         if "table" in group:
             return _pandas_table(group["table"], path)
         if "axis0_level0" in group:
@@ -147,6 +149,7 @@ def _pandas_table(table: Any, path: str) -> Markers:
         values.append(np.asarray(rows[block], dtype=np.float64).reshape(len(rows), -1))
     if not blocks:
         raise DataError(f"{path}: the table holds no numbers")
+    _check_index(_table_index(table), path)
     return _markers(np.concatenate(values, 1), _without_scorer(columns, path), path)
 
 
@@ -168,7 +171,48 @@ def _pandas_fixed(group: Any, path: str) -> Markers:
         values.append(np.asarray(group[f"{block}_values"][:], dtype=np.float64))
     if not values:
         raise DataError(f"{path}: the table holds no numbers")
+    _check_index(_fixed_index(group), path)
     return _markers(np.concatenate(values, 1), _without_scorer(columns, path), path)
+
+
+def _groups(file: Any) -> list[Any]:
+    """Return the places in an h5 file where pandas may have put a table."""
+    import h5py
+
+    return [file, *(item for item in file.values() if isinstance(item, h5py.Group))]
+
+
+def _table_index(table: Any) -> np.ndarray | None:
+    """Return the numbers of the rows in PyTables' table format; None if they are no numbers."""
+    if "index" not in table.dtype.names:
+        return None
+    return _as_numbers(table["index"], table.attrs.get("index_kind"))
+
+
+def _fixed_index(group: Any) -> np.ndarray | None:
+    """Return the numbers of the rows in PyTables' fixed format; None if they are no numbers."""
+    if "axis1" not in group:
+        return None
+    return _as_numbers(group["axis1"][:], group["axis1"].attrs.get("kind"))
+
+
+def _as_numbers(index: np.ndarray, kind: Any) -> np.ndarray | None:
+    """Return an index as float64; None for texts, and for dates, which are stored as integers."""
+    if index.ndim != 1 or index.dtype.kind not in "iuf" or _text(kind) not in ("integer", "float"):
+        return None
+    return index.astype(np.float64)
+
+
+def _check_index(numbers: np.ndarray | None, path: str) -> None:
+    """The rows of an h5 table must be numbered as those of a csv."""
+    row = None if numbers is None else misnumbered(numbers)
+    if numbers is not None and row is not None:
+        wanted = "a frame number, as other rows have"
+        if row > 0:
+            wanted = f"frame {numbers[row - 1] + 1:.15g}, one more than the row before has"
+        raise DataError(
+            f"{path}, row {row} of the index: expected {wanted}, found {shown_frame(numbers[row])}"
+        )
 
 
 def _without_scorer(columns: Sequence[Any], path: str) -> list[tuple[str, ...]]:
@@ -347,11 +391,72 @@ def check_frame_column(table: Table) -> None:
             f"{table.path}: expected a header row of names above the numbers, "
             f"found {', '.join(table.header[0][:4])}"
         )
-    if name and not np.all(np.diff(table.values[:, 0]) == 1):
+    if name and len(table.values) > 1 and np.isnan(table.values[:, 0]).all():
         raise DataError(
             f"{table.path}: expected the first column to be the frame number "
             f"(without a name, or counting up by one), found '{name}'"
         )
+    check_frame_numbers(table)
+
+
+def check_frame_numbers(table: Table) -> None:
+    """Each number in the first column must be one more than the one before, if it has any.
+
+    Rows that were sorted, doubled or lost would put all that follows at other frames.
+    """
+    numbers = table.values[:, 0]
+    row = misnumbered(numbers)
+    if row is None:
+        return
+    name = table.header[0][0] if len(table.header) == 1 else ""
+    column = "the first column" + (f" ('{name}')" if name else "")
+    wanted = f"a frame number in {column}, as other lines have"
+    if row > 0:
+        wanted = f"frame {numbers[row - 1] + 1:.15g} in {column}, one more than the line before has"
+    raise DataError(
+        f"{table.path}, line {table.lines[row]}: expected {wanted}, "
+        f"found {shown_frame(numbers[row])}"
+    )
+
+
+def shown_frame(number: float) -> str:
+    return "nothing" if np.isnan(number) else f"{number:.15g}"
+
+
+def first_frame(path: PathLike) -> float | None:
+    """Return the number of the first frame in a file of inputs, labels or tasks.
+
+    The others follow from it, as readers refuse files that do not count up by one.
+
+    Returns
+    -------
+    float or None
+        None for files that do not number their frames
+
+    Raises
+    ------
+    DataError
+        if the file can't be read
+    """
+    path = Path(path)
+    suffix = suffix_of(path)
+    if suffix in (".csv", ".csv.gz"):
+        is_markers = first_row(path)[:1] in MARKER_STARTS
+        return first_number(path, HEADER_CELLS if is_markers else set())
+    if suffix not in (".h5", ".analysis.h5"):
+        return None
+    with opened(path) as file:
+        if "tracks" in file and "node_names" in file:
+            return None
+        for group in _groups(file):
+            numbers = None
+            if "table" in group:
+                numbers = _table_index(group["table"])
+            elif "axis0_level0" in group:
+                numbers = _fixed_index(group)
+            if numbers is not None and len(numbers):
+                return None if np.isnan(numbers[0]) else float(numbers[0])
+    return None
 
 
 def check_names(names: Sequence[str], path: PathLike) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -15,13 +15,15 @@ from daart_fast.config import KINEMATIC
 from daart_fast.data.cache import Cached, cache_folder, cached
 from daart_fast.data.gather import gather_window, repeated
 from daart_fast.data.labels import UNLABELLED, Labels, read_labels, read_tasks
-from daart_fast.data.readers import INPUT_SUFFIXES, Inputs, read_inputs, suffix_of
+from daart_fast.data.readers import INPUT_SUFFIXES, Inputs, first_frame, read_inputs, suffix_of
 from daart_fast.errors import DataError, did_you_mean
 
 __all__ = ["Session", "find_file", "load_session", "read_session", "signal_paths"]
 
 #: signals and the folders they lie in
 LABEL_FOLDERS = {"labels_strong": "labels-hand", "labels_weak": "labels-heuristic"}
+#: part of the cache's keys: to be raised when readers come to refuse or tell more of a file
+CHECKED = 1
 
 #: what makes channels of a file, given a likelihood threshold
 Reader = Callable[[str | Path, float], Inputs]
@@ -196,17 +198,19 @@ def read_session(
     if source is None:
         raise DataError(f"session {session_id}: expected a file of inputs, found none")
     inputs, about = _cached_inputs(Path(source), likelihood_threshold, read, cache)
+    frames = Frames(source, about["first_frame"], len(inputs))
     labels: dict[str, Labels] = {}
     for signal in LABEL_FOLDERS:
         if (path := paths.get(signal)) is not None:
-            values, class_names = _cached_labels(Path(path), classifier_type, cache)
-            labels[signal] = Labels(_fit_length(values, path, source, len(inputs)), class_names)
+            values, told = _cached_labels(Path(path), classifier_type, cache)
+            rows = Frames(path, told["first_frame"], len(values))
+            labels[signal] = Labels(_fit_length(values, rows, frames), told["names"])
     label_names = _agreed_names(labels, paths)
     tasks: np.ndarray | None = None
     task_names: list[str] = []
     if (path := paths.get("tasks")) is not None:
         tasks, task_names = read_tasks(path)
-        tasks = _fit_length(tasks, path, source, len(inputs))
+        tasks = _fit_length(tasks, Frames(path, first_frame(path), len(tasks)), frames)
     return Session(
         session_id,
         inputs,
@@ -221,24 +225,27 @@ def read_session(
 
 
 def _cached_inputs(source: Path, threshold: float, read: Reader, cache: Path | None) -> Cached:
-    """Return (T, N) float32 inputs, and their ``names``, ``mean`` and ``std``."""
+    """Return (T, N) float32 inputs, and their ``names``, ``first_frame``, ``mean`` and ``std``."""
 
     def make() -> Cached:
         values, names = read(source, threshold)
         told = {name: numbers.tolist() for name, numbers in statistics(values).items()}
-        return Cached(values, {"names": list(names), **told})
+        return Cached(values, {"names": list(names), "first_frame": first_frame(source), **told})
 
     how = f"{read.__module__}.{read.__qualname__} of {getattr(read, '__self__', None)!r}"
-    return cached(source, {"read": how, "likelihood_threshold": threshold}, make, cache)
+    settings = {"read": how, "likelihood_threshold": threshold, "checked": CHECKED}
+    return cached(source, settings, make, cache)
 
 
-def _cached_labels(source: Path, classifier_type: str, cache: Path | None) -> Labels:
+def _cached_labels(source: Path, classifier_type: str, cache: Path | None) -> Cached:
+    """Return labels, and their ``names`` and ``first_frame``."""
+
     def make() -> Cached:
         values, names = read_labels(source, classifier_type)
-        return Cached(values, {"names": list(names)})
+        return Cached(values, {"names": list(names), "first_frame": first_frame(source)})
 
-    values, about = cached(source, {"read": "labels", "kind": classifier_type}, make, cache)
-    return Labels(values, about["names"])
+    settings = {"read": "labels", "kind": classifier_type, "checked": CHECKED}
+    return cached(source, settings, make, cache)
 
 
 def statistics(inputs: np.ndarray) -> dict[str, np.ndarray]:
@@ -246,22 +253,59 @@ def statistics(inputs: np.ndarray) -> dict[str, np.ndarray]:
     return {"mean": inputs.mean(0, dtype=np.float64), "std": inputs.std(0, dtype=np.float64)}
 
 
-def _fit_length(
-    values: np.ndarray, path: str | Path, source: str | Path, n_frames: int
-) -> np.ndarray:
+class Frames(NamedTuple):
+    """Which frames a file is about: the first one's number, None if it has none, and how many."""
+
+    path: str | Path
+    first: float | None
+    n_rows: int
+
+
+def compare_starts(rows: Frames, inputs: Frames) -> str | None:
+    """Compare the first frames of labels or tasks and of their inputs.
+
+    Returns
+    -------
+    str or None
+        what is to be told: that one file counts from 0 and the other from 1
+
+    Raises
+    ------
+    DataError
+        if they begin at different frames; also if one counts from 0 and the other from 1, but both
+        end with the same number, so that it is the first frame that one of them lacks
+    """
+    if rows.first is None or inputs.first is None or rows.first == inputs.first:
+        return None
+    same_end = rows.first + rows.n_rows == inputs.first + inputs.n_rows
+    if {rows.first, inputs.first} == {0, 1} and not same_end:
+        return (
+            f"{rows.path}: its frames count from {rows.first:g}, those of {inputs.path} from "
+            f"{inputs.first:g}; both are taken for the first of the video"
+        )
+    raise DataError(
+        f"{rows.path}: expected frames from {inputs.first:.15g} on, as in {inputs.path}, "
+        f"found frames from {rows.first:.15g} on"
+    )
+
+
+def _fit_length(values: np.ndarray, rows: Frames, inputs: Frames) -> np.ndarray:
     """Return labels or tasks as long as the inputs.
 
     One frame more or less at the end is how video tools differ about the last frame of a file: it
     is left out, or unlabelled, with a warning. A greater difference means that the files do not
     belong together.
     """
-    n_rows = len(values)
-    if n_rows == n_frames:
-        return values
+    path, _, n_rows = rows
+    source, _, n_frames = inputs
     if abs(n_rows - n_frames) > 1:
         raise DataError(
             f"{path}: expected {n_frames} rows, one for each frame of {source}, found {n_rows}"
         )
+    if (told := compare_starts(rows, inputs)) is not None:
+        logging.warning(told)
+    if n_rows == n_frames:
+        return values
     logging.warning(
         f"{path}: {n_rows} rows for the {n_frames} frames of {source}; the last "
         + ("row is left out" if n_rows > n_frames else "frame counts as unlabelled")

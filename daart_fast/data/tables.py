@@ -16,9 +16,12 @@ import numpy as np
 
 from daart_fast.errors import DataError
 
-__all__ = ["Table", "first_row", "read_table"]
+__all__ = ["Table", "first_number", "first_row", "misnumbered", "read_table"]
 
 BOM = b"\xef\xbb\xbf"
+
+#: what is read of a file to find its first row of numbers
+HEAD_BYTES = 1 << 22
 
 
 @dataclass(frozen=True)
@@ -94,6 +97,37 @@ def first_row(path: Path) -> list[str]:
         return [cell.strip() for cell in next(csv.reader([line]), [])]
 
 
+def first_number(path: Path, names: set[str]) -> float | None:
+    """Return the first cell below the header rows; None if it is empty or no number.
+
+    Parameters
+    ----------
+    path
+        a csv that `read_table` reads
+    names
+        first cells of header rows; none: there is one
+    """
+    _, _, body = _split_header(path, _read(path, HEAD_BYTES), names)
+    row = next((row for row in body.split(b"\n") if row.strip()), b"")
+    cell = row.partition(b",")[0].decode("utf-8", "replace").strip().strip('"').strip()
+    try:
+        number = float(cell)
+    except ValueError:
+        return None
+    return None if np.isnan(number) else number
+
+
+def misnumbered(numbers: np.ndarray) -> int | None:
+    """Return the first row whose number is not one more than the one before; None if all are.
+
+    Rows of which none has a number (all are NaN) are in order too.
+    """
+    wrong = np.flatnonzero(np.diff(numbers) != 1)
+    if len(wrong) == 0 or np.isnan(numbers).all():
+        return None
+    return 0 if np.isnan(numbers[0]) else int(wrong[0]) + 1
+
+
 @contextmanager
 def _csv_errors(path: Path) -> Iterator[None]:
     """Turn whatever reading a file that is no csv raises into a `DataError`."""
@@ -109,10 +143,10 @@ def _open(path: Path) -> BinaryIO:
     return cast(BinaryIO, gzip.open(path) if path.suffix.lower() == ".gz" else open(path, "rb"))
 
 
-def _read(path: Path) -> bytes:
-    """Return a file's text, lines ended by a newline alone, without a byte order mark."""
+def _read(path: Path, n_bytes: int = -1) -> bytes:
+    """Return a file's text (or its beginning), lines ended by a newline alone, without a mark."""
     with _csv_errors(path), _open(path) as file:
-        data = file.read()
+        data = file.read(n_bytes)
     data = data.removeprefix(BOM)
     if b"\r" in data:
         data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")

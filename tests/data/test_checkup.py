@@ -89,6 +89,25 @@ def test_what_might_surprise_is_listed(project):
     assert "sessions without hand labels: m3" in surprises
 
 
+def test_labels_that_begin_at_another_frame_fail_as_in_training(project):
+    path = project / "labels-hand" / "m1.csv"
+    header, *rows = path.read_text().splitlines()
+    rows = [f"{700 + i},{row.partition(',')[2]}" for i, row in enumerate(rows)]
+    path.write_text("\n".join([header, *rows]))
+    (failure,) = examine(project).failures
+    assert failure.startswith(f"{path}: expected frames from 0 on, as in ")
+
+
+def test_labels_that_count_from_1_are_told(project):
+    path = project / "labels-hand" / "m1.csv"
+    header, *rows = path.read_text().splitlines()
+    rows = [f"{1 + i},{row.partition(',')[2]}" for i, row in enumerate(rows)]
+    path.write_text("\n".join([header, *rows]))
+    found = examine(project)
+    assert found.failures == []
+    assert f"{path}: its frames count from 1, those of " in found.surprises[0]
+
+
 def test_unsure_points_count_as_missing(project):
     assert examine(project, likelihood_threshold=0.5).sessions[0].missing == 0
     path = project / "markers" / "m1.csv"

@@ -54,10 +54,24 @@ def test_the_frame_number_may_have_a_name(write, first):
     assert read_labels(write("s.csv", first + LABELS)).names == ["background", "walk", "groom"]
 
 
+@pytest.mark.parametrize(
+    ("numbers", "said"),
+    [
+        ([0, 1, 10, 100, 2], "line 4: expected frame 2 in the first column"),
+        ([2, 1, 0], "line 3: expected frame 3 in the first column"),
+        ([0, 2], "line 3: expected frame 1 in the first column"),
+    ],
+)
+def test_label_frames_out_of_order_are_named(write, numbers, said):
+    path = write("s.csv", ",background,walk\n" + "".join(f"{i},1,0\n" for i in numbers))
+    assert said in refused(read_labels, path)
+
+
 def test_a_class_in_place_of_the_frame_number_is_not_lost(write):
     path = write("s.csv", "background,walk\n1,0\n0,1\n0,1\n")
-    assert refused(read_labels, path).endswith(
-        "(without a name, or counting up by one), found 'background'"
+    assert refused(read_labels, path) == (
+        ", line 3: expected frame 2 in the first column ('background'), one more than the line "
+        "before has, found 0"
     )
 
 

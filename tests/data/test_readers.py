@@ -15,6 +15,7 @@ import pytest
 
 from daart_fast.data.readers import (
     fill_gaps,
+    first_frame,
     load_feature_csv,
     load_marker_csv,
     load_marker_h5,
@@ -265,6 +266,95 @@ def test_a_csv_reader_says_itself_that_there_is_no_file(tmp_path, read):
     assert refused(read, tmp_path / "none.csv") == ": no such file"
 
 
+# --------------------------------------------------------------------- frame numbers
+
+
+def numbered(numbers: list, kind: str) -> str:
+    """A table of points or features whose rows have these numbers."""
+    header = {"points": "scorer,m,m\nbodyparts,p,p\ncoords,x,y\n", "features": ",a,b\n"}[kind]
+    return header + "".join(f"{number},1,2\n" for number in numbers)
+
+
+BROKEN = {
+    "sorted as text": ([0, 1, 10, 11, 2], 2, "2", "10"),
+    "reversed": ([3, 2, 1, 0], 1, "4", "2"),
+    "twice": ([0, 1, 1, 2], 2, "2", "1"),
+    "a gap": ([700, 701, 1202], 2, "702", "1202"),
+    "one is missing": ([0, 1, 3], 2, "2", "3"),
+    "one has no number": ([0, 1, "", 3], 2, "2", "nothing"),
+    "the first has no number": (["", 1, 2], 0, "a number", "nothing"),
+    "times": ([0, 0.5, 1], 1, "1", "0.5"),
+}
+
+
+@pytest.mark.parametrize("case", BROKEN.values(), ids=BROKEN)
+@pytest.mark.parametrize(("kind", "n_above"), [("points", 3), ("features", 1)])
+def test_frames_that_do_not_count_up_are_named_with_their_line(write, case, kind, n_above):
+    numbers, row, expected, found = case
+    path = write("s.csv", numbered(numbers, kind))
+    wanted = f"frame {expected} in the first column, one more than the line before has"
+    if row == 0:
+        wanted = "a frame number in the first column, as other lines have"
+    assert refused(read_inputs, path) == (
+        f", line {row + n_above + 1}: expected {wanted}, found {found}"
+    )
+
+
+@pytest.mark.parametrize("kind", ["points", "features"])
+@pytest.mark.parametrize("start", [0, 1, 5, 700])
+def test_frames_may_count_from_any_number(write, kind, start):
+    path = write("s.csv", numbered(list(range(start, start + 4)), kind))
+    assert len(read_inputs(path).values) == 4
+    assert first_frame(path) == start
+
+
+@pytest.mark.parametrize("kind", ["points", "features"])
+def test_frames_without_numbers_are_taken_as_they_come(write, kind):
+    path = write("s.csv", numbered([""] * 3, kind))
+    assert len(read_inputs(path).values) == 3
+    assert first_frame(path) is None
+
+
+def test_a_blank_line_does_not_shift_the_line_that_is_named(write):
+    path = write("s.csv", ",a\n\n0,1\n\n2,1\n")
+    assert refused(read_inputs, path).startswith(", line 5: expected frame 1 ")
+
+
+@pytest.mark.parametrize("dress", DRESSES.values(), ids=DRESSES)
+@pytest.mark.parametrize("suffix", [".csv", ".csv.gz"])
+def test_the_first_frame_is_found_however_the_table_is_written(write, dress, suffix):
+    text = ONE_ANIMAL.replace("\n0,", "\n6,").replace("\n1,", "\n7,").replace("\n2,", "\n8,")
+    assert first_frame(write("s" + suffix, dress(text))) == 6
+
+
+def test_files_that_number_no_frames_have_no_first(tmp_path):
+    np.save(tmp_path / "s.npy", np.eye(3))
+    write_analysis(tmp_path / "s.h5")
+    assert first_frame(tmp_path / "s.npy") is first_frame(tmp_path / "s.h5") is None
+
+
+@pytest.mark.parametrize("form", ["fixed", "table"])
+def test_frames_of_an_h5_file_count_up_too(tmp_path, tracks, form):
+    pytest.importorskip("tables")
+    path, table = tmp_path / "s.h5", tracks(4)
+    table.index += 5
+    table.to_hdf(path, key="df", format=form, mode="w")
+    assert len(load_marker_h5(path).xs) == 4 and first_frame(path) == 5
+    table.iloc[[0, 2, 1, 3]].to_hdf(path, key="df", format=form, mode="w")
+    assert refused(load_marker_h5, path) == (
+        ", row 1 of the index: expected frame 6, one more than the row before has, found 7"
+    )
+
+
+@pytest.mark.parametrize("form", ["fixed", "table"])
+@pytest.mark.parametrize("index", [list("dcba"), pd.date_range("2020-01-01", periods=4)[::-1]])
+def test_an_index_of_an_h5_file_that_is_no_number_stays_unread(tmp_path, tracks, form, index):
+    pytest.importorskip("tables")
+    tracks(4).set_index(pd.Index(index)).to_hdf(tmp_path / "s.h5", key="df", format=form, mode="w")
+    assert len(load_marker_h5(tmp_path / "s.h5").xs) == 4
+    assert first_frame(tmp_path / "s.h5") is None
+
+
 # --------------------------------------------------------------------- tracked points: h5
 
 
@@ -490,8 +580,8 @@ def test_the_frame_number_may_have_a_name_if_it_counts_up(write, first):
 def test_a_first_column_of_values_is_not_lost(write):
     path = write("s.csv", "speed,angle\n0.5,1\n0.25,1\n")
     assert refused(load_feature_csv, path) == (
-        ": expected the first column to be the frame number (without a name, or counting up by "
-        "one), found 'speed'"
+        ", line 3: expected frame 1.5 in the first column ('speed'), one more than the line before "
+        "has, found 0.25"
     )
 
 

@@ -156,6 +156,76 @@ def test_one_row_more_or_less_is_mended_and_told(hparams, tmp_path, caplog, n_ro
         assert f"{path}: {n_rows} rows for the 4 frames of " in caplog.text
 
 
+def numbered_from(text: str, start: int) -> str:
+    """The same table, its frames counted from another number."""
+    header, *rows = text.splitlines()
+    rows = [f"{start + i},{row.partition(',')[2]}" for i, row in enumerate(rows)]
+    return "\n".join([header, *rows]) + "\n"
+
+
+@pytest.mark.parametrize(
+    ("folder", "text"), [("labels-hand", HAND), ("labels-heuristic", HEURISTIC), ("tasks", TASKS)]
+)
+@pytest.mark.parametrize("use_cache", [False, True])
+def test_frames_that_begin_elsewhere_are_told_with_both_files(
+    hparams, tmp_path, write, folder, text, use_cache
+):
+    hparams["cache_dir"] = tmp_path / "cache" if use_cache else "off"
+    load_session(hparams, "s1")
+    path = write(f"{folder}/s1.csv", numbered_from(text, 700))
+    for _ in range(2):
+        assert refused(hparams) == (
+            f"{path}: expected frames from 0 on, as in {tmp_path / 'features' / 's1.csv'}, "
+            "found frames from 700 on"
+        )
+
+
+def test_labels_of_a_cut_out_fit_inputs_of_the_same_cut_out(hparams, write, caplog):
+    write("features/s2.csv", numbered_from(FEATURES, 700))
+    write("labels-hand/s2.csv", numbered_from(HAND, 700))
+    assert load_session(hparams, "s2").labels_strong.tolist() == [0, 1, 1, 0]
+    assert caplog.text == ""
+
+
+@pytest.mark.parametrize(("inputs_from", "labels_from"), [(0, 1), (1, 0)])
+def test_frames_counted_from_0_and_from_1_are_told(
+    hparams, write, caplog, inputs_from, labels_from
+):
+    write("features/s2.csv", numbered_from(FEATURES, inputs_from))
+    path = write("labels-hand/s2.csv", numbered_from(HAND, labels_from))
+    assert load_session(hparams, "s2").labels_strong.tolist() == [0, 1, 1, 0]
+    assert f"{path}: its frames count from {labels_from}, those of " in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("inputs_from", "labels_from", "n_labels"), [(0, 1, 3), (1, 0, 5)], ids=["lost", "surplus"]
+)
+def test_a_row_that_differs_must_be_the_last(
+    hparams, tmp_path, write, inputs_from, labels_from, n_labels
+):
+    # both end with the same frame: it is the first row that one of them lacks
+    write("features/s1.csv", numbered_from(FEATURES, inputs_from))
+    path = with_rows(tmp_path / "labels-hand" / "s1.csv", n_labels)
+    path.write_text(numbered_from(path.read_text(), labels_from))
+    source = tmp_path / "features" / "s1.csv"
+    assert refused(hparams) == (
+        f"{path}: expected frames from {inputs_from} on, as in {source}, "
+        f"found frames from {labels_from} on"
+    )
+
+
+def test_labels_without_frame_numbers_fit_inputs_of_any(hparams, write):
+    write("features/s2.csv", numbered_from(FEATURES, 700))
+    write("labels-hand/s2.csv", ",background,walk\n,1,0\n,0,1\n,0,1\n,1,0\n")
+    assert load_session(hparams, "s2").labels_strong.tolist() == [0, 1, 1, 0]
+
+
+def test_a_label_row_that_is_missing_in_the_middle_is_not_taken_for_the_last(hparams, tmp_path):
+    path = tmp_path / "labels-hand" / "s1.csv"
+    path.write_text(HAND.replace("1,0,1\n", ""))
+    assert refused(hparams).startswith(f"{path}, line 3: expected frame 1 ")
+
+
 def test_class_names_that_differ_are_told_with_both_files(hparams, tmp_path, write):
     path = write("labels-heuristic/s1.csv", HEURISTIC.replace("walk", "run"))
     assert refused(hparams) == (

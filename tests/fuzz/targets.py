@@ -11,6 +11,7 @@ import csv
 import functools
 import gzip
 import io
+import itertools
 import pickle
 import shutil
 import tempfile
@@ -119,6 +120,7 @@ def read_csv_inputs(path: Path) -> None:
     rows = plain_rows(path)
     header = [row for row in rows if row[0] in ("scorer", "individuals", "bodyparts", "coords")]
     table = numbers(rows[len(header) or 1 :])
+    assert_counts_up(table[:, 0])
     owners = ["-".join(cells[1:-1]) for cells in zip(*header, strict=True)]
     for i, name in enumerate(names):
         column = i + 1
@@ -152,6 +154,12 @@ def numbers(rows: list[list[str]]) -> np.ndarray:
     return values
 
 
+def assert_counts_up(frames: np.ndarray) -> None:
+    """Frame numbers are each one more than the one before, or there are none."""
+    steps = [after - before for before, after in itertools.pairwise(frames.tolist())]
+    assert np.isnan(frames).all() or all(step == 1 for step in steps)
+
+
 def assert_same_where_known(found: np.ndarray, expected: np.ndarray) -> None:
     assert len(found) == len(expected)
     known = np.isfinite(expected)
@@ -173,6 +181,11 @@ def read_any_labels(path: Path) -> None:
         else:
             assert values.dtype == np.int64 and values.ndim == 1
             assert len(values) == 0 or (values.min() >= 0 and values.max() < len(names))
+
+
+def read_label_table(path: Path) -> None:
+    read_any_labels(path)
+    assert_counts_up(numbers(plain_rows(path)[1:])[:, 0])
 
 
 def npy_files(folder: Path) -> Sequence[bytes]:
@@ -559,7 +572,7 @@ TARGETS: dict[str, Target] = {
     "h5": Target("s.h5", h5_files, read_any_inputs),
     "slp": Target("s.slp", slp_files, read_any_inputs),
     "npy": Target("s.npy", npy_files, read_any_inputs, (b"<f8", b"|O", b"True", b"'shape': (")),
-    "labels": Target("s.csv", texts(LABELS), read_any_labels, TABLE_WORDS),
+    "labels": Target("s.csv", texts(LABELS), read_label_table, TABLE_WORDS),
     "label-pickle": Target("s.pkl", pickles, read_any_labels),
     "annotations": Target("mouse1.csv", texts(*ANNOTATIONS), read_any_annotations, TABLE_WORDS),
     "config": Target("data.yaml", texts(CONFIG, SEARCH), read_any_config, YAML_WORDS),
