@@ -48,9 +48,10 @@ class _ClassWeights(nn.Module):
         super().__init__()
         weight = None
         if class_weights is not None:
-            weight = torch.as_tensor(np.asarray(class_weights, dtype=np.float32))
-            if not bool(((weight >= 0) & weight.isfinite()).all()):
+            values = np.asarray(class_weights, dtype=np.float32)
+            if not ((values >= 0) & np.isfinite(values)).all():
                 raise ConfigError(f"class_weights must be finite, 0 or more, not {class_weights}")
+            weight = torch.as_tensor(values)
         self.register_buffer("weight", weight)
 
 
