@@ -154,10 +154,9 @@ class _Trial:
 
         torch.set_num_threads(int(os.environ.get("SLURM_CPUS_PER_TASK") or 1))
         signal.signal(signal.SIGTERM, lambda *_: interruption.ask())  # a preemption, a requeue
-        progress.hand_to(partial(_write_progress, job))
         _outcome_file(job).unlink(missing_ok=True)  # it may be run a second time
         _write_progress(job, {})
-        with output_to(job.log):
+        with output_to(job.log), progress.handed_to(partial(_write_progress, job)):
             outcome = attempt(self.function, job, self.arguments, "")
         if outcome.status == "interrupted":
             raise SystemExit(f"trial {job.number} was interrupted; its checkpoint is written")

@@ -48,8 +48,7 @@ def serve(
     jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
     threading.Thread(target=_listen, args=(connection, jobs), daemon=True).start()
     while (job := jobs.get()) is not None:
-        with output_to(job.log):
-            progress.hand_to(partial(_report, connection, job.number))
+        with output_to(job.log), progress.handed_to(partial(_report, connection, job.number)):
             outcome = attempt(function, job, arguments, name)
         if not _send(connection, Ended(job.number, outcome)):
             return

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TextIO
 
 from tqdm import tqdm
 
-__all__ = ["Progress", "hand_to"]
+__all__ = ["Progress", "handed_to"]
 
 #: Seconds from one report to a listener to the next, at least.
 PAUSE = 0.5
@@ -17,14 +18,19 @@ PAUSE = 0.5
 _listener: Callable[[dict[str, float]], None] | None = None
 
 
-def hand_to(listener: Callable[[dict[str, float]], None] | None) -> None:
+@contextmanager
+def handed_to(listener: Callable[[dict[str, float]], None]) -> Iterator[None]:
     """Hand the progress of this process's trainings to a function, instead of showing it.
 
     It is called with a dict: ``epoch``, ``n_epochs``, ``done`` (of the training, 0 to 1), and, once
-    known, ``loss``, ``val_loss`` and ``best``. None: show it again.
+    known, ``loss``, ``val_loss`` and ``best``.
     """
     global _listener
-    _listener = listener
+    before, _listener = _listener, listener
+    try:
+        yield
+    finally:
+        _listener = before
 
 
 class Progress:

@@ -10,6 +10,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
 
 from daart_fast.search import slurm
 from daart_fast.search.trials import Ended, Job, Outcome
@@ -21,10 +22,11 @@ def job(tmp_path: Path) -> Job:
 
 
 @pytest.fixture(autouse=True)
-def signals_as_they_were() -> Iterator[None]:
-    before = signal.getsignal(signal.SIGTERM)
+def the_process_as_it_was() -> Iterator[None]:
+    before, n_threads = signal.getsignal(signal.SIGTERM), torch.get_num_threads()
     yield
     signal.signal(signal.SIGTERM, before)
+    torch.set_num_threads(n_threads)
 
 
 def test_an_outcome_comes_back_as_it_was(job: Job) -> None:

@@ -16,7 +16,7 @@ from daart_fast.train.checkpoint import (
     seed_everything,
     set_rng_states,
 )
-from daart_fast.train.progress import Progress
+from daart_fast.train.progress import Progress, handed_to
 
 # ------------------------------------------------------------------------------ the log
 
@@ -165,6 +165,18 @@ def test_lines_keep_coming_as_time_goes_by():
     for _ in range(5):
         progress.step()
     assert len(stream.getvalue().splitlines()) == 5
+
+
+def test_a_listener_gets_the_progress_for_as_long_as_it_asked():
+    stream, heard = io.StringIO(), []
+    with handed_to(heard.append):
+        progress = Progress(n_epochs=1, n_batches=2, stream=stream)
+        progress.report(loss=0.5)
+        progress.step()
+    assert heard == [{"epoch": 0, "n_epochs": 1, "done": 0.25, "loss": 0.5}]
+    assert stream.getvalue() == ""
+    progress.close()
+    assert stream.getvalue().startswith("epoch 0/1  loss 0.5")
 
 
 def test_a_resumed_training_counts_from_where_it_goes_on():
