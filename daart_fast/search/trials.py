@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from daart_fast.config import IDS, KEYS, split_ids
-from daart_fast.errors import ConfigError
+from daart_fast.errors import ConfigError, DataError
 from daart_fast.files import replacing
 from daart_fast.io import get_tt_expt_dir, matching_versions, what_is_wrong_with_weights
 
@@ -204,8 +204,9 @@ def attempt(
 ) -> Outcome:
     """Call a function with a trial, and tell what became of it.
 
-    What it raises is printed, and kept in the version folder that `create_tt_experiment` claimed
-    for it. An interrupt is no failure: the folder can be taken up again.
+    What it raises is printed (on a terminal without a traceback, if the user can mend it) and kept
+    in the version folder that `create_tt_experiment` claimed for it. An interrupt is no failure:
+    the folder can be taken up again.
     """
     trial = copy.copy(job.trial)  # create_tt_experiment changes it
     outcome = Outcome("finished", began=time.time(), place=place)
@@ -215,7 +216,10 @@ def attempt(
         outcome.status = "interrupted"
     except Exception as error:
         outcome.status, outcome.error = "failed", _one_line(error)
-        traceback.print_exc()
+        if job.log is None and isinstance(error, (ConfigError, DataError)):
+            print(f"error: {error}", file=sys.stderr)
+        else:
+            traceback.print_exc()
         if folder := vars(trial).get("tt_version_dir"):
             with suppress(OSError), replacing(Path(folder) / FAILED) as temporary:
                 temporary.write_text(traceback.format_exc(), encoding="utf-8")

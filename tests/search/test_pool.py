@@ -7,6 +7,7 @@ from argparse import Namespace
 
 import pytest
 
+from daart_fast.errors import DataError
 from daart_fast.search import run_trials
 from daart_fast.search.local import n_cores, places_on_cpu, places_on_gpus
 
@@ -118,6 +119,16 @@ def test_failure_01_in_this_process_too_the_traceback_is_shown(capsys):
     err = capsys.readouterr().err
     assert "trial 2 of 3 failed: ValueError: no such luck" in err
     assert "Traceback" in err and "fail_at_one" in err
+
+
+def test_in_this_process_what_the_user_can_mend_is_told_without_a_traceback(capsys):
+    def fail(trial: Namespace) -> None:
+        raise DataError("labels-hand/a.csv: expected 900 rows, got 899")
+
+    assert run_trials(fail, TRIALS[:1]).failed == [1]
+    err = capsys.readouterr().err
+    assert "error: labels-hand/a.csv: expected 900 rows, got 899\n" in err
+    assert "Traceback" not in err
 
 
 def test_a_single_trial_runs_in_this_process_and_may_change_its_namespace():
