@@ -13,8 +13,9 @@ from daart_fast.data.sessions import Session
 
 __all__ = ["checksum", "describe", "differences"]
 
-#: Rows of a session's inputs that are looked at; it may be larger than memory.
-ROWS = 64
+#: Places of a session's inputs that are looked at, and rows at each: they may be larger than memory,
+#: and each place is a read of the disk.
+PLACES, ROWS = 8, 8
 #: Names, and sessions, that a message lists.
 LISTED = 8
 NAMES = ("class names", "channel names", "task names")
@@ -41,7 +42,7 @@ def describe(
     -------
     dict
         the names, and by session the number of frames and checksums: of labels and tasks whole, of
-        inputs their scale and up to 64 rows. JSON can hold it.
+        inputs their scale and 8 rows at each of 8 places. JSON can hold it.
     """
     return {
         **{what: list(names[what]) for what in NAMES},
@@ -53,10 +54,10 @@ def describe(
 
 
 def _of_session(session: Session, scale: tuple[np.ndarray, np.ndarray]) -> dict[str, Any]:
-    rows = np.unique(np.linspace(0, len(session) - 1, ROWS).astype(np.int64))
+    starts = np.linspace(0, max(len(session) - ROWS, 0), PLACES).astype(np.int64)
     told: dict[str, Any] = {
         "frames": len(session),
-        "markers": _checksum(session.inputs[rows], *scale),
+        "markers": _checksum(*(session.inputs[start : start + ROWS] for start in starts), *scale),
     }
     for name, what in LABELS.items():
         values = getattr(session, name)
