@@ -7,8 +7,9 @@ import os
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from daart_fast.errors import DataError
 
@@ -20,6 +21,8 @@ MOST_TIMES = 1032
 LEAST_CLAIM = 2**24
 #: how a collection of texts of any length begins (HDF5's "global heap"): its name and version
 HEAP, HEAD = b"GCOL\x01\x00\x00\x00", 16
+#: what a dataset of texts of any length holds of each: how long it is, and where
+POINTER = np.dtype([("length", "<u4"), ("heap", "<u8"), ("number", "<u4")])
 
 
 @contextmanager
@@ -42,9 +45,10 @@ def opened(path: str | os.PathLike[str]) -> Iterator[Any]:
     except OSError as error:
         raise DataError(f"{path}: expected an h5 file: {error}") from None
     with file:
-        _check_heaps(Path(path))
         try:
-            _check_claims(file, Path(path))
+            with _bytes_of(path) as data:
+                _check_heaps(data, path)
+                _check_claims(file, data, path)
         except DataError:
             raise
         except Exception as error:  # whatever h5py makes of damaged tables
@@ -52,30 +56,62 @@ def opened(path: str | os.PathLike[str]) -> Iterator[Any]:
         yield file
 
 
-def _check_claims(file: Any, path: Path) -> None:
-    """Refuse tables larger than the file can hold: one would fill the memory."""
-    import h5py
-
-    most = max(path.stat().st_size * MOST_TIMES, LEAST_CLAIM)
-
-    def look(name: str, item: Any) -> None:
-        if isinstance(item, h5py.Dataset) and item.nbytes > most:
-            raise DataError(f"{path}: '{name}' says to hold {item.nbytes} bytes: it is damaged")
-
-    file.visititems(look)
-
-
-def _check_heaps(path: Path) -> None:
-    """Refuse collections of texts whose lengths don't add up: libhdf5 walks them without end."""
+@contextmanager
+def _bytes_of(path: str | os.PathLike[str]) -> Iterator[mmap.mmap]:
     with (
         open(path, "rb") as file,
         mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data,
     ):
-        place = data.find(HEAP)
-        while place >= 0:
-            if not _adds_up(data, place):
-                raise DataError(f"{path}: the texts at byte {place} are damaged")
-            place = data.find(HEAP, place + HEAD)
+        yield data
+
+
+def _check_claims(file: Any, data: mmap.mmap, path: str | os.PathLike[str]) -> None:
+    """Refuse tables, and texts, larger than the file can hold: one would fill the memory."""
+    import h5py
+
+    most = max(len(data) * MOST_TIMES, LEAST_CLAIM)
+
+    def look(name: str, item: Any) -> None:
+        if not isinstance(item, h5py.Dataset):
+            return
+        if item.nbytes > most:
+            raise DataError(f"{path}: '{name}' says to hold {item.nbytes} bytes: it is damaged")
+        if (longest := _longest_text(item, data)) > len(data):
+            raise DataError(f"{path}: a text in '{name}' says to be {longest} long: it is damaged")
+
+    file.visititems(look)
+
+
+def _longest_text(dataset: Any, data: mmap.mmap) -> int:
+    """Return the greatest length that a dataset gives of its texts of any length; 0 without any."""
+    if (
+        not (dataset.dtype.metadata or {}).get("vlen")
+        or dataset.file.userblock_size
+        or not dataset.size
+    ):
+        return 0
+    stored = dataset.id
+    if (offset := stored.get_offset()) is not None:
+        places = [(offset, stored.get_storage_size())]
+    elif dataset.chunks is not None and stored.get_create_plist().get_nfilters() == 0:
+        chunks = map(stored.get_chunk_info, range(stored.get_num_chunks()))
+        places = [(chunk.byte_offset, chunk.size) for chunk in chunks]
+    else:
+        return 0
+    longest = 0
+    for start, size in places:
+        pointers = np.frombuffer(data[start : start + size - size % POINTER.itemsize], POINTER)
+        longest = max(longest, int(pointers["length"].max(initial=0)))
+    return longest
+
+
+def _check_heaps(data: mmap.mmap, path: str | os.PathLike[str]) -> None:
+    """Refuse collections of texts whose lengths don't add up: libhdf5 walks them without end."""
+    place = data.find(HEAP)
+    while place >= 0:
+        if not _adds_up(data, place):
+            raise DataError(f"{path}: the texts at byte {place} are damaged")
+        place = data.find(HEAP, place + HEAD)
 
 
 def _adds_up(data: mmap.mmap, place: int) -> bool:

@@ -504,6 +504,26 @@ def test_a_file_that_says_to_hold_more_than_it_can_takes_no_memory(tmp_path, nam
     assert said.endswith(": 'tracks' says to hold 16000000000000 bytes: it is damaged")
 
 
+@pytest.mark.parametrize("chunks", [None, (2,)])
+def test_a_text_that_says_to_be_longer_than_the_file_takes_no_memory(tmp_path, chunks):
+    path = tmp_path / "s.h5"
+    names = [b"nose", b"tail"]
+    write_analysis(path, node_names=None, tracks=np.ones((1, 2, 2, 5)), track_names=[b"a"])
+    with h5py.File(path, "a") as file:
+        stored = file.create_dataset(
+            "node_names", data=names, dtype=h5py.special_dtype(vlen=bytes), chunks=chunks
+        )
+        place = (
+            stored.id.get_offset() if chunks is None else stored.id.get_chunk_info(0).byte_offset
+        )
+    content = bytearray(path.read_bytes())
+    assert content[place : place + 4] == (4).to_bytes(4, "little")  # the length of "nose"
+    content[place : place + 4] = (2**32 - 1).to_bytes(4, "little")
+    path.write_bytes(content)
+    said = refused(read_inputs, path)
+    assert said.endswith(": a text in 'node_names' says to be 4294967295 long: it is damaged")
+
+
 def sleap_labels(animals: tuple[str, ...], n_videos: int = 1):
     """A project of 4 frames, (frame, track, node, xy and score) as it should be read."""
     sio = pytest.importorskip("sleap_io")
