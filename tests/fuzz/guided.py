@@ -65,7 +65,9 @@ class Fuzzing:
         if time.process_time() > self.seconds or self.n_inputs % 200 == 0:
             spent = time.process_time()
             counts = {"inputs": self.n_inputs, "taken": self.n_taken, "seconds": spent}
-            (self.folder / "counts.json").write_text(json.dumps(counts))
+            new = self.folder / "counts.new"
+            new.write_text(json.dumps(counts))
+            new.replace(self.folder / "counts.json")
             if spent > self.seconds:
                 os._exit(0)  # libFuzzer ends with its process alone
 
@@ -126,8 +128,8 @@ def fuzz(name: str, folder: Path, seconds: float) -> None:
         f"-artifact_prefix={folder / 'findings'}/",
         f"-max_len={max(LEAST_FILE, *(len(seed) + 512 for seed in seeds))}",
         "-rss_limit_mb=4096",
-        "-timeout=300",  # by the clock on the wall, in which this process may have to wait
-        "-report_slow_units=300",
+        "-timeout=3600",  # by the clock on the wall, in which this process may have to wait
+        "-report_slow_units=3600",
     ]
     if target.words:
         options.append(f"-dict={words}")
@@ -220,7 +222,7 @@ def report(name: str, folder: Path, seconds: float) -> None:
     kept = [path for path in (folder / "findings").iterdir() if path.suffix != ".txt"]
     print(
         f"{name}: {n_inputs} inputs ({n_taken} taken) in {spent:.0f} s, {reached} of {reachable} "
-        f"lines ({reached / reachable:.0%}), {n_ended} crashes, {len(kept)} findings",
+        f"lines ({reached / max(reachable, 1):.0%}), {n_ended} crashes, {len(kept)} findings",
         flush=True,
     )
 
