@@ -380,7 +380,8 @@ KEYS: dict[str, Key] = _table(
     Key("weight_classes", "data", BOOL, True,
         "weigh each class by the largest class's count over its own count"),
     Key("likelihood_threshold", "data", FLOAT, 0.0,
-        "tracked points less certain than this count as missing", low=0, high=1),
+        "tracked points less certain than this count as missing; above 0, so do those without a "
+        "likelihood", low=0, high=1),
     Key("normalization", "data", TEXT, "session",
         "mean and spread of each channel come from its own session, or from all that train",
         choices=("session", "train")),

@@ -148,6 +148,11 @@ void OnlineEngine::load_state(const float* state, uint64_t frames) {
     prepared_ = false;
 }
 
+bool OnlineEngine::unsure(float likelihood) const {
+    const float threshold = intake_.threshold;
+    return likelihood < threshold || (threshold > 0 && std::isnan(likelihood));
+}
+
 void OnlineEngine::take(const float* raw) {
     const auto n = int64_t(intake_.source.size());
     float* last = state_.data() + last_;
@@ -159,8 +164,7 @@ void OnlineEngine::take(const float* raw) {
             const auto i = size_t(c);
             const float value = own[intake_.source[i]];
             const int64_t likelihood = intake_.likelihood[i];
-            if (!(std::fabs(value) < kTooLarge) ||
-                (likelihood >= 0 && own[likelihood] < intake_.threshold)) {
+            if (!(std::fabs(value) < kTooLarge) || (likelihood >= 0 && unsure(own[likelihood]))) {
                 held_[size_t(r)]++;
             } else {
                 last[c] = (value - intake_.mean[i]) * intake_.scale[i];

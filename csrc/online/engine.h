@@ -28,8 +28,8 @@ constexpr float kTooLarge = 1e18f;
 // What turns a raw frame into the network's inputs:
 //   input[c] = (raw[source[c]] - mean[c]) * scale[c]
 // A value that is NaN or not below kTooLarge, or whose raw[likelihood[c]] lies below the threshold
-// (likelihood[c] of -1: there is none), is missing: the channel keeps the last value it had, and
-// before the first its mean.
+// or, if that is above 0, is NaN (likelihood[c] of -1: there is none), is missing: the channel
+// keeps the last value it had, and before the first its mean.
 struct OnlineIntake {
     int64_t raw_channels = 0;
     std::vector<int64_t> source, likelihood;
@@ -93,6 +93,7 @@ class OnlineEngine {
                int64_t(frame & uint64_t(ring.length - 1)) * streams_ * ring.channels;
     }
     void settle();
+    bool unsure(float likelihood) const;
     void take(const float* raw);
     void run(float* probabilities);
     void add(Layer& layer, int64_t first, int64_t last);

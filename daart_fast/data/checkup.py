@@ -158,8 +158,8 @@ def _gaps(path: Path, threshold: float) -> tuple[np.ndarray, list[str]] | None:
     if suffix == ".npy" or (is_csv and first_row(path)[:1] not in MARKER_STARTS):
         return None
     markers = read_markers(path)
-    unsure = markers.likelihoods < threshold
-    return np.isnan(markers.xs) | np.isnan(markers.ys) | unsure, markers.names
+    missing = np.isnan(markers.xs) | np.isnan(markers.ys) | markers.unsure(threshold)
+    return missing, markers.names
 
 
 def _longest(column: np.ndarray) -> int:

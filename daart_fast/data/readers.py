@@ -57,6 +57,11 @@ class Markers(NamedTuple):
     likelihoods: np.ndarray
     names: list[str]
 
+    def unsure(self, threshold: float) -> np.ndarray:
+        """(T, K) bool: less likely than a threshold or, if there is one, of unknown likelihood."""
+        unknown = np.isnan(self.likelihoods) & (threshold > 0)
+        return (self.likelihoods < threshold) | unknown
+
 
 class Inputs(NamedTuple):
     """A session's channels: values (T, N) float32 without gaps, and their N names."""
@@ -88,8 +93,9 @@ def load_marker_csv(path: PathLike) -> Markers:
     Returns
     -------
     Markers
-        xs, ys, likelihoods (T, K) float64, NaN where a point was not detected; K names, those of
-        several animals as ``animal-part``. Without likelihoods in the file they are 1.
+        xs, ys, likelihoods (T, K) float64, NaN where a point was not detected or a cell is empty;
+        K names, those of several animals as ``animal-part``. Without likelihoods in the file they
+        are 1.
 
     Raises
     ------
@@ -251,6 +257,8 @@ def _sleap_analysis(file: Any, path: str) -> Markers:
     scores = np.ones_like(points[0])
     if "point_scores" in file:
         scores = read("point_scores", "track node frame", "frame track node")
+        by_hand = np.isnan(scores) & ~np.isnan(points).any(0)  # SLEAP scores its own points alone
+        scores = np.where(by_hand, 1.0, scores)
     return _by_animal(points[0], points[1], scores, animals, parts, path)
 
 
@@ -510,7 +518,8 @@ def read_inputs(path: PathLike, likelihood_threshold: float = 0.0) -> Inputs:
     path
         csv, csv.gz, h5, npy or slp
     likelihood_threshold
-        tracked points below it count as missing
+        tracked points below it count as missing, and so do, if it is above 0, those without a
+        likelihood
 
     Returns
     -------
@@ -550,7 +559,7 @@ def _check_some_are_sure(
 
 def _flatten(markers: Markers, threshold: float) -> tuple[np.ndarray, list[str]]:
     """Put all x before all y, unsure points missing."""
-    unsure = markers.likelihoods < threshold
+    unsure = markers.unsure(threshold)
     values = [np.where(unsure, np.nan, values) for values in (markers.xs, markers.ys)]
     names = [f"{name}_{axis}" for axis in "xy" for name in markers.names]
     return np.concatenate(values, 1), names

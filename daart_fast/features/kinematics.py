@@ -152,13 +152,13 @@ class Kinematics:
     def read(self, path: str | Path, likelihood_threshold: float = 0.0) -> Inputs:
         """Read tracked points and build their features.
 
-        Points less likely than ``likelihood_threshold`` count as not detected. Returns and raises
+        Points that are unsure by ``likelihood_threshold`` count as not detected. Returns and raises
         as `daart_fast.data.readers.read_inputs` and a call do.
         """
         if not Path(path).is_file():
             raise DataError(f"{path}: no such file")
         markers = read_markers(path)
-        unsure = markers.likelihoods < likelihood_threshold
+        unsure = markers.unsure(likelihood_threshold)
         xs, ys = (np.where(unsure, np.nan, values) for values in (markers.xs, markers.ys))
         return self(Markers(xs, ys, markers.likelihoods, markers.names), path)
 

@@ -30,7 +30,7 @@ class OnlineKinematics:
     keypoints
         K names, the rows of a pose
     threshold
-        a point less likely than this is missing
+        a point less likely than this is missing; above 0, also one of which that is not known
 
     Raises
     ------
@@ -78,15 +78,16 @@ class OnlineKinematics:
         """
         shape = (len(self.keypoints), 3)
         pose = self.check(pose)
-        missing = ~(np.abs(pose[:, :2]) < TOO_LARGE).all(1) | (pose[:, 2] < self.threshold)
+        seen = Markers(pose[:, 0], pose[:, 1], pose[:, 2], self.keypoints)
+        missing = ~(np.abs(pose[:, :2]) < TOO_LARGE).all(1) | seen.unsure(self.threshold)
         before = self.poses[-1] if len(self.poses) else np.full(shape, np.nan)
         pose[missing, :2] = before[missing, :2]
         pose[missing, 2] = 0.0
         n_missing = int(missing.sum())
-        if np.isnan(pose).any():  # a point that was never seen has no place yet
+        if np.isnan(pose[:, :2]).any():  # a point that was never seen has no place yet
             self.poses = pose[None]
             return None, n_missing
-        if len(self.poses) and np.isnan(self.poses[-1]).any():
+        if len(self.poses) and np.isnan(self.poses[-1, :, :2]).any():
             self.reset()
         self.poses = np.concatenate([self.poses[1 - self.n_frames :], pose[None]])
         return self._features(self.poses)[0], n_missing

@@ -29,7 +29,7 @@ class Intake:
     likelihood
         (N,) int64, the place of its likelihood, -1 where it has none
     threshold
-        a value less likely than this is missing
+        a value less likely than this is missing; above 0, also one of which that is not known
     mean, scale
         (N,) float32: ``(value - mean) * scale`` is what the network reads
     """
@@ -61,7 +61,8 @@ class Intake:
             raw = np.asarray(raw).astype(np.float32)
         values = raw[:, self.source]
         likely = np.where(self.likelihood >= 0, raw[:, self.likelihood], np.inf)
-        missing = ~(np.abs(values) < TOO_LARGE) | (likely < np.float32(self.threshold))
+        unsure = (likely < np.float32(self.threshold)) | (np.isnan(likely) & (self.threshold > 0))
+        missing = ~(np.abs(values) < TOO_LARGE) | unsure
         np.copyto(last, (values - self.mean) * self.scale, where=~missing)
         return missing
 

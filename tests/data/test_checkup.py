@@ -119,6 +119,15 @@ def test_unsure_points_count_as_missing(project):
     assert examine(project, likelihood_threshold=0.5).sessions[0].missing == 0.25
 
 
+def test_points_without_a_likelihood_are_missing_where_there_is_a_threshold(project):
+    path = project / "markers" / "m1.csv"
+    lines = path.read_text().splitlines()
+    lines[3:103] = [line.removesuffix("0.9") for line in lines[3:103]]
+    path.write_text("\n".join(lines))
+    assert examine(project).sessions[0].missing == 0
+    assert examine(project, likelihood_threshold=0.5).sessions[0].missing == 0.25
+
+
 def test_classes_that_never_occur_and_labels_that_label_nothing_are_told(project):
     for session in ("m1", "m2"):
         write_labels(project / "labels-hand" / f"{session}.csv", np.zeros(200, int))

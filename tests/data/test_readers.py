@@ -466,6 +466,16 @@ def test_an_analysis_file_of_sleap(tmp_path, name, order):
     np.testing.assert_array_equal(markers.likelihoods, points[..., 0].reshape(5, 6) / 100)
 
 
+def test_a_point_that_was_placed_by_hand_in_sleap_is_sure(tmp_path):
+    scores = np.full((2, 3, 5), 0.9)
+    scores[0, 1, 2] = np.nan
+    points = write_analysis(tmp_path / "s.h5", point_scores=scores)
+    assert load_marker_h5(tmp_path / "s.h5").likelihoods[2].tolist() == [0.9, 1, 0.9, 0.9, 0.9, 0.9]
+    np.testing.assert_array_equal(
+        read_inputs(tmp_path / "s.h5", 0.5).values[:, 1], points[:, 0, 1, 0].astype("f4")
+    )
+
+
 def test_a_lone_animal_of_sleap_is_not_named(tmp_path):
     points = np.ones((1, 2, 3, 5))
     write_analysis(tmp_path / "s.h5", tracks=points, point_scores=None, track_names=[b"track_0"])
@@ -701,6 +711,12 @@ def test_points_less_likely_than_the_threshold_are_missing(write):
     assert read_inputs(path, 0.6).values[:, 1].tolist() == [3, 5, 5]  # held at the end
     assert read_inputs(path, 0.5).values[:, 1].tolist() == [3, 5, -9]  # 0.5 itself will do
     assert read_inputs(path, 0.85).values[:, 1].tolist() == [5, 5, 5]
+
+
+def test_a_point_without_a_likelihood_is_unsure_where_there_is_a_threshold(write):
+    path = write("s.csv", ONE_ANIMAL.replace(",0.5\n", ",\n"))
+    assert read_inputs(path, 0.1).values[:, 1].tolist() == [3, 5, 5]  # held at the end
+    assert read_inputs(path).values[:, 1].tolist() == [3, 5, -9]
 
 
 def test_a_threshold_that_leaves_nothing_names_the_channel(write):

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -93,3 +95,11 @@ def offline(model: Model, frames: np.ndarray) -> np.ndarray:
     scale = (1 / np.float64(model.config["input_std"])).astype(np.float32)
     assert std.shape == mean.shape
     return predict_inputs(model.model, (frames - mean) * scale)["labels"]
+
+
+def write_poses(path: Path, poses: np.ndarray, parts: Sequence[str]) -> Path:
+    """Write poses (T, K, 3) as DeepLabCut does, NaN as an empty cell."""
+    columns = pd.MultiIndex.from_product([["net"], parts, ["x", "y", "likelihood"]])
+    columns.names = ["scorer", "bodyparts", "coords"]
+    pd.DataFrame(poses.reshape(len(poses), -1), columns=columns).to_csv(path)
+    return path

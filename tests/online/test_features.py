@@ -9,6 +9,8 @@ from daart_fast.data.readers import Markers
 from daart_fast.features import Kinematics
 from daart_fast.online.features import OnlineKinematics
 
+from .conftest import write_poses
+
 PARTS = [f"{animal}-{part}" for animal in ("one", "two") for part in ("nose", "ear", "tail")]
 ALL = "distances;speeds;accelerations;angles;egocentric;animals;likelihoods"
 
@@ -68,3 +70,15 @@ def test_a_missing_point_stays_and_one_never_seen_gives_no_features():
     assert n_missing == 6
     np.testing.assert_allclose(again[:15], held[:15])
     assert (again[15:] == 0).all()
+
+
+@pytest.mark.parametrize("threshold", [0.0, 0.5])
+def test_a_point_without_a_likelihood_is_as_in_a_file(tmp_path, threshold):
+    kinematics = Kinematics(("distances", "speeds", "likelihoods"), causal=True)
+    poses = poses_of(12)
+    poses[8:, 1, 2] = np.nan  # at the end, where both hold a gap
+    values, _ = kinematics.read(write_poses(tmp_path / "s.csv", poses, PARTS), threshold)
+    online = OnlineKinematics(kinematics, PARTS, threshold)
+    built = [online.step(pose) for pose in poses]
+    assert [missing for _, missing in built[7:9]] == [0, 1 if threshold else 0]
+    np.testing.assert_allclose(np.stack([own for own, _ in built])[1:], values[1:], rtol=1e-5)

@@ -16,11 +16,12 @@ import torch
 import yaml
 
 from daart_fast.api import Model
+from daart_fast.data.readers import read_inputs
 from daart_fast.errors import ConfigError, DataError
 from daart_fast.online import OnlineSegmenter
 from daart_fast.ops.backends import native
 
-from .conftest import draw_frames, draw_models, make_model, offline
+from .conftest import draw_frames, draw_models, make_model, offline, write_poses
 
 CLOSE = {"rtol": 0, "atol": 1e-5}
 needs_native = pytest.mark.skipif(native is None, reason="the native module is not built")
@@ -335,6 +336,24 @@ def test_a_pose_is_read_by_its_keypoints(engine):
         np.testing.assert_allclose(online.run(poses[:, order]), expected, **CLOSE)
     with pytest.raises(ConfigError, match="'tail_x' is not in the pose.*did you mean 'tial'"):
         OnlineSegmenter(model, layout="pose", keypoints=["nose", "tial", "ear"])
+
+
+@pytest.mark.parametrize("threshold", [0.0, 0.6])
+def test_poses_without_likelihoods_are_as_in_a_file(engine, tmp_path, threshold):
+    """The last frames alone lack some: gaps at the end are held by both."""
+    model = make_model(
+        input_size=4,
+        input_names=["nose_x", "tail_x", "nose_y", "tail_y"],
+        likelihood_threshold=threshold,
+    )
+    poses = np.random.default_rng(0).normal(size=(30, 2, 3)).astype(np.float32)
+    poses[..., 2] = 0.9
+    poses[20:, 1, 2] = np.nan
+    values = read_inputs(write_poses(tmp_path / "s.csv", poses, ["nose", "tail"]), threshold).values
+    online = OnlineSegmenter(model, layout="pose")
+    np.testing.assert_allclose(online.run(poses), offline(model, values), **CLOSE)
+    online.step(poses[-1])
+    assert online.held == [2 if threshold else 0]
 
 
 def test_statistics_are_needed_and_can_be_given(tmp_path):
