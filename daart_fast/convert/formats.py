@@ -37,6 +37,8 @@ class Annotation:
         all classes of the file, those that never occur too
     n_frames
         how long it is, where the file tells
+    a_row_a_frame
+        whether the file has a row for each frame, so that `n_frames` is exact
     unlabelled
         bouts that nobody scored, as [first, last)
     source
@@ -47,6 +49,7 @@ class Annotation:
     bouts: list[Bout]
     classes: list[str] = field(default_factory=list)
     n_frames: int | None = None
+    a_row_a_frame: bool = False
     unlabelled: list[tuple[int, int]] = field(default_factory=list)
     source: str = ""
 
@@ -261,7 +264,8 @@ def _is_binary(cells: Sequence[str], more: frozenset[str] = frozenset()) -> bool
 def _from_table(source: _Source, places: Sequence[int]) -> Annotation:
     """Turn columns of 0, 1 and -1 (not labelled) into bouts."""
     header, rows = source.rows[0], [row for row in source.rows[1:] if any(row)]
-    annotation = Annotation([source.path.stem], [], [header[i] for i in places], len(rows))
+    names = [header[i] for i in places]
+    annotation = Annotation([source.path.stem], [], names, len(rows), a_row_a_frame=True)
     for i, row in enumerate(rows, start=1):
         if len(row) != len(header):
             raise source.fail(i, f"expected {len(header)} cells, found {len(row)}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import logging
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -75,7 +76,8 @@ def one_hot(
     classes
         the columns after background (multibinary: all columns)
     n_frames
-        rows; a bout may run over by one frame
+        rows; a bout may run over by one frame, and a table of a row a frame be one longer or
+        shorter, with a warning
     overlaps
         what a frame of two behaviours is: ``error``, or the one that started ``first`` or ``last``
     other
@@ -90,8 +92,9 @@ def one_hot(
     Raises
     ------
     DataError
-        a bout lies beyond the end, or two overlap
+        a bout lies beyond the end, a table has another length, or two bouts overlap
     """
+    _check_length(annotation, n_frames)
     place = {name: i for i, name in enumerate(classes, start=1)}
     there = np.zeros((n_frames, 1 + len(classes)), dtype=np.int64)
     label = np.zeros(n_frames, dtype=np.int64)
@@ -119,7 +122,24 @@ def one_hot(
         label[label == 0] = place[other]
     for start, stop in annotation.unlabelled:
         label[start:stop] = 0
+    if annotation.a_row_a_frame:
+        label[annotation.n_frames :] = 0
     return np.eye(1 + len(classes), dtype=np.int64)[label]
+
+
+def _check_length(annotation: Annotation, n_frames: int) -> None:
+    """Compare a table of a row a frame with the session, as `read_session` does label files."""
+    n_rows = annotation.n_frames
+    if not annotation.a_row_a_frame or n_rows is None or n_rows == n_frames:
+        return
+    if abs(n_rows - n_frames) > 1:
+        raise DataError(
+            f"{annotation.source}: expected {n_frames} rows, one for each frame, found {n_rows}"
+        )
+    logging.warning(
+        f"{annotation.source}: {n_rows} rows for {n_frames} frames; the last "
+        + ("row is left out" if n_rows > n_frames else "frame counts as unlabelled")
+    )
 
 
 def one_hot_text(table: np.ndarray, names: Sequence[str]) -> str:

@@ -136,7 +136,7 @@ def test_caltech_frames_count_from_one_and_include_the_last(read):
 
 def test_deepethogram_has_a_row_a_frame_and_frames_nobody_scored(read):
     (found,) = read(DEEPETHOGRAM)
-    assert found.bouts == [("walk", 1, 3), ("groom", 3, 4)]
+    assert found.bouts == [("walk", 1, 3), ("groom", 3, 4)] and found.a_row_a_frame
     assert found.n_frames == 5 and set(found.unlabelled) == {(4, 5)}
 
 
@@ -217,6 +217,30 @@ def test_bouts_beyond_the_end_are_an_error():
     one_hot(walking(("walk", 0, 5)), ["walk"], 4)  # one frame is how programs differ
     with pytest.raises(DataError, match="ends at frame 9, but there are 4 .* frame rate right"):
         one_hot(walking(("walk", 0, 9)), ["walk"], 4)
+
+
+TABLE = {"n_frames": 4, "a_row_a_frame": True}
+
+
+@pytest.mark.parametrize("n_frames", [2, 6, 4000])
+def test_a_table_of_another_length_is_an_error(n_frames):
+    with pytest.raises(
+        DataError, match=f"^file.csv: expected {n_frames} rows, one for each frame, found 4$"
+    ):
+        one_hot(walking(("walk", 1, 3), **TABLE), ["walk"], n_frames)
+
+
+@pytest.mark.parametrize(
+    ("n_frames", "expected", "said"),
+    [
+        (3, [2, 1, 1], "4 rows for 3 frames; the last row is left out"),
+        (5, [2, 1, 1, 2, 0], "4 rows for 5 frames; the last frame counts as unlabelled"),
+    ],
+)
+def test_a_table_of_one_row_more_or_less_is_fitted_with_a_warning(n_frames, expected, said, caplog):
+    table = one_hot(walking(("walk", 1, 3), **TABLE), ["walk", "rest"], n_frames, other="rest")
+    assert table.argmax(1).tolist() == expected
+    assert caplog.messages == [f"file.csv: {said}"]
 
 
 def test_what_is_written_is_what_training_reads(tmp_path):

@@ -264,8 +264,9 @@ def read_any_annotations(path: Path) -> None:
         classes = sorted({bout[0] for bout in annotation.bouts} | set(annotation.classes))
         if not classes or "background" in classes:
             continue
-        table = one_hot(annotation, classes, N_FRAMES, "last")
-        assert table.shape == (N_FRAMES, 1 + len(classes)) and (table.sum(1) == 1).all()
+        n_frames = (annotation.a_row_a_frame and annotation.n_frames) or N_FRAMES
+        table = one_hot(annotation, classes, n_frames, "last")
+        assert table.shape == (n_frames, 1 + len(classes)) and (table.sum(1) == 1).all()
         names = ["background", *classes]
         written = write_one_hot(path.with_name("written.csv"), table, names)
         values, found = read_labels(written)
