@@ -70,10 +70,20 @@ class _Source:
 
     def frame(self, row: int, cell: str, fps: float | None = None) -> int:
         """Return the frame of a time in seconds."""
+        return round(self.number(row, cell) * self.rate(fps))
+
+    def rate(self, fps: float | None = None) -> float:
+        """Return the frame rate that was given, or else the file's own."""
         rate = self.fps or fps
         if not rate:
             raise DataError(f"{self.path}: times are in seconds: expected the frame rate (--fps)")
-        return round(self.number(row, cell) * rate)
+        return rate
+
+    def whole(self, row: int, number: float) -> int:
+        """Return a number that counts frames."""
+        if not number.is_integer():
+            raise self.fail(row, f"expected a frame, found {number:g}")
+        return int(number)
 
     def number(self, row: int, cell: str) -> float:
         try:
@@ -361,7 +371,7 @@ def _caltech(source: _Source) -> list[Annotation]:
         elif inside == "bouts":
             if len(words) < 3:
                 raise source.fail(i, f"expected start, end and type, found {line.strip()!r}")
-            start, stop = (int(source.number(i, word)) for word in words[:2])
+            start, stop = (source.whole(i, source.number(i, word)) for word in words[:2])
             annotation.bouts.append((words[2], start - 1, stop))
     if inside != "bouts":
         raise DataError(f"{source.path}: expected a stream of bouts, headed 'S1:'")
@@ -386,8 +396,9 @@ def _looks_like_bouts(source: _Source) -> bool:
 def _bout_table(source: _Source) -> list[Annotation]:
     """Read a table of bouts: class, start, and stop (not included) or duration.
 
-    In seconds where the frame rate is given, else, or where the columns are called so, in frames.
-    A column ``session`` parts several recordings.
+    In seconds where the frame rate is given, the columns are called so or a time is no whole
+    number, else, or where the columns are called so, in frames. A column ``session`` parts several
+    recordings.
     """
     header = source.rows[0] if source.rows else []
     label_at, start_at = _column(header, *_CLASS), _column(header, *_START)
@@ -398,7 +409,16 @@ def _bout_table(source: _Source) -> list[Annotation]:
             f"{source.path}: expected columns class, start and stop (or duration), found "
             f"{', '.join(header)}"
         )
-    in_frames = source.fps is None or "frame" in header[start_at].lower()
+    end_at = stop_at if stop_at is not None else for_at or 0
+    called = f"{header[start_at]} {header[end_at]}".lower()
+    in_frames = "frame" in called
+    in_seconds = bool(source.fps) or "(s)" in called or "time" in called
+
+    def frame(row: int, time: float) -> int:
+        if not in_frames and (in_seconds or not time.is_integer()):
+            return round(time * source.rate())
+        return source.whole(row, time)
+
     found: dict[str, Annotation] = {}
     for i, row in enumerate(source.rows[1:], start=1):
         if not any(row):
@@ -407,12 +427,10 @@ def _bout_table(source: _Source) -> list[Annotation]:
             raise source.fail(i, f"expected {len(header)} cells, found {len(row)}")
         session = _stem(row[session_at]) if session_at is not None else source.path.stem
         own = found.setdefault(session, Annotation([session], []))
-        begin = source.number(i, row[start_at])
-        end = source.number(i, row[stop_at]) if stop_at is not None else begin + source.number(
-            i, row[for_at or 0]
-        )  # fmt: skip
-        rate = 1.0 if in_frames else float(source.fps or 1.0)
-        own.bouts.append((row[label_at], round(begin * rate), round(end * rate)))
+        begin, end = (source.number(i, row[place]) for place in (start_at, end_at))
+        if stop_at is None:  # but how long it lasts
+            end += begin
+        own.bouts.append((row[label_at], frame(i, begin), frame(i, end)))
     return list(found.values())
 
 

@@ -161,6 +161,30 @@ def test_bout_tables_are_in_frames_or_seconds(read, text, fps):
     assert read(text, fps=fps)[0].bouts == [("walk", 5, 10), ("groom", 10, 20)]
 
 
+@pytest.mark.parametrize(
+    ("header", "row"),
+    [
+        ("class,start,stop", "walk,1,2.5"),
+        ("class,start,duration", "walk,1,0.5"),
+        ("class,Start (s),Stop (s)", "walk,1,2"),
+        ("class,start_time,end_time", "walk,1,2"),
+        ("class,start,stop (s)", "walk,1,2"),
+    ],
+)
+def test_seconds_without_a_frame_rate_are_refused(read, header, row):
+    with pytest.raises(DataError, match=r"times are in seconds: expected the frame rate \(--fps\)"):
+        read(f"{header}\n{row}\n")
+    assert read(f"{header}\n{row}\n", fps=10)[0].bouts[0][1] == 10
+
+
+@pytest.mark.parametrize("fps", [None, 10])
+def test_a_frame_is_a_whole_number(read, fps):
+    with pytest.raises(DataError, match="line 3: expected a frame, found 9.5"):
+        read("class,start_frame,end_frame\nwalk,5.0,7\nwalk,8,9.5\n", fps=fps)
+    with pytest.raises(DataError, match="line 10: expected a frame, found 5.5"):
+        read(CALTECH.replace("\t1\t5\tother", "\t1\t5.5\tother"), "mouse1.txt", fps=fps)
+
+
 def test_our_own_tables_of_bouts_can_be_read_back(tmp_path):
     from daart_fast.eval import write_bouts
 
