@@ -6,6 +6,7 @@ import csv
 import io
 import logging
 import os
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -19,6 +20,8 @@ __all__ = ["BACKGROUND", "match_sessions", "one_hot", "one_hot_text", "write_one
 
 #: What class 0 is called: frames that nobody scored.
 BACKGROUND = "background"
+#: What DeepLabCut adds to the name of a video; its first versions were called DeepCut in it.
+TRACKED = r"(DLC|DeepCut).*"
 #: What may be done about frames of two behaviours.
 OVERLAPS = ("error", "first", "last")
 
@@ -28,35 +31,46 @@ def match_sessions(
 ) -> dict[str, Annotation]:
     """Find the session that each annotation is about.
 
-    Its name is that of the annotation, or begins with it, as mouse1DLC_resnet50... with mouse1;
-    of several the shortest is meant.
+    Its name is that of the annotation, or that and what a tracker has added, as in
+    mouse1DLC_resnet50..., or else begins with whole parts that are, as mouse1_day1 with mouse1.
+    Of the names that an annotation may have the longest decides then.
 
     Raises
     ------
     DataError
-        an annotation fits no session, or two fit one
+        an annotation fits no session or several, or two fit one
     """
     found: dict[str, Annotation] = {}
     for annotation in annotations:
-        candidates = [
-            session
-            for name in annotation.names
-            for session in sorted(sessions, key=len)
-            if session == name or (session.startswith(name) and not session[len(name)].isdigit())
-        ]
-        exact = [session for session in candidates if session in annotation.names]
-        if not candidates:
+        name, fitting = _fitting(annotation.names, list(sessions))
+        if not fitting:
             raise DataError(
-                f"{annotation.source}: none of the sessions is called {annotation.names[0]} or "
-                f"begins so; there are {', '.join(list(sessions)[:8]) or 'none'}"
+                f"{annotation.source}: none of the sessions is called {name} or begins so; there "
+                f"are {', '.join(list(sessions)[:8]) or 'none'}"
             )
-        session = (exact or candidates)[0]
+        if len(fitting) > 1:
+            raise DataError(
+                f"{annotation.source}: expected {name} to fit one session, but it fits "
+                f"{', '.join(fitting)}"
+            )
+        (session,) = fitting
         if session in found:
             raise DataError(
                 f"{annotation.source}: {found[session].source} is about {session} already"
             )
         found[session] = annotation
     return found
+
+
+def _fitting(names: Sequence[str], sessions: Sequence[str]) -> tuple[str, list[str]]:
+    """Return the name that fits sessions best, and these; without any the first name."""
+    longest = sorted(names, key=len, reverse=True)
+    for ends, tried in ((r"", names), (TRACKED, names), (rf"{TRACKED}|[\W_].*", longest)):
+        for name in tried:
+            pattern = re.compile(rf"{re.escape(name)}({ends})", re.DOTALL)
+            if fitting := [session for session in sessions if pattern.fullmatch(session)]:
+                return name, fitting
+    return names[0], []
 
 
 def one_hot(

@@ -288,6 +288,37 @@ def test_a_session_that_is_called_so_goes_before_one_that_begins_so():
     assert set(match_sessions([Annotation(["m"], [])], {"m-copy": 0, "m": 0})) == {"m"}
 
 
+def matches(names: str, sessions: str) -> set[str]:
+    """The sessions that an annotation of these names, the best first, is about."""
+    annotation = Annotation(names.split(), [], source="file.csv")
+    return set(match_sessions([annotation], dict.fromkeys(sessions.split())))
+
+
+def test_a_name_is_followed_by_another_part_or_by_the_trackers():
+    assert matches("mouse1", "mouse1_day1 mouse10 mouse1b") == {"mouse1_day1"}
+    assert matches("rat", "rats ratDLC_resnet50_x") == {"ratDLC_resnet50_x"}
+    for session in ("mouse10", "mouse1b", "mouse"):
+        with pytest.raises(DataError, match="none of the sessions is called mouse1 or begins so"):
+            matches("mouse1", session)
+
+
+def test_a_session_whose_tracker_added_to_the_name_is_called_so():
+    assert matches("m1", "m1_day2DLC_resnet50 m1DLC_resnet50") == {"m1DLC_resnet50"}
+
+
+def test_the_longest_of_an_annotations_names_decides():
+    assert matches("rat rat_day2", "rat_day1_cam rat_day2_cam") == {"rat_day2_cam"}
+
+
+@pytest.mark.parametrize("sessions", ["m1_day1 m1_day2", "m1DLC_shuffle1 m1DLC_shuffle2"])
+def test_a_name_that_fits_several_sessions_is_an_error(sessions):
+    first, second = sessions.split()
+    with pytest.raises(
+        DataError, match=f"file.csv: expected m1 to fit one session, but it fits {first}, {second}"
+    ):
+        matches("m1", sessions)
+
+
 def test_annotations_of_no_session_or_of_the_same_one_are_named():
     with pytest.raises(DataError, match="none of the sessions is called m or begins so; there are"):
         match_sessions([Annotation(["m"], [])], {"rat": 0})
