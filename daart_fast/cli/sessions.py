@@ -13,16 +13,19 @@ __all__ = ["model_folders", "session_files"]
 def session_files(paths: Iterable[Path]) -> dict[str, Path]:
     """Return the file of each session: of a folder, all files of inputs in it.
 
-    A session is called as its file, without the ending.
+    A session is called as its file, without the ending. Of several files in one folder that is
+    read which training would read.
 
     Raises
     ------
     DataError
-        a path does not exist, a folder holds no inputs, or two files would be one session
+        a path does not exist, a folder holds no inputs, or files of two folders would be one
+        session
     """
     from daart_fast.data.readers import INPUT_SUFFIXES, suffix_of
+    from daart_fast.data.sessions import first_of
 
-    found: dict[str, Path] = {}
+    found: dict[str, list[Path]] = {}
     for path in paths:
         if not path.exists():
             raise DataError(f"{path}: no such file or folder")
@@ -37,10 +40,15 @@ def session_files(paths: Iterable[Path]) -> dict[str, Path]:
                 raise DataError(f"{path}: expected files of inputs ({', '.join(INPUT_SUFFIXES)})")
         for file in files:
             session = file.name[: len(file.name) - len(suffix_of(file))]
-            if session in found:
-                raise DataError(f"{file}: {found[session]} is called {session!r} too")
-            found[session] = file
-    return found
+            own = found.setdefault(session, [])
+            if own and (file in own or file.parent != own[0].parent):
+                raise DataError(f"{file}: {own[0]} is called {session!r} too")
+            own.append(file)
+    order = {suffix: i for i, suffix in enumerate(INPUT_SUFFIXES)}
+    return {
+        session: first_of(sorted(own, key=lambda file: order.get(suffix_of(file), len(order))))
+        for session, own in found.items()
+    }
 
 
 def model_folders(paths: Iterable[Path]) -> list[Path]:

@@ -109,7 +109,7 @@ def examine(
     checkup = Checkup()
     settings = {"data_dir": str(data_dir), "input_type": input_type}
     for session in ids:
-        paths = signal_paths(settings, session)
+        paths = signal_paths(settings, session, checkup.surprises.append)
         found = Found(session)
         checkup.sessions.append(found)
         assert paths["markers"] is not None

@@ -18,7 +18,7 @@ from daart_fast.data.labels import UNLABELLED, Labels, read_labels, read_tasks
 from daart_fast.data.readers import INPUT_SUFFIXES, Inputs, first_frame, read_inputs, suffix_of
 from daart_fast.errors import DataError, did_you_mean
 
-__all__ = ["Session", "find_file", "load_session", "read_session", "signal_paths"]
+__all__ = ["Session", "find_file", "first_of", "load_session", "read_session", "signal_paths"]
 
 #: signals and the folders they lie in
 LABEL_FOLDERS = {"labels_strong": "labels-hand", "labels_weak": "labels-heuristic"}
@@ -27,6 +27,8 @@ CHECKED = 1
 
 #: what makes channels of a file, given a likelihood threshold
 Reader = Callable[[str | Path, float], Inputs]
+#: what is done with a text that somebody should read
+Tell = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -110,16 +112,40 @@ class Session:
         )
 
 
-def find_file(folder: Path, session_id: str, endings: Sequence[str]) -> Path | None:
-    """Return the first of ``<session_id><ending>`` that exists."""
-    for ending in endings:
-        if (path := folder / f"{session_id}{ending}").is_file():
-            return path
-    return None
+def find_file(
+    folder: Path, session_id: str, endings: Sequence[str], tell: Tell = logging.warning
+) -> Path | None:
+    """Return the first of ``<session_id><ending>`` that exists, and tell of others that do."""
+    paths = [folder / f"{session_id}{ending}" for ending in endings]
+    found = [path for path in paths if path.is_file()]
+    return first_of(found, tell) if found else None
 
 
-def signal_paths(hparams: Mapping[str, Any], session_id: str) -> dict[str, Path | None]:
+def first_of(files: Sequence[Path], tell: Tell = logging.warning) -> Path:
+    """Return the first of a session's files for one input; tell which others are not read.
+
+    DeepLabCut's csv and h5 of one name, which hold the same, are not worth a word.
+    """
+    taken, *others = files
+    twin = taken.with_suffix(".h5") if taken.suffix == ".csv" else None
+    if names := [path.name for path in others if path != twin]:
+        tell(f"{taken}: this file is read, and not {', '.join(names)} of the same session")
+    return taken
+
+
+def signal_paths(
+    hparams: Mapping[str, Any], session_id: str, tell: Tell = logging.warning
+) -> dict[str, Path | None]:
     """Find a session's files in ``data_dir``; None for what it does not have.
+
+    Parameters
+    ----------
+    hparams
+        ``data_dir`` and ``input_type``
+    session_id
+        the session's name
+    tell
+        is called with a text where there are several files for the same input
 
     Raises
     ------
@@ -132,7 +158,7 @@ def signal_paths(hparams: Mapping[str, Any], session_id: str) -> dict[str, Path 
     if not folder.is_dir():
         raise DataError(f"{folder}: expected a folder of inputs; {_what_is_there(folder)}")
     endings = [s for suffix in INPUT_SUFFIXES for s in (suffix, f"_labeled{suffix}")]
-    paths = {"markers": find_file(folder, session_id, endings)}
+    paths = {"markers": find_file(folder, session_id, endings, tell)}
     if paths["markers"] is None:
         ids = [_session_of(item.name) for item in folder.iterdir()]
         raise DataError(
@@ -143,8 +169,8 @@ def signal_paths(hparams: Mapping[str, Any], session_id: str) -> dict[str, Path 
         endings = [".csv", "_labels.csv", ".csv.gz", "_labels.csv.gz"]
         if signal == "labels_weak":
             endings.append(".pkl")
-        paths[signal] = find_file(data_dir / name, session_id, endings)
-    paths["tasks"] = find_file(data_dir / "tasks", session_id, (".csv", ".csv.gz"))
+        paths[signal] = find_file(data_dir / name, session_id, endings, tell)
+    paths["tasks"] = find_file(data_dir / "tasks", session_id, (".csv", ".csv.gz"), tell)
     return paths
 
 

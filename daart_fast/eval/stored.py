@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -46,7 +47,8 @@ def states_are_current(
         path = folder / f"{dataset.id}_states.npy"
         if not path.is_file() or len(np.load(path, mmap_mode="r")) != len(dataset.session):
             return False
-        inputs = signal_paths(hparams, dataset.id)["markers"]
+        # whoever made the generator has been warned of several files for the same input
+        inputs = signal_paths(hparams, dataset.id, logging.debug)["markers"]
         if inputs is not None and _changed(inputs) > path.stat().st_mtime_ns:
             return False
     return True

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from daart_fast.cli import main
+from daart_fast.cli.sessions import session_files
 from daart_fast.config import KEYS
 from daart_fast.io import export_hparams
 from daart_fast.models import Segmenter
@@ -78,6 +79,15 @@ def test_two_files_of_one_name_are_refused_before_any_is_written(model_dir, tmp_
     files = [str(write_session(tmp_path / folder / "s.csv", 9)) for folder in ("one", "two")]
     assert main(["predict", str(model_dir), *files, "--output_dir", str(tmp_path / "out")]) == 2
     assert "one/s.csv is called 's' too" in capsys.readouterr().err
+
+
+def test_of_several_files_of_one_session_the_first_kind_is_read(tmp_path, caplog):
+    for name in ("s.h5", "s.csv", "t.npy", "t.h5"):
+        (tmp_path / name).write_bytes(b"")
+    assert session_files([tmp_path]) == {"s": tmp_path / "s.csv", "t": tmp_path / "t.h5"}
+    assert caplog.messages == [
+        f"{tmp_path / 't.h5'}: this file is read, and not t.npy of the same session"
+    ]
     assert not (tmp_path / "out").exists()
 
 

@@ -136,6 +136,15 @@ def test_classes_that_never_occur_and_labels_that_label_nothing_are_told(project
     assert "m1.csv: no frame is labelled but as background" in surprises
 
 
+def test_files_that_are_not_read_are_told(project):
+    path = project / "labels-hand" / "m1.csv"
+    (project / "labels-hand" / "m1.csv.gz").write_bytes(b"")
+    (project / "markers" / "m1.h5").write_bytes(b"")  # as DeepLabCut writes beside its csv
+    assert examine(project).surprises == [
+        f"{path}: this file is read, and not m1.csv.gz of the same session"
+    ]
+
+
 def test_features_have_no_points_to_miss(tmp_path):
     (tmp_path / "features").mkdir()
     np.save(tmp_path / "features" / "s.npy", np.random.default_rng(0).random((30, 2)))

@@ -274,6 +274,33 @@ def test_labels_are_found_by_daarts_names(hparams, write, signal, folder, ending
     assert getattr(load_session(hparams, "s2"), signal).tolist() == [0, 1, 1, 0]
 
 
+@pytest.mark.parametrize(
+    ("signal", "taken", "others"),
+    [
+        ("markers", "features/s1.csv", ["s1.csv.gz", "s1.npy"]),
+        ("markers", "features/s1.csv", ["s1_labeled.csv"]),
+        ("labels_strong", "labels-hand/s1.csv", ["s1_labels.csv", "s1.csv.gz"]),
+        ("labels_weak", "labels-heuristic/s1.csv", ["s1.pkl"]),
+        ("tasks", "tasks/s1.csv", ["s1.csv.gz"]),
+    ],
+)
+def test_of_several_files_for_one_input_it_is_told_which_is_read(
+    hparams, write, tmp_path, caplog, signal, taken, others
+):
+    for name in others:
+        write(f"{Path(taken).parent}/{name}", b"")
+    assert signal_paths(hparams, "s1")[signal] == tmp_path / taken
+    assert caplog.messages == [
+        f"{tmp_path / taken}: this file is read, and not {', '.join(others)} of the same session"
+    ]
+
+
+def test_deeplabcuts_pair_of_csv_and_h5_is_not_told(hparams, write, tmp_path, caplog):
+    write("features/s1.h5", b"")
+    assert signal_paths(hparams, "s1")["markers"] == tmp_path / "features" / "s1.csv"
+    assert caplog.messages == []
+
+
 def test_heuristic_labels_may_be_pickled(hparams, write):
     content = {"states": [1, 1, 0, 0], "state_mapping": {0: "background", 1: "walk"}}
     write("labels-heuristic/s2.pkl", pickle.dumps(content))
