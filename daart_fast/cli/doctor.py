@@ -1,8 +1,8 @@
 """Read every file of a project and list what would fail, and what might surprise.
 
-Lengths that differ, channels or classes that differ from session to session, gaps, constant
-channels, how often each class is labelled, frames that never are. The exit code is 1 if anything
-would fail.
+Files that can't be read, whatever they hold, lengths that differ, channels or classes that differ
+from session to session, gaps, constant channels, how often each class is labelled, frames that
+never are. The exit code is 1 if anything would fail.
 """
 
 from __future__ import annotations

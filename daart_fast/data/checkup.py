@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
-from daart_fast.data.labels import read_labels
+from daart_fast.data.labels import read_labels, read_tasks
 from daart_fast.data.readers import (
     INPUT_SUFFIXES,
     MARKER_STARTS,
@@ -18,12 +19,20 @@ from daart_fast.data.readers import (
     read_markers,
     suffix_of,
 )
-from daart_fast.data.sessions import LABEL_FOLDERS, Frames, compare_starts, signal_paths
+from daart_fast.data.sessions import (
+    LABEL_FOLDERS,
+    Frames,
+    compare_starts,
+    session_of,
+    signal_paths,
+)
 from daart_fast.data.tables import first_row
 from daart_fast.errors import DataError
 
 __all__ = ["Checkup", "Found", "examine"]
 
+#: endings of files that hold labels or tasks
+LABEL_SUFFIXES = (".csv", ".csv.gz", ".pkl")
 #: What is told of: a share of missing values, a gap in frames, a share of frames without a label.
 MANY_MISSING, LONG_GAP, MANY_UNLABELLED = 0.2, 100, 0.9
 
@@ -77,7 +86,7 @@ def examine(
     likelihood_threshold: float = 0.0,
     classifier_type: str = "multiclass",
 ) -> Checkup:
-    """Read every session's inputs and labels.
+    """Read every session's inputs, labels and tasks, whatever the files hold.
 
     Parameters
     ----------
@@ -97,39 +106,79 @@ def examine(
     if not folder.is_dir():
         there = ", ".join(sorted(p.name for p in data_dir.glob("*"))[:20]) or "nothing"
         raise DataError(f"{folder}: expected a folder of inputs; {data_dir} holds {there}")
-    ids = sorted(
-        {
-            path.name[: len(path.name) - len(suffix_of(path))].removesuffix("_labeled")
-            for path in folder.iterdir()
-            if suffix_of(path) in INPUT_SUFFIXES
-        }
-    )
-    if not ids:
-        raise DataError(f"{folder}: expected files of inputs ({', '.join(INPUT_SUFFIXES)})")
     checkup = Checkup()
+    files: list[Path] = []
+    with _going_on(checkup, folder):
+        files = _files(checkup, folder, INPUT_SUFFIXES)
+    for other in (data_dir / name for name in (*LABEL_FOLDERS.values(), "tasks")):
+        with _going_on(checkup, other):
+            _files(checkup, other, LABEL_SUFFIXES)
+    ids = sorted({session_of(path.name) for path in files})
+    if not ids and not checkup.failures:
+        raise DataError(f"{folder}: expected files of inputs ({', '.join(INPUT_SUFFIXES)})")
     settings = {"data_dir": str(data_dir), "input_type": input_type}
     for session in ids:
-        paths = signal_paths(settings, session, checkup.surprises.append)
         found = Found(session)
         checkup.sessions.append(found)
-        assert paths["markers"] is not None
-        _look_at_inputs(checkup, found, paths["markers"], likelihood_threshold)
-        for signal in LABEL_FOLDERS:
-            path = paths[signal]
-            if path is not None:
-                _look_at_labels(checkup, found, path, classifier_type, signal == "labels_strong")
+        with _going_on(checkup, folder / session):
+            paths = signal_paths(settings, session, checkup.surprises.append)
+            _look_at_session(checkup, found, paths, likelihood_threshold, classifier_type)
     _compare(checkup)
-    _look_for_strays(checkup, data_dir, ids)
+    with _going_on(checkup, data_dir):
+        _look_for_strays(checkup, data_dir, ids)
     return checkup
 
 
-def _look_at_inputs(checkup: Checkup, found: Found, path: Path, threshold: float) -> None:
+@contextmanager
+def _going_on(checkup: Checkup, path: Path) -> Iterator[None]:
+    """List what a look at a file raises, whatever that is: the next files are looked at too."""
     try:
-        inputs = read_inputs(path, threshold)
-        gaps = _gaps(path, threshold)
-    except DataError as error:
+        yield
+    except DataError as error:  # which names the file
         checkup.failures.append(str(error))
-        return
+    except Exception as error:
+        checkup.failures.append(f"{path}: {type(error).__name__}: {error}")
+
+
+def _files(checkup: Checkup, folder: Path, suffixes: Sequence[str]) -> list[Path]:
+    """Return the files of a folder that are not hidden; list what is named so and is no file."""
+    files: list[Path] = []
+    if folder.is_file():
+        checkup.failures.append(f"{folder}: expected a folder, found a file")
+    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+        if path.name.startswith(".") or suffix_of(path) not in suffixes:
+            continue
+        if path.is_file():
+            files.append(path)
+        else:
+            what = "a folder" if path.is_dir() else "a link that leads to none"
+            checkup.failures.append(f"{path}: expected a file, found {what}")
+    return files
+
+
+def _look_at_session(
+    checkup: Checkup,
+    found: Found,
+    paths: Mapping[str, Path | None],
+    threshold: float,
+    classifier_type: str,
+) -> None:
+    for signal, path in paths.items():
+        if path is None:
+            continue
+        with _going_on(checkup, path):
+            if signal == "markers":
+                _look_at_inputs(checkup, found, path, threshold)
+            elif signal == "tasks":
+                _look_at_length(checkup, found, path, len(read_tasks(path)[0]))
+            else:
+                by_hand = signal == "labels_strong"
+                _look_at_labels(checkup, found, path, classifier_type, by_hand)
+
+
+def _look_at_inputs(checkup: Checkup, found: Found, path: Path, threshold: float) -> None:
+    inputs = read_inputs(path, threshold)
+    gaps = _gaps(path, threshold)
     found.n_frames, found.channels = len(inputs.values), inputs.names
     found.frames = Frames(path, first_frame(path), len(inputs.values))
     constant = np.flatnonzero(np.ptp(inputs.values, axis=0) == 0)
@@ -171,22 +220,8 @@ def _longest(column: np.ndarray) -> int:
 def _look_at_labels(
     checkup: Checkup, found: Found, path: Path, classifier_type: str, by_hand: bool
 ) -> None:
-    try:
-        labels, names = read_labels(path, classifier_type)
-        told = None
-        if found.frames is not None and abs(len(labels) - found.frames.n_rows) <= 1:
-            told = compare_starts(Frames(path, first_frame(path), len(labels)), found.frames)
-    except DataError as error:
-        checkup.failures.append(str(error))
-        return
-    if told is not None:
-        checkup.surprises.append(told)
-    if found.n_frames is not None and len(labels) != found.n_frames:
-        text = f"{path}: {len(labels)} rows for {found.n_frames} frames of inputs"
-        if abs(len(labels) - found.n_frames) > 1:
-            checkup.failures.append(text)
-        else:
-            checkup.surprises.append(f"{text}; the odd one will be left out or unlabelled")
+    labels, names = read_labels(path, classifier_type)
+    _look_at_length(checkup, found, path, len(labels))
     if not by_hand:
         return
     found.classes = names
@@ -199,6 +234,21 @@ def _look_at_labels(
         checkup.surprises.append(f"{path}: no frame is labelled but as {names[0]}")
     elif share > MANY_UNLABELLED:
         checkup.surprises.append(f"{path}: {100 * share:.0f}% of the frames are {names[0]}")
+
+
+def _look_at_length(checkup: Checkup, found: Found, path: Path, n_rows: int) -> None:
+    """Tell where labels or tasks are not about the frames of their inputs."""
+    if found.frames is None:
+        return
+    if abs(n_rows - found.frames.n_rows) <= 1:
+        told = compare_starts(Frames(path, first_frame(path), n_rows), found.frames)
+        checkup.surprises += [told] if told is not None else []
+    if n_rows != found.frames.n_rows:
+        text = f"{path}: {n_rows} rows for {found.frames.n_rows} frames of inputs"
+        if abs(n_rows - found.frames.n_rows) > 1:
+            checkup.failures.append(text)
+        else:
+            checkup.surprises.append(f"{text}; the odd one will be left out or unlabelled")
 
 
 def _compare(checkup: Checkup) -> None:
@@ -240,7 +290,7 @@ def _look_for_strays(checkup: Checkup, data_dir: Path, ids: Sequence[str]) -> No
         for path in sorted((data_dir / name).glob("*")):
             session = path.name.split(".")[0].removesuffix("_labels")
             known = {session, path.name.removesuffix(path.suffix).removesuffix("_labels")}
-            if not known & set(ids) and path.is_file():
+            if not known & set(ids) and path.is_file() and not path.name.startswith("."):
                 checkup.surprises.append(f"{path}: there are no inputs of session {session}")
     without = [found.id for found in checkup.sessions if not found.classes]
     readable = {found.id for found in checkup.sessions if found.n_frames is not None}

@@ -81,6 +81,8 @@ def load_label_pkl(path: PathLike) -> tuple[np.ndarray, list[str]]:
         data = Path(path).read_bytes()
     except (FileNotFoundError, IsADirectoryError):
         raise DataError(f"{path}: no such file") from None
+    except OSError as error:
+        raise DataError(f"{path}: expected a pickled dict that can be read: {error}") from None
     content = loads_plain(data, str(path))
     if not isinstance(content, dict) or "states" not in content:
         raise DataError(f"{path}: expected a dict with 'states', found {_summary(content)}")

@@ -160,7 +160,7 @@ def signal_paths(
     endings = [s for suffix in INPUT_SUFFIXES for s in (suffix, f"_labeled{suffix}")]
     paths = {"markers": find_file(folder, session_id, endings, tell)}
     if paths["markers"] is None:
-        ids = [_session_of(item.name) for item in folder.iterdir()]
+        ids = [session_of(item.name) for item in folder.iterdir()]
         raise DataError(
             f"{folder}: no inputs of session '{session_id}'{did_you_mean(session_id, ids)}; "
             f"expected {session_id}{{{','.join(INPUT_SUFFIXES)}}}; {_what_is_there(folder)}"
@@ -174,7 +174,7 @@ def signal_paths(
     return paths
 
 
-def _session_of(file: str) -> str:
+def session_of(file: str) -> str:
     """Return the session that a file of inputs is named after."""
     return file[: len(file) - len(suffix_of(file))].removesuffix("_labeled")
 

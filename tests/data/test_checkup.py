@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from daart_fast.data.checkup import examine
+from daart_fast.data.readers import INPUT_SUFFIXES
 from daart_fast.errors import DataError
 
 PARTS = ("nose", "tail")
@@ -143,6 +144,80 @@ def test_files_that_are_not_read_are_told(project):
     assert examine(project).surprises == [
         f"{path}: this file is read, and not m1.csv.gz of the same session"
     ]
+
+
+ODD = {
+    "empty": b"",
+    "blank": b"\n \n",
+    "garbage": np.random.default_rng(0).bytes(3000),
+    "zeros": bytes(3000),
+    "latin1": "scorer,n\xe9z\n,b\xe4ckground,walk\n0,1,0\n".encode("latin-1"),
+    "utf16": ",background,walk\n0,1,0\n".encode("utf-16"),
+    "folder": None,
+    "broken link": Path("gone"),
+}
+INPUTS = [f"markers/m1{suffix}" for suffix in INPUT_SUFFIXES]
+LABELS_AND_TASKS = ["labels-hand/m1.csv", "labels-hand/m1.csv.gz", "labels-heuristic/m1.csv"]
+LABELS_AND_TASKS += ["labels-heuristic/m1.pkl", "tasks/m1.csv"]
+
+
+@pytest.mark.parametrize("content", ODD.values(), ids=ODD)
+@pytest.mark.parametrize("name", INPUTS + LABELS_AND_TASKS)
+def test_an_odd_file_is_named_and_the_next_is_read(project, name, content):
+    path = project / name
+    (path.parent / "m1.csv").unlink(missing_ok=True)
+    path.parent.mkdir(exist_ok=True)
+    if content is None:
+        path.mkdir()
+    elif isinstance(content, Path):
+        path.symlink_to(content)
+    else:
+        path.write_bytes(content)
+    found = examine(project)
+    (failure,) = found.failures
+    assert failure.startswith(str(path))
+    assert found.sessions[-1].n_frames == 200 and found.sessions[-1].counts == [50, 100, 50]
+
+
+def test_a_file_that_may_not_be_read_is_named(project, monkeypatch):
+    def refuse(path, *_):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr("daart_fast.data.checkup.read_inputs", refuse)
+    first, second = examine(project).failures
+    path = project / "markers" / "m1.csv"
+    assert first == f"{path}: PermissionError: [Errno 13] Permission denied: '{path}'"
+    assert "m2.csv" in second
+
+
+def test_a_file_in_place_of_a_folder_is_named(project):
+    (project / "labels-heuristic").write_text("labels")
+    assert examine(project).failures == [
+        f"{project / 'labels-heuristic'}: expected a folder, found a file"
+    ]
+
+
+def test_an_ending_that_training_does_not_look_for_is_told(project):
+    write_markers(project / "markers" / "m3.CSV")
+    found = examine(project)
+    if found.failures:  # where names differ by their case
+        assert "m3.CSV" in found.failures[0] and found.sessions[0].n_frames == 200
+
+
+def test_hidden_files_are_left_out(project):
+    for name in ("markers/._m1.csv", "labels-hand/.DS_Store"):
+        (project / name).write_bytes(b"\0\5")
+    found = examine(project)
+    assert found.failures == found.surprises == [] and len(found.sessions) == 2
+
+
+@pytest.mark.parametrize(("rows", "said"), [(199, "surprises"), (150, "failures")])
+def test_tasks_are_as_long_as_their_inputs(project, rows, said):
+    (project / "tasks").mkdir()
+    text = ",speed\n" + "".join(f"{i},0.5\n" for i in range(rows))
+    (project / "tasks" / "m1.csv").write_text(text)
+    (told,) = getattr(examine(project), said)
+    assert told.startswith(f"{project / 'tasks' / 'm1.csv'}: {rows} rows for 200 frames of inputs")
 
 
 def test_features_have_no_points_to_miss(tmp_path):
