@@ -1,7 +1,9 @@
-"""Writing files whole: a reader finds the old content or the new, never a part."""
+"""Writing files whole, so that a reader finds the old content or the new; telling files apart."""
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import uuid
 import zipfile
@@ -51,6 +53,30 @@ def spare_inputs(
 def _identity(path: Path) -> tuple[int, int]:
     found = path.stat()
     return found.st_dev, found.st_ino
+
+
+def fingerprint(path: str | os.PathLike[str]) -> str | None:
+    """Tell a file (the one that a link leads to) from any other, and from itself before a change.
+
+    Labels keep their size when they are edited, and mv and unzip keep times: so which file it is
+    counts too, and when anything about it was changed last, which no program sets. None where there
+    is no file.
+    """
+    try:
+        stat = os.stat(path)
+    except OSError:
+        return None
+    facts = [stat.st_size, stat.st_mtime_ns, stat.st_ino, stat.st_ctime_ns]
+    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:24]
+
+
+def checksum_of(path: str | os.PathLike[str]) -> str:
+    """Return the SHA-256 of what a file holds."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while part := file.read(1 << 20):
+            digest.update(part)
+    return digest.hexdigest()
 
 
 def check_archive(path: str | os.PathLike[str]) -> None:

@@ -71,7 +71,7 @@ class Model:
         """
         folder = Path(model_dir)
         config = read_hparams(folder / HPARAMS)
-        weights = _find_weights(folder)
+        weights = find_weights(folder)
         state = read_state_dict(weights)
         # what the weights themselves say stands above hparams, in which daart's annealing may have
         # left a zero for a head that exists
@@ -247,7 +247,7 @@ def _device(config: dict[str, Any]) -> torch.device:
     return torch.device(wanted if wanted == "cpu" or torch.cuda.is_available() else "cpu")
 
 
-def _find_weights(folder: Path) -> Path:
+def find_weights(folder: Path) -> Path:
     """Return the best weights of a model directory; daart finds them by this pattern too."""
     found = [folder / WEIGHTS, *sorted(folder.glob("*best*.pt"))]
     for path in found:

@@ -3,6 +3,10 @@
 For each session SESSION_states.npy (probabilities), SESSION_predictions.csv (frame, time, class,
 probabilities) and SESSION_bouts.csv (class, start, stop, duration) are written. Features and
 smoothing are those the model was trained with.
+
+SESSION_record.json tells which model and inputs they are of: sessions that are done are left, those
+whose model or inputs have changed are predicted again, and files that come from elsewhere, or were
+edited, are replaced with --overwrite alone.
 """
 
 from __future__ import annotations
@@ -14,6 +18,7 @@ from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from daart_fast.cli.records import Records, checksum_of_model
 from daart_fast.cli.sessions import session_files
 from daart_fast.errors import DataError
 
@@ -35,7 +40,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--output_dir", type=Path, default=Path(), help="where to write (the current folder)"
     )
     parser.add_argument(
-        "--overwrite", action="store_true", help="predict sessions again that are done"
+        "--overwrite",
+        action="store_true",
+        help="predict sessions again that are done, and replace files of other origin",
     )
     parser.add_argument("--fps", type=float, help="frames a second, where the model has none")
     parser.add_argument(
@@ -50,12 +57,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> None:
     from tqdm import tqdm
 
+    from daart_fast.files import spare_inputs
+
     sessions = session_files(options.files)
+    _model.cache_clear()
+    _model(options.model_dir)  # what is wrong with it is told before any session is read
+    records = Records(options.output_dir, checksum_of_model(options.model_dir), options.fps)
     open_ones = {
         name: file
         for name, file in sessions.items()
-        if options.overwrite or not _is_done(options.output_dir, name)
+        if options.overwrite or not records.is_done(name, file)
     }
+    spare_inputs((path for name in open_ones for path in records.outputs(name)), sessions.values())
+    if not options.overwrite:
+        records.check_free(open_ones)
     if len(open_ones) < len(sessions):
         print(f"{len(sessions) - len(open_ones)} sessions are done already (--overwrite)")
     if options.executor == "slurm":
@@ -63,9 +78,7 @@ def run(options: argparse.Namespace) -> None:
         return
     if not open_ones:
         return
-    _model.cache_clear()
-    _model(options.model_dir)  # what is wrong with it is told before any session is read
-    work = partial(_predict, options.model_dir, options.output_dir, options.fps)
+    work = partial(_predict, options.model_dir, records)
     told = _several(work, list(open_ones.items()), options.jobs)
     # disable=None: no bar where the output is no terminal
     for line in tqdm(told, total=len(open_ones), unit="session", disable=None):
@@ -110,14 +123,7 @@ def _model(folder: Path) -> Model:
     return Model.from_dir(folder)
 
 
-def _is_done(folder: Path, session: str) -> bool:
-    """The states are written last."""
-    return (folder / f"{session}_states.npy").is_file()
-
-
-def _predict(
-    model_dir: Path, output_dir: Path, fps: float | None, session: tuple[str, Path]
-) -> str:
+def _predict(model_dir: Path, records: Records, session: tuple[str, Path]) -> str:
     """Predict one session, write its files, and return a line that says so."""
     import numpy as np
 
@@ -125,14 +131,16 @@ def _predict(
     from daart_fast.files import replacing
 
     model, (name, file) = _model(model_dir), session
+    origin = records.origin(file)  # of the inputs as they are before they are read
     states = model.predict(file, sess_id=name)
     names = model.config.get("label_names") or [f"class_{i}" for i in range(states.shape[1])]
-    fps = fps or model.config.get("fps")
+    fps = records.fps or model.config.get("fps")
     classes = smoother_of(model.model_dir)(states)
-    write_predictions(output_dir / f"{name}_predictions.csv", states, classes, names, fps)
-    write_bouts(output_dir / f"{name}_bouts.csv", classes, names, fps)
-    with replacing(output_dir / f"{name}_states.npy") as temporary:
-        np.save(temporary, states)
+    with records.writing(name, origin) as outputs:
+        write_predictions(outputs.predictions, states, classes, names, fps)
+        write_bouts(outputs.bouts, classes, names, fps)
+        with replacing(outputs.states) as temporary:
+            np.save(temporary, states)
     return f"{file}: {len(states)} frames, {states.shape[1]} classes"
 
 
@@ -147,7 +155,8 @@ def _submit(options: argparse.Namespace, files: list[Path]) -> None:
     n_jobs = max(1, min(options.jobs, len(files)))
     for share in (files[i::n_jobs] for i in range(n_jobs) if files):
         command = [sys.executable, "-m", "daart_fast.cli", "predict", options.model_dir.absolute()]
-        command += [*(file.absolute() for file in share), "--overwrite"]
+        command += [file.absolute() for file in share]
+        command += ["--overwrite"] if options.overwrite else []
         command += ["--output_dir", options.output_dir.absolute()]
         command += ["--fps", options.fps] if options.fps else []
         done = subprocess.run(

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from daart_fast.files import replacing
+from daart_fast.files import fingerprint, replacing
 
 __all__ = ["Cached", "cache_folder", "cached", "clear_cache"]
 
@@ -79,7 +79,7 @@ def cached(
     Cached
         ``values`` read-only and mapped into memory, if it is in the cache now
     """
-    before = _fingerprint(source)
+    before = fingerprint(source)
     if folder is None or before is None:
         return make()
     key = _digest([VERSION, str(source.absolute()), settings])
@@ -87,7 +87,7 @@ def cached(
     if (found := _read(entry)) is not None:
         return found
     made = make()
-    if _fingerprint(source) != before:  # it changed while it was read
+    if fingerprint(source) != before:  # it changed while it was read
         return made
     try:
         _write(entry, made)
@@ -122,19 +122,6 @@ def clear_cache(cache_dir: str | os.PathLike[str] | None = None) -> int:
             freed += path.stat().st_size
             _remove(path)
     return freed
-
-
-def _fingerprint(source: Path) -> str | None:
-    """Tell a file (the one that a link leads to) from any other, and from itself before a change.
-
-    Labels keep their size when they are edited, and mv and unzip keep times: so which file it is
-    counts too, and when anything about it was changed last, which no program sets.
-    """
-    try:
-        stat = source.stat()
-    except OSError:
-        return None
-    return _digest([stat.st_size, stat.st_mtime_ns, stat.st_ino, stat.st_ctime_ns])
 
 
 def _digest(of: Any) -> str:

@@ -146,7 +146,7 @@ def test_processes_share_the_sessions_and_write_the_same_files(model_dir, tmp_pa
     assert main([*arguments, str(tmp_path / "two"), "--jobs", "2"]) == 0
     assert capsys.readouterr().out == told
     files = sorted(path.name for path in (tmp_path / "one").iterdir())
-    assert len(files) == 6
+    assert len(files) == 8
     for name in files:
         one, two = ((tmp_path / folder / name).read_bytes() for folder in ("one", "two"))
         assert one == two
