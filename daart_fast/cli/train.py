@@ -12,8 +12,12 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
+
+import yaml
 
 from daart_fast.errors import DataError
+from daart_fast.files import replacing
 
 HELP = "train a model, or search over settings, from config files or from a data folder"
 EXAMPLES = """
@@ -24,6 +28,7 @@ EXAMPLES = """
 """
 
 FILES = ("data", "model", "train")
+KEYS_HELP = "`daart-fast keys` lists every key that may stand here, with its meaning and default."
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -57,29 +62,39 @@ def write_configs(data_dir: Path) -> list[str]:
     for name in FILES:
         path = data_dir / f"{name}.yaml"
         if not path.exists():
-            path.write_text(_text_of(name, data_dir), encoding="utf-8")
+            with replacing(path) as temporary:
+                temporary.write_text(_text_of(name, data_dir), encoding="utf-8")
             print(f"wrote {path}")
         options += [f"--{name}_config", str(path)]
     return options
 
 
 def _text_of(name: str, data_dir: Path) -> str:
-    head = (
-        "# `daart-fast keys` lists every key that may stand here, with its meaning and default.\n"
-    )
+    """Return what a config file begins with: settings, each under the comment that explains it."""
+    settings: dict[str, dict[str, Any]] = {}
     if name == "model":
-        return head + "backbone: dtcn\nn_hid_layers: 2\nn_hid_units: 32\nn_lags: 4\n"
-    if name == "train":
-        return head + (
-            "learning_rate: 0.001\nmin_epochs: 10\nmax_epochs: 100\nearly_stop_history: 10\n"
-            "sequence_length: 500\nbatch_size: 8\n"
-        )
-    sessions = "\n".join(f'  - "{session}"' for session in labelled_sessions(data_dir))
-    return head + (
-        "# paths are taken from this file's folder\n"
-        "data_dir: .\nresults_dir: results\ninput_type: markers\n"
-        "# tracked points less sure than this are interpolated\nlikelihood_threshold: 0\n"
-        f"# those that have hand labels\nexpt_ids:\n{sessions}\n"
+        settings[KEYS_HELP] = {
+            "backbone": "dtcn",
+            "n_hid_layers": 2,
+            "n_hid_units": 32,
+            "n_lags": 4,
+        }
+    elif name == "train":
+        settings[KEYS_HELP] = {
+            "learning_rate": 0.001, "min_epochs": 10, "max_epochs": 100, "early_stop_history": 10,
+            "sequence_length": 500, "batch_size": 8,
+        }  # fmt: skip
+    else:
+        settings[KEYS_HELP] = {"input_type": "markers"}
+        paths = {"data_dir": ".", "results_dir": "results"}
+        settings["paths are taken from this file's folder"] = paths
+        threshold = {"likelihood_threshold": 0}
+        settings["tracked points less sure than this are interpolated"] = threshold
+        sessions = {"expt_ids": list(labelled_sessions(data_dir))}
+        settings["those that have hand labels"] = sessions
+    return "".join(
+        f"# {comment}\n{yaml.safe_dump(part, sort_keys=False, allow_unicode=True)}"
+        for comment, part in settings.items()
     )
 
 

@@ -1,0 +1,66 @@
+"""What `daart-fast train FOLDER` finds in a folder, and the config files that it writes there."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from daart_fast.cli.train import write_configs
+from daart_fast.config import load_config
+
+FILES = ("data.yaml", "model.yaml", "train.yaml")
+
+
+def write_project(folder: Path, *sessions: str) -> Path:
+    """A folder of sessions with hand labels; nobody looks into the files here."""
+    for kind in ("markers", "labels-hand"):
+        (folder / kind).mkdir()
+        for session in sessions:
+            (folder / kind / f"{session}.csv").write_text("")
+    return folder
+
+
+def load(folder: Path) -> dict:
+    return load_config(*(folder / name for name in FILES))
+
+
+def test_the_config_files_of_a_folder_say_what_to_train_on(tmp_path):
+    options = write_configs(write_project(tmp_path, "m1", "m2"))
+    assert options[::2] == ["--data_config", "--model_config", "--train_config"]
+    config = load(tmp_path)
+    assert config["expt_ids"] == ["m1", "m2"]
+    assert (config["data_dir"], config["results_dir"]) == (str(tmp_path), str(tmp_path / "results"))
+    assert (config["backbone"], config["batch_size"]) == ("dtcn", 8)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="names that Windows does not allow")
+@pytest.mark.parametrize(
+    "session", ['a "b"', "it's", "2019_06_26", "1e5", "null", "yes", "#1", "Mäuse",
+                "ab: c", "- a", "0x1f", "12:30:00", "x" * 120, "a  b"]
+)  # fmt: skip
+def test_a_session_may_have_any_name(tmp_path, session):
+    write_configs(write_project(tmp_path, session))
+    assert load(tmp_path)["expt_ids"] == [session]
+
+
+def test_config_files_that_are_there_are_left(tmp_path):
+    (write_project(tmp_path, "m1") / "model.yaml").write_text("backbone: gru\n")
+    write_configs(tmp_path)
+    assert (tmp_path / "model.yaml").read_text() == "backbone: gru\n"
+
+
+def test_a_config_file_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
+    def fails_amid(path, text, **how):
+        path.write_bytes(text[: len(text) // 2].encode())
+        raise OSError("no space left on device")
+
+    write_project(tmp_path, "m1", "m2")
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_text", fails_amid)
+        with pytest.raises(OSError, match="no space"):
+            write_configs(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["labels-hand", "markers"]
+    write_configs(tmp_path)
+    assert load(tmp_path)["expt_ids"] == ["m1", "m2"]
