@@ -6,7 +6,7 @@ Every message says what was expected, what came, and where.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 
 class ConfigError(ValueError):
@@ -23,3 +23,9 @@ def did_you_mean(word: str, choices: Iterable[str]) -> str:
         str(word), [str(choice) for choice in choices], n=1, cutoff=0.6
     )
     return f" (did you mean '{near[0]}'?)" if near else ""
+
+
+def some(names: Sequence[str], most: int = 8) -> str:
+    """Name the first of many, and say how many more there are."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more

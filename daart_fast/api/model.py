@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from daart_fast.config import KEYS
-from daart_fast.errors import ConfigError, DataError, did_you_mean
+from daart_fast.errors import ConfigError, DataError, did_you_mean, some
 from daart_fast.files import replacing, spare_inputs
 from daart_fast.io import load_plain_yaml
 from daart_fast.models.base import read_state_dict
@@ -169,25 +169,20 @@ class Model:
             if missing:
                 raise DataError(
                     f"{source}: {len(missing)} of the {len(wanted)} channels that the model was "
-                    f"trained on are missing: {_list(missing)}; the file has {_list(names)}"
+                    f"trained on are missing: {some(missing, 12)}; the file has {some(names, 12)}"
                     + did_you_mean(missing[0], names)
                 )
             return values[:, [column[name] for name in wanted]]
         if values.shape[1] != self.config["input_size"]:
             raise DataError(
                 f"{source}: the model was trained on {self.config['input_size']} channels, "
-                f"the file has {values.shape[1]}: {_list(names)}"
+                f"the file has {values.shape[1]}: {some(names, 12)}"
             )
         return values
 
 
 def _with_npy(path: Path) -> Path:
     return path if path.suffix == ".npy" else path.with_name(path.name + ".npy")
-
-
-def _list(names: Sequence[str], most: int = 12) -> str:
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more
 
 
 def _segmenter(

@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from daart_fast.errors import DataError
+from daart_fast.errors import DataError, some
 from daart_fast.files import checksum_of, fingerprint, replacing
 
 __all__ = ["Origin", "Outputs", "Records", "checksum_of_model"]
@@ -100,9 +100,8 @@ class Records:
         """
         taken = [str(path) for session in sessions for path in self._not_ours(session)]
         if taken:
-            more = f" and {len(taken) - 8} more" if len(taken) > 8 else ""
             raise DataError(
-                f"{', '.join(taken[:8])}{more}: expected no file, or one as predict has written "
+                f"{some(taken)}: expected no file, or one as predict has written "
                 f"it; found others, which --overwrite replaces"
             )
 

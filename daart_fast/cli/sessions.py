@@ -13,8 +13,8 @@ __all__ = ["model_folders", "session_files"]
 def session_files(paths: Iterable[Path]) -> dict[str, Path]:
     """Return the file of each session: of a folder, all files of inputs in it.
 
-    A session is called as its file, without the ending. Of several files in one folder that is
-    read which training would read.
+    A session is called as its file, without the ending, as in training. Of several files of one in
+    a folder that is read which training would read.
 
     Raises
     ------
@@ -23,7 +23,7 @@ def session_files(paths: Iterable[Path]) -> dict[str, Path]:
         session
     """
     from daart_fast.data.readers import INPUT_SUFFIXES, suffix_of
-    from daart_fast.data.sessions import first_of
+    from daart_fast.data.sessions import first_of, session_of
 
     found: dict[str, list[Path]] = {}
     for path in paths:
@@ -39,14 +39,16 @@ def session_files(paths: Iterable[Path]) -> dict[str, Path]:
             if not files:
                 raise DataError(f"{path}: expected files of inputs ({', '.join(INPUT_SUFFIXES)})")
         for file in files:
-            session = file.name[: len(file.name) - len(suffix_of(file))]
+            session = session_of(file.name)
             own = found.setdefault(session, [])
             if own and (file in own or file.parent != own[0].parent):
                 raise DataError(f"{file}: {own[0]} is called {session!r} too")
             own.append(file)
     order = {suffix: i for i, suffix in enumerate(INPUT_SUFFIXES)}
     return {
-        session: first_of(sorted(own, key=lambda file: order.get(suffix_of(file), len(order))))
+        session: first_of(
+            sorted(own, key=lambda file: (order.get(suffix_of(file), len(order)), file.name))
+        )
         for session, own in found.items()
     }
 

@@ -10,13 +10,12 @@ When training is done, the model is evaluated: see 'daart-fast evaluate --help'.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from daart_fast.errors import DataError
+from daart_fast.errors import DataError, some
 from daart_fast.files import replacing
 
 HELP = "train a model, or search over settings, from config files or from a data folder"
@@ -28,7 +27,21 @@ EXAMPLES = """
 """
 
 FILES = ("data", "model", "train")
-KEYS_HELP = "`daart-fast keys` lists every key that may stand here, with its meaning and default."
+#: what the config files begin with: settings, under the comments that explain them
+SETTINGS: dict[str, list[tuple[str, dict[str, Any]]]] = {
+    "data": [
+        ("paths are taken from this file's folder", {"data_dir": ".", "results_dir": "results"}),
+        ("the folder of inputs in data_dir", {"input_type": "markers"}),
+        ("tracked points less sure than this are interpolated", {"likelihood_threshold": 0}),
+    ],
+    "model": [
+        ("the network", {"backbone": "dtcn", "n_hid_layers": 2, "n_hid_units": 32, "n_lags": 4}),
+    ],
+    "train": [
+        ("how fast it learns", {"learning_rate": 0.001, "sequence_length": 500, "batch_size": 8}),
+        ("and how long", {"min_epochs": 10, "max_epochs": 100, "early_stop_history": 10}),
+    ],
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -70,44 +83,35 @@ def write_configs(data_dir: Path) -> list[str]:
 
 
 def _text_of(name: str, data_dir: Path) -> str:
-    """Return what a config file begins with: settings, each under the comment that explains it."""
-    settings: dict[str, dict[str, Any]] = {}
-    if name == "model":
-        settings[KEYS_HELP] = {
-            "backbone": "dtcn",
-            "n_hid_layers": 2,
-            "n_hid_units": 32,
-            "n_lags": 4,
-        }
-    elif name == "train":
-        settings[KEYS_HELP] = {
-            "learning_rate": 0.001, "min_epochs": 10, "max_epochs": 100, "early_stop_history": 10,
-            "sequence_length": 500, "batch_size": 8,
-        }  # fmt: skip
-    else:
-        settings[KEYS_HELP] = {"input_type": "markers"}
-        paths = {"data_dir": ".", "results_dir": "results"}
-        settings["paths are taken from this file's folder"] = paths
-        threshold = {"likelihood_threshold": 0}
-        settings["tracked points less sure than this are interpolated"] = threshold
-        sessions = {"expt_ids": list(labelled_sessions(data_dir))}
-        settings["those that have hand labels"] = sessions
-    return "".join(
-        f"# {comment}\n{yaml.safe_dump(part, sort_keys=False, allow_unicode=True)}"
-        for comment, part in settings.items()
+    parts = list(SETTINGS[name])
+    if name == "data":
+        parts.append(("those that have hand labels", {"expt_ids": labelled_sessions(data_dir)}))
+    head = "`daart-fast keys` lists every key that may stand here, with its meaning and default."
+    return f"# {head}\n" + "".join(
+        f"# {comment}\n{yaml.safe_dump(settings, sort_keys=False, allow_unicode=True)}"
+        for comment, settings in parts
     )
 
 
-def labelled_sessions(data_dir: Path) -> Sequence[str]:
-    """Return the sessions in markers/ that have a file in labels-hand/."""
-    from daart_fast.cli.sessions import session_files
+def labelled_sessions(data_dir: Path) -> list[str]:
+    """Return the sessions in markers/ that have hand labels; tell of those that have none.
 
-    labels = data_dir / "labels-hand"
-    found = [
-        session
-        for session in session_files([data_dir / "markers"])
-        if any((labels / f"{session}{ending}").is_file() for ending in (".csv", "_labels.csv"))
-    ]
-    if not found:
-        raise DataError(f"{labels}: expected labels of the sessions in markers/, found none")
-    return found
+    Raises
+    ------
+    DataError
+        there are no sessions, or none has hand labels
+    """
+    from daart_fast.data.sessions import session_ids, signal_paths
+
+    project = {"data_dir": data_dir}
+    ids = session_ids(project)
+    labelled = [one for one in ids if signal_paths(project, one)["labels_strong"] is not None]
+    without = [one for one in ids if one not in labelled]
+    if not labelled:
+        raise DataError(
+            f"{data_dir / 'labels-hand'}: expected labels of the sessions in markers/ "
+            f"({some(ids)}), found none"
+        )
+    told = f"; without: {some(without)}" if without else ""
+    print(f"{len(labelled)} of {len(ids)} sessions have hand labels{told}")
+    return labelled

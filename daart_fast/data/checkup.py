@@ -12,7 +12,6 @@ import numpy as np
 
 from daart_fast.data.labels import read_labels, read_tasks
 from daart_fast.data.readers import (
-    INPUT_SUFFIXES,
     MARKER_STARTS,
     first_frame,
     read_inputs,
@@ -23,11 +22,12 @@ from daart_fast.data.sessions import (
     LABEL_FOLDERS,
     Frames,
     compare_starts,
+    inputs_folder,
     session_of,
     signal_paths,
 )
 from daart_fast.data.tables import first_row
-from daart_fast.errors import DataError
+from daart_fast.errors import DataError, some
 
 __all__ = ["Checkup", "Found", "examine"]
 
@@ -102,10 +102,8 @@ def examine(
     DataError
         there is no such folder, or it holds no inputs
     """
-    folder = data_dir / input_type
-    if not folder.is_dir():
-        there = ", ".join(sorted(p.name for p in data_dir.glob("*"))[:20]) or "nothing"
-        raise DataError(f"{folder}: expected a folder of inputs; {data_dir} holds {there}")
+    settings = {"data_dir": str(data_dir), "input_type": input_type}
+    folder = inputs_folder(settings)
     checkup = Checkup()
     files: list[Path] = []
     with _going_on(checkup, folder):
@@ -116,7 +114,6 @@ def examine(
     ids = sorted({session_of(path.name) for path in files})
     if not ids and not checkup.failures:
         raise DataError(f"{folder}: expected files of inputs ({', '.join(INPUT_SUFFIXES)})")
-    settings = {"data_dir": str(data_dir), "input_type": input_type}
     for session in ids:
         found = Found(session)
         checkup.sessions.append(found)
@@ -183,7 +180,7 @@ def _look_at_inputs(checkup: Checkup, found: Found, path: Path, threshold: float
     found.frames = Frames(path, first_frame(path), len(inputs.values))
     constant = np.flatnonzero(np.ptp(inputs.values, axis=0) == 0)
     if len(constant):
-        names = _some([inputs.names[i] for i in constant])
+        names = some([inputs.names[i] for i in constant])
         checkup.surprises.append(f"{path}: never changes: {names}; it will count as 0")
     if gaps is None:
         return
@@ -264,8 +261,8 @@ def _compare(checkup: Checkup) -> None:
             if not own or own == usual:
                 continue
             more, fewer = set(own) - set(usual), set(usual) - set(own)
-            parts = [f"has {_some(sorted(more))}"] * bool(more)
-            parts += [f"lacks {_some(sorted(fewer))}"] * bool(fewer)
+            parts = [f"has {some(sorted(more))}"] * bool(more)
+            parts += [f"lacks {some(sorted(fewer))}"] * bool(fewer)
             text = f"session {found.id}: its {what} differ from most sessions': "
             text += " and ".join(parts) or "they come in another order"
             reordered = what == "channels" and set(own) == set(usual)
@@ -298,9 +295,4 @@ def _look_for_strays(checkup: Checkup, data_dir: Path, ids: Sequence[str]) -> No
     if len(labelled) == len(checkup.sessions):
         checkup.failures.append(f"{data_dir / 'labels-hand'}: no session has hand labels")
     elif labelled:
-        checkup.surprises.append(f"sessions without hand labels: {_some(labelled)}")
-
-
-def _some(names: Sequence[str], most: int = 8) -> str:
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more
+        checkup.surprises.append(f"sessions without hand labels: {some(labelled)}")

@@ -166,7 +166,7 @@ def read_labels(path: PathLike, classifier_type: str = "multiclass") -> Labels:
         naming file, line, what was expected and what came
     """
     path = Path(path)
-    if path.suffix == ".pkl":
+    if path.suffix.lower() == ".pkl":
         states, names = load_label_pkl(path)
         if classifier_type == "multibinary":
             return Labels(np.eye(len(names), dtype=np.float32)[states], names)

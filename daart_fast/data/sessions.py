@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -18,7 +19,17 @@ from daart_fast.data.labels import UNLABELLED, Labels, read_labels, read_tasks
 from daart_fast.data.readers import INPUT_SUFFIXES, Inputs, first_frame, read_inputs, suffix_of
 from daart_fast.errors import DataError, did_you_mean
 
-__all__ = ["Session", "find_file", "first_of", "load_session", "read_session", "signal_paths"]
+__all__ = [
+    "Session",
+    "find_file",
+    "first_of",
+    "inputs_folder",
+    "load_session",
+    "read_session",
+    "session_ids",
+    "session_of",
+    "signal_paths",
+]
 
 #: signals and the folders they lie in
 LABEL_FOLDERS = {"labels_strong": "labels-hand", "labels_weak": "labels-heuristic"}
@@ -115,10 +126,56 @@ class Session:
 def find_file(
     folder: Path, session_id: str, endings: Sequence[str], tell: Tell = logging.warning
 ) -> Path | None:
-    """Return the first of ``<session_id><ending>`` that exists, and tell of others that do."""
+    """Return the first of ``<session_id><ending>`` that exists, and tell of others that do.
+
+    Without any, ``.csv`` may be spelled ``.CSV``.
+    """
     paths = [folder / f"{session_id}{ending}" for ending in endings]
     found = [path for path in paths if path.is_file()]
+    if not found:
+        names = os.listdir(folder) if folder.is_dir() else []
+        own = sorted(name for name in names if name.startswith(session_id))
+        spelled = {_without_suffix(name) + suffix_of(name): folder / name for name in own}
+        paths = [spelled[path.name] for path in paths if path.name in spelled]
+        found = [path for path in paths if path.is_file()]
     return first_of(found, tell) if found else None
+
+
+def session_of(file: str) -> str:
+    """Return the session that a file of inputs is named after."""
+    return _without_suffix(file).removesuffix("_labeled")
+
+
+def _without_suffix(name: str) -> str:
+    return name[: len(name) - len(suffix_of(name))]
+
+
+def session_ids(hparams: Mapping[str, Any]) -> list[str]:
+    """List the sessions that ``data_dir`` holds inputs of: those that `signal_paths` finds.
+
+    Raises
+    ------
+    DataError
+        if there are none, naming what is there
+    """
+    folder = inputs_folder(hparams)
+    files = [file for file in folder.iterdir() if file.is_file() and file.name[0] != "."]
+    ids = {session_of(file.name) for file in files if suffix_of(file) in INPUT_SUFFIXES}
+    if not ids:
+        raise DataError(
+            f"{folder}: expected files of inputs ({', '.join(INPUT_SUFFIXES)}); "
+            f"{_what_is_there(folder)}"
+        )
+    return sorted(ids)
+
+
+def inputs_folder(hparams: Mapping[str, Any]) -> Path:
+    """Return the folder of the sessions' inputs; a DataError where there is none."""
+    input_type = hparams.get("input_type", "markers")
+    folder = Path(hparams["data_dir"]) / ("markers" if input_type == KINEMATIC else input_type)
+    if not folder.is_dir():
+        raise DataError(f"{folder}: expected a folder of inputs; {_what_is_there(folder)}")
+    return folder
 
 
 def first_of(files: Sequence[Path], tell: Tell = logging.warning) -> Path:
@@ -152,11 +209,7 @@ def signal_paths(
     DataError
         if the folder or the inputs are missing, naming what is there
     """
-    data_dir = Path(hparams["data_dir"])
-    input_type = hparams.get("input_type", "markers")
-    folder = data_dir / ("markers" if input_type == KINEMATIC else input_type)
-    if not folder.is_dir():
-        raise DataError(f"{folder}: expected a folder of inputs; {_what_is_there(folder)}")
+    data_dir, folder = Path(hparams["data_dir"]), inputs_folder(hparams)
     endings = [s for suffix in INPUT_SUFFIXES for s in (suffix, f"_labeled{suffix}")]
     paths = {"markers": find_file(folder, session_id, endings, tell)}
     if paths["markers"] is None:
@@ -172,11 +225,6 @@ def signal_paths(
         paths[signal] = find_file(data_dir / name, session_id, endings, tell)
     paths["tasks"] = find_file(data_dir / "tasks", session_id, (".csv", ".csv.gz"), tell)
     return paths
-
-
-def session_of(file: str) -> str:
-    """Return the session that a file of inputs is named after."""
-    return file[: len(file) - len(suffix_of(file))].removesuffix("_labeled")
 
 
 def _what_is_there(folder: Path) -> str:

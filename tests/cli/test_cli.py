@@ -75,6 +75,12 @@ def test_new_sessions_are_predicted_each_to_its_own_file(model_dir, tmp_path, ca
     assert "57 frames, 3 classes" in capsys.readouterr().out
 
 
+def test_a_session_is_called_as_training_would_call_it(model_dir, tmp_path):
+    file = write_session(tmp_path / "new" / "s_labeled.CSV", 9)
+    assert main(["predict", str(model_dir), str(file), "--output_dir", str(tmp_path / "out")]) == 0
+    assert (tmp_path / "out" / "s_states.npy").is_file()
+
+
 def test_two_files_of_one_name_are_refused_before_any_is_written(model_dir, tmp_path, capsys):
     files = [str(write_session(tmp_path / folder / "s.csv", 9)) for folder in ("one", "two")]
     assert main(["predict", str(model_dir), *files, "--output_dir", str(tmp_path / "out")]) == 2

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from daart_fast.cli import main
 from daart_fast.cli.train import write_configs
 from daart_fast.config import load_config
+from daart_fast.data.sessions import signal_paths
 
 FILES = ("data.yaml", "model.yaml", "train.yaml")
 
@@ -64,3 +66,38 @@ def test_a_config_file_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["labels-hand", "markers"]
     write_configs(tmp_path)
     assert load(tmp_path)["expt_ids"] == ["m1", "m2"]
+
+
+@pytest.mark.parametrize("ending", [".csv", ".CSV", "_labels.csv", ".csv.gz", "_labels.CSV.GZ"])
+def test_labels_are_found_as_training_finds_them(tmp_path, ending, capsys):
+    write_project(tmp_path, "m1", "m2", "m3")
+    (tmp_path / "labels-hand" / "m2.csv").rename(tmp_path / "labels-hand" / f"m2{ending}")
+    (tmp_path / "labels-hand" / "m3.csv").unlink()
+    write_configs(tmp_path)
+    assert "2 of 3 sessions have hand labels; without: m3" in capsys.readouterr().out
+    config = load(tmp_path)
+    assert config["expt_ids"] == ["m1", "m2"]
+    found = signal_paths(config, "m2")["labels_strong"]
+    assert found == tmp_path / "labels-hand" / f"m2{ending}"
+
+
+@pytest.mark.parametrize("ending", [".csv", ".CSV", "_labeled.csv", ".npy", ".analysis.h5"])
+def test_sessions_are_found_as_training_finds_them(tmp_path, ending):
+    write_project(tmp_path, "m1")
+    (tmp_path / "markers" / "m1.csv").rename(tmp_path / "markers" / f"m1{ending}")
+    (tmp_path / "markers" / "._m1.csv").write_text("what macOS leaves on other disks")
+    write_configs(tmp_path)
+    assert load(tmp_path)["expt_ids"] == ["m1"]
+
+
+def test_a_folder_without_labels_is_told(tmp_path, capsys):
+    (write_project(tmp_path, "m1") / "labels-hand" / "m1.csv").unlink()
+    assert main(["train", str(tmp_path)]) == 2
+    error = capsys.readouterr().err
+    assert f"{tmp_path / 'labels-hand'}: expected labels of the sessions in markers/ (m1)" in error
+    assert not (tmp_path / "data.yaml").exists()
+
+
+def test_a_folder_without_markers_is_told(tmp_path, capsys):
+    assert main(["train", str(tmp_path)]) == 2
+    assert f"{tmp_path / 'markers'}: expected a folder of inputs" in capsys.readouterr().err

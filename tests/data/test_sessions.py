@@ -16,6 +16,7 @@ from daart_fast.data.sessions import (
     Session,
     load_session,
     read_session,
+    session_ids,
     signal_paths,
     statistics,
     window_of,
@@ -264,7 +265,15 @@ def test_inputs_are_found_by_the_names_that_tools_give(write, tmp_path, suffix, 
     assert signal_paths(hparams, "s1")["markers"] == path
 
 
-@pytest.mark.parametrize("ending", [".csv", "_labels.csv", ".csv.gz", "_labels.csv.gz"])
+def test_the_suffix_of_inputs_may_be_in_capitals(write, tmp_path):
+    path = write("markers/s1.CSV", FEATURES)
+    assert signal_paths({"data_dir": tmp_path}, "s1")["markers"] == path
+    assert session_ids({"data_dir": tmp_path}) == ["s1"]
+
+
+@pytest.mark.parametrize(
+    "ending", [".csv", "_labels.csv", ".csv.gz", "_labels.csv.gz", ".CSV", "_labels.CSV"]
+)
 @pytest.mark.parametrize(
     ("signal", "folder"), [("labels_strong", "labels-hand"), ("labels_weak", "labels-heuristic")]
 )
