@@ -7,11 +7,11 @@ import json
 import os
 import uuid
 import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from daart_fast.errors import DataError
+from daart_fast.errors import DataError, some
 
 
 @contextmanager
@@ -48,6 +48,35 @@ def spare_inputs(
                 f"{path}: expected an output that is no input: this file is read, and would be "
                 f"written over; write to another folder or name"
             )
+
+
+def spare_others(others: Sequence[str | os.PathLike[str]], expected: str) -> None:
+    """Refuse to write over files that hold something else.
+
+    Parameters
+    ----------
+    others
+        the files
+    expected
+        what might have been there
+
+    Raises
+    ------
+    DataError
+        there are any
+    """
+    if others:
+        raise DataError(
+            f"{some([os.fspath(path) for path in others])}: expected no file, or {expected}; "
+            f"found others, which --overwrite replaces"
+        )
+
+
+def holds(path: str | os.PathLike[str], content: bytes) -> bool:
+    """Tell whether there is a file of just this content."""
+    path = Path(path)
+    same_size = path.is_file() and path.stat().st_size == len(content)
+    return same_size and path.read_bytes() == content
 
 
 def _identity(path: Path) -> tuple[int, int]:

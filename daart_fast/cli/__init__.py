@@ -12,6 +12,7 @@ import os
 import sys
 from collections.abc import Sequence
 from types import ModuleType
+from typing import NoReturn
 
 from daart_fast.cli import (
     convert_labels,
@@ -46,15 +47,13 @@ COMMANDS: dict[str, ModuleType] = {
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit code (2 for what the user can mend)."""
     given = list(sys.argv[1:] if arguments is None else arguments)
-    if given[:1] == ["train"] and "-h" not in given and "--help" not in given:
-        options = argparse.Namespace(module=train, arguments=given[1:], debug="--debug" in given)
-    else:
-        options = _parser().parse_args(given)
+    debug = "--debug" in given
     logging.basicConfig(format="%(levelname)s: %(message)s")  # warnings go to the terminal
     try:
+        options = _options(given)
         return options.module.run(options) or 0
     except (ConfigError, DataError) as error:
-        if options.debug:
+        if debug:
             raise
         print(f"daart-fast: error: {error}", file=sys.stderr)
         return 2
@@ -64,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except Exception as error:
-        if options.debug:
+        if debug:
             raise
         words = " ".join(str(error).split())
         print(
@@ -74,8 +73,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
 
 
+def _options(given: list[str]) -> argparse.Namespace:
+    """Read the command line; training reads its own, as every key may be given on it."""
+    if given[:1] == ["train"] and "-h" not in given and "--help" not in given:
+        return argparse.Namespace(module=train, arguments=given[1:])
+    return _parser().parse_args(given)
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser whose errors are like all others: one line, and the exit code 2."""
+
+    def error(self, message: str) -> NoReturn:
+        raise ConfigError(f"{message} ('{self.prog} --help' has examples)")
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="daart-fast",
         description="Segment animal behaviour, frame by frame, from tracked body points.",
         epilog="'daart-fast COMMAND --help' has examples of each command.",

@@ -18,6 +18,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from daart_fast.cli.options import count, folder_to_write, setting
 from daart_fast.errors import ConfigError, DataError, did_you_mean
 
 if TYPE_CHECKING:
@@ -37,10 +38,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     from daart_fast.convert.onehot import OVERLAPS
 
     parser.add_argument("files", type=Path, nargs="+", help="the label files")
-    parser.add_argument("--output_dir", type=Path, required=True, help="the folder to write to")
+    parser.add_argument(
+        "--output_dir", type=folder_to_write, required=True, help="the folder to write to"
+    )
     parser.add_argument("--markers", type=Path, help="the folder of the sessions' inputs")
-    parser.add_argument("--fps", type=float, help="frames a second, where files hold times")
-    parser.add_argument("--n_frames", type=int, help="frames of each session, without --markers")
+    parser.add_argument(
+        "--fps", type=setting("fps"), help="frames a second, where files hold times"
+    )
+    parser.add_argument("--n_frames", type=count, help="frames of each session, without --markers")
     parser.add_argument("--format", choices=FORMATS, help="if it is not told by how files look")
     parser.add_argument("--subject", help="BORIS: this subject's behaviours alone")
     parser.add_argument("--classes", nargs="+", help="only these, in this order (all, sorted)")
@@ -60,7 +65,7 @@ def run(options: argparse.Namespace) -> None:
     from daart_fast.cli.sessions import session_files
     from daart_fast.convert import match_sessions, one_hot, one_hot_text, read_annotations
     from daart_fast.convert.onehot import BACKGROUND
-    from daart_fast.files import replacing, spare_inputs
+    from daart_fast.files import holds, replacing, spare_inputs, spare_others
 
     annotations = [
         annotation
@@ -69,6 +74,7 @@ def run(options: argparse.Namespace) -> None:
             file, options.fps, options.format, options.subject, options.classes or ()
         )
     ]
+    _check_classes(options)
     classes = _classes(options, annotations)
     files = session_files([options.markers]) if options.markers else {}
     if options.markers:
@@ -95,13 +101,9 @@ def run(options: argparse.Namespace) -> None:
         counts = ", ".join(f"{n} {c}" for n, c in zip(table.sum(0), names, strict=True) if n)
         told[path] = f"{path}: {n_frames} frames: {counts}"
     spare_inputs(texts, [*options.files, *files.values()])
-    changed = [path for path, text in texts.items() if not _holds(path, text)]
-    others = [str(path) for path in changed if os.path.lexists(path)]
-    if others and not options.overwrite:
-        raise DataError(
-            f"{', '.join(others)}: expected no file, or one of the same labels; found others, "
-            f"which --overwrite replaces"
-        )
+    changed = [path for path, text in texts.items() if not holds(path, text)]
+    if not options.overwrite:
+        spare_others([path for path in changed if os.path.lexists(path)], "one of the same labels")
     for path, line in told.items():
         if path in changed:
             with replacing(path) as temporary:
@@ -123,8 +125,22 @@ def _check_names(matched: Mapping[str, Annotation]) -> None:
             ) from None
 
 
-def _holds(path: Path, content: bytes) -> bool:
-    return path.is_file() and path.read_bytes() == content
+def _check_classes(options: argparse.Namespace) -> None:
+    """Refuse classes that would be two columns of one name, or one that can never occur."""
+    from daart_fast.convert.onehot import BACKGROUND
+
+    twice = sorted({name for name in options.classes or () if options.classes.count(name) > 1})
+    if twice:
+        raise ConfigError(f"--classes: expected each class once, got {', '.join(twice)} twice")
+    if options.other is None:
+        return
+    if options.multibinary:
+        raise ConfigError("--other: with --multibinary, frames without a behaviour have no class")
+    if not options.other.strip() or options.other == BACKGROUND:
+        raise ConfigError(
+            f"--other: expected the name of a class, got {options.other!r}; without --other, "
+            f"frames without a behaviour are {BACKGROUND}"
+        )
 
 
 def _classes(options: argparse.Namespace, annotations: list) -> list[str]:

@@ -10,6 +10,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from daart_fast.cli.options import setting
+
 HELP = "read every file of a project, and list what would fail or surprise"
 EXAMPLES = """
   daart-fast doctor data
@@ -21,7 +23,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("data_dir", type=Path, help="the folder with markers/ and labels-hand/")
     parser.add_argument("--input_type", default="markers", help="the folder of inputs (markers)")
     parser.add_argument(
-        "--likelihood_threshold", type=float, default=0.0, help="points less sure count as missing"
+        "--likelihood_threshold",
+        type=setting("likelihood_threshold"),
+        default=0.0,
+        help="points less sure count as missing",
     )
     parser.add_argument(
         "--classifier_type", choices=("multiclass", "binary", "multibinary"), default="multiclass"

@@ -18,6 +18,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
+from daart_fast.cli.options import setting
 from daart_fast.cli.sessions import model_folders
 
 if TYPE_CHECKING:
@@ -37,19 +38,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "model_dir", type=Path, nargs="+", help="version_N folders, or folders above"
     )
     parser.add_argument("--data_dir", type=Path, help="where the data are now, if they moved")
-    for name, (kind, text) in CHANGES.items():
-        parser.add_argument(f"--{name}", type=kind, help=text)
+    for name, text in CHANGES.items():
+        # null is a value too
+        parser.add_argument(f"--{name}", type=setting(name), default=argparse.SUPPRESS, help=text)
     parser.add_argument("--no-pictures", action="store_true", help="tables alone")
     parser.add_argument("--search", type=Path, help="draw scores against settings into this file")
 
 
 #: keys that may be changed after training
-CHANGES: dict[str, tuple[type, str]] = {
-    "fps": (float, "frames a second"),
-    "smoothing": (str, "none, bouts, median, hmm, semi-markov or auto, instead of the model's"),
-    "smoothing_seconds": (float, "how long, for bouts and median"),
-    "smoothing_frames": (int, "the same in frames"),
-    "smoothing_strength": (float, "for hmm and semi-markov, above 0, up to 1"),
+CHANGES = {
+    "fps": "frames a second",
+    "smoothing": "none, bouts, median, hmm, semi-markov or auto, instead of the model's",
+    "smoothing_seconds": "how long, for bouts and median",
+    "smoothing_frames": "the same in frames",
+    "smoothing_strength": "for hmm and semi-markov, above 0, up to 1",
 }
 
 
@@ -58,7 +60,7 @@ def run(options: argparse.Namespace) -> None:
 
     folders = model_folders(options.model_dir)
     for folder in folders:
-        changes = {name: value for name in CHANGES if (value := getattr(options, name)) is not None}
+        changes = {name: getattr(options, name) for name in CHANGES if hasattr(options, name)}
         if options.data_dir is not None:
             changes["data_dir"] = str(options.data_dir)
         summary = evaluate(folder, changes, pictures=not options.no_pictures)
@@ -86,19 +88,13 @@ def evaluate(
         now; None: into the model's folder
     """
     from daart_fast.api import Model
-    from daart_fast.config import KEYS, check_together, with_defaults
-    from daart_fast.errors import ConfigError
+    from daart_fast.config import check_together, with_defaults
     from daart_fast.eval import summarise
     from daart_fast.eval.album import draw_all
     from daart_fast.eval.selection import SMOOTHER_FILE, smoother_of
     from daart_fast.utils import build_data_generator
 
     model = Model.from_dir(folder)
-    for name, value in changes.items():
-        try:
-            changes[name] = KEYS[name].check(value)
-        except ValueError as error:
-            raise ConfigError(f"--{name} {value}: expected {error or KEYS[name].wants}") from None
     hparams = with_defaults({**model.config, **changes, "device": "cpu"})
     check_together(hparams)
     generator = build_data_generator(dict(hparams))

@@ -1,15 +1,23 @@
 """Build features from tracked points and write them as csv files, one a session.
 
 Training does this by itself with input_type: features-kinematic; the files are for a look at the
-features, or for use elsewhere. A folder of them inside data_dir is an input_type too.
+features, or for use elsewhere. A folder of them inside data_dir is an input_type too. Files that
+are there already, and are others, are replaced with --overwrite alone.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from daart_fast.cli.options import folder_to_write, setting
 from daart_fast.cli.sessions import session_files
+
+if TYPE_CHECKING:
+    from daart_fast.features import Kinematics
 
 HELP = "build features from tracked points and write them as csv"
 EXAMPLES = """
@@ -23,22 +31,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     from daart_fast.config import KEYS
 
     parser.add_argument("files", type=Path, nargs="+", help="files of tracked points, or folders")
-    parser.add_argument("--output_dir", type=Path, required=True, help="where to write")
+    parser.add_argument("--output_dir", type=folder_to_write, required=True, help="where to write")
     for name in ("groups", "windows", "axis"):
         key = KEYS[f"kinematic_{name}"]
         parser.add_argument(f"--{name}", default=key.default, help=key.help.split(": ", 1)[1])
-    parser.add_argument("--fps", type=float, help="frames a second")
+    parser.add_argument("--fps", type=setting("fps"), help="frames a second")
     parser.add_argument(
-        "--likelihood_threshold", type=float, default=0.0, help="points less sure are interpolated"
+        "--likelihood_threshold",
+        type=setting("likelihood_threshold"),
+        default=0.0,
+        help="points less sure are interpolated",
+    )
+    parser.add_argument(
+        "--overwrite", action="store_true", help="replace files that hold something else"
     )
 
 
 def run(options: argparse.Namespace) -> None:
-    import pandas as pd
-
     from daart_fast.config import KINEMATIC
     from daart_fast.features import Kinematics
-    from daart_fast.files import replacing, spare_inputs
+    from daart_fast.files import holds, replacing, spare_inputs, spare_others
 
     hparams = {
         "input_type": KINEMATIC,
@@ -52,9 +64,23 @@ def run(options: argparse.Namespace) -> None:
     files = session_files(options.files)
     outputs = {session: options.output_dir / f"{session}.csv" for session in files}
     spare_inputs(outputs.values(), files.values())
+    build = partial(_features, kinematics, options.likelihood_threshold)
+    if not options.overwrite:  # before any is written
+        there = [session for session, path in outputs.items() if os.path.lexists(path)]
+        others = [outputs[one] for one in there if not holds(outputs[one], build(files[one])[0])]
+        spare_others(others, "one of the same features")
     for session, file in files.items():
-        values, names = kinematics.read(file, options.likelihood_threshold)
-        path = outputs[session]
-        with replacing(path) as temporary:
-            pd.DataFrame(values, columns=names).to_csv(temporary, float_format="%.6g")
-        print(f"{path}: {len(values)} frames, {len(names)} features", flush=True)
+        content, told = build(file)
+        if not holds(outputs[session], content):
+            with replacing(outputs[session]) as temporary:
+                temporary.write_bytes(content)
+        print(f"{outputs[session]}: {told}", flush=True)
+
+
+def _features(kinematics: Kinematics, threshold: float, file: Path) -> tuple[bytes, str]:
+    """Return the features of a session as csv, and how many there are in words."""
+    import pandas as pd
+
+    values, names = kinematics.read(file, threshold)
+    text = pd.DataFrame(values, columns=names).to_csv(float_format="%.6g", lineterminator="\n")
+    return text.encode(), f"{len(values)} frames, {len(names)} features"

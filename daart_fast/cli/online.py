@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from daart_fast.cli.options import setting
 from daart_fast.errors import DataError
 
 HELP = "tell the behaviour frame by frame, while frames come in"
@@ -48,14 +49,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "x, y, likelihood of each keypoint"
     )  # fmt: skip
     parser.add_argument("--keypoints", help="--binary: a pose's keypoints, as 'nose;tail_base'")
-    parser.add_argument("--fps", type=float, help="play a file at this many frames a second")
+    parser.add_argument(
+        "--fps", type=setting("fps"), help="play a file at this many frames a second"
+    )
 
 
 def run(options: argparse.Namespace) -> None:
     from daart_fast.api import Model
 
-    if options.fps is not None and not 0 < options.fps < float("inf"):
-        raise DataError(f"--fps: expected frames a second above 0, got {options.fps:g}")
     if options.input is not None and not options.input.is_file():
         raise DataError(f"{options.input}: no such file")
     model = Model.from_dir(options.model_dir)

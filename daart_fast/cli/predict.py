@@ -18,6 +18,7 @@ from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from daart_fast.cli.options import count, folder_to_write, setting
 from daart_fast.cli.records import Records, checksum_of_model
 from daart_fast.cli.sessions import session_files
 from daart_fast.errors import DataError
@@ -37,19 +38,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model_dir", type=Path, help="the model's version_N folder")
     parser.add_argument("files", type=Path, nargs="+", help="the sessions' inputs, or folders")
     parser.add_argument(
-        "--output_dir", type=Path, default=Path(), help="where to write (the current folder)"
+        "--output_dir",
+        type=folder_to_write,
+        default=Path(),
+        help="where to write (the current folder)",
     )
     parser.add_argument(
         "--overwrite",
         action="store_true",
         help="predict sessions again that are done, and replace files of other origin",
     )
-    parser.add_argument("--fps", type=float, help="frames a second, where the model has none")
+    parser.add_argument(
+        "--fps", type=setting("fps"), help="frames a second, where the model has none"
+    )
     parser.add_argument(
         "--executor", choices=("local", "slurm"), default="local", help="here, or as Slurm jobs"
     )
     parser.add_argument(
-        "--jobs", type=int, default=1, help="how many processes, or Slurm jobs, to share it over"
+        "--jobs", type=count, default=1, help="how many processes, or Slurm jobs, to share it over"
     )
     parser.add_argument("--sbatch", default="", help="slurm: options of sbatch, as '--time=60'")
 

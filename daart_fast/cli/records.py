@@ -15,8 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from daart_fast.errors import DataError, some
-from daart_fast.files import checksum_of, fingerprint, replacing
+from daart_fast.files import checksum_of, fingerprint, replacing, spare_others
 
 __all__ = ["Origin", "Outputs", "Records", "checksum_of_model"]
 
@@ -98,12 +97,8 @@ class Records:
         DataError
             naming them
         """
-        taken = [str(path) for session in sessions for path in self._not_ours(session)]
-        if taken:
-            raise DataError(
-                f"{some(taken)}: expected no file, or one as predict has written "
-                f"it; found others, which --overwrite replaces"
-            )
+        others = [path for session in sessions for path in self._not_ours(session)]
+        spare_others(others, "one as predict has written it")
 
     @contextmanager
     def writing(self, session: str, origin: Origin) -> Iterator[Outputs]:

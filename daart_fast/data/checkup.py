@@ -12,6 +12,7 @@ import numpy as np
 
 from daart_fast.data.labels import read_labels, read_tasks
 from daart_fast.data.readers import (
+    INPUT_SUFFIXES,
     MARKER_STARTS,
     first_frame,
     read_inputs,

@@ -13,8 +13,8 @@ from daart_fast.data.sessions import Session
 
 __all__ = ["checksum", "describe", "differences"]
 
-#: Places of a session's inputs that are looked at, and rows at each: they may be larger than memory,
-#: and each place is a read of the disk.
+#: Places of a session's inputs that are looked at, and rows at each: inputs may be larger than
+#: memory, and each place is a read of the disk.
 PLACES, ROWS = 8, 8
 #: Names, and sessions, that a message lists.
 LISTED = 8

@@ -99,10 +99,12 @@ def test_an_error_is_one_line_and_debug_shows_where(tmp_path, capsys):
         main([*arguments, "--debug"])
 
 
-def test_an_error_that_nobody_foresaw_is_one_line_too(model_dir, tmp_path, capsys):
-    (tmp_path / "out").write_text("a file where a folder should be")
-    session = str(tmp_path / "data" / "markers" / "m1.csv")
-    assert main(["predict", str(model_dir), session, "--output_dir", str(tmp_path / "out")]) == 1
+def test_an_error_that_nobody_foresaw_is_one_line_too(monkeypatch, capsys):
+    def fail(options):
+        raise RuntimeError("what nobody\nforesaw")
+
+    monkeypatch.setattr(COMMANDS["info"], "run", fail)
+    assert main(["info"]) == 1
     error = capsys.readouterr().err
     assert error.count("\n") == 1 and "(--debug shows where)" in error
 

@@ -56,10 +56,27 @@ def test_features_do_not_replace_their_inputs_through_a_link(markers, tmp_path):
     assert (markers / "m1.csv").read_text() == MARKERS
 
 
-def test_features_may_be_written_twice(markers, tmp_path):
+def test_features_that_are_the_same_are_left(markers, tmp_path):
     arguments = ["features", str(markers), "--output_dir", str(tmp_path / "out")]
     assert main(arguments) == 0
+    before = (tmp_path / "out" / "m1.csv").stat()
     assert main(arguments) == 0
+    assert (tmp_path / "out" / "m1.csv").stat().st_ino == before.st_ino
+
+
+def test_features_do_not_replace_other_files(markers, tmp_path, capsys):
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "m2.csv").write_text("precious")
+    arguments = ["features", str(markers), "--output_dir", str(out)]
+    assert main(arguments) == 2
+    error = capsys.readouterr().err
+    assert f"{out / 'm2.csv'}: expected no file, or one of the same features" in error
+    assert "--overwrite" in error and error.count("\n") == 1
+    assert [path.name for path in out.iterdir()] == ["m2.csv"]
+    assert (out / "m2.csv").read_text() == "precious"
+    assert main([*arguments, "--overwrite"]) == 0
+    assert (out / "m2.csv").read_text() != "precious"
 
 
 # ------------------------------------------------------------------------------ convert-labels

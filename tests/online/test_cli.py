@@ -126,7 +126,7 @@ def test_a_centred_model_answers_late_and_to_the_last_frame(tmp_path, monkeypatc
     ("arguments", "words"),
     [
         (["--input", "nowhere.csv"], "nowhere.csv: no such file"),
-        (["--fps", "0"], "--fps: expected frames a second above 0, got 0"),
+        (["--fps", "0"], "--fps: expected a number above 0, or null, got '0'"),
         (["--binary", "--layout", "pose", "--keypoints", "a;b"], "'nose_x' is not in the pose"),
     ],
 )
