@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -77,6 +77,16 @@ class Records:
     def origin(self, inputs: Path) -> Origin:
         """Tell what outputs would come from, if these inputs were read from now on."""
         return Origin(self.model, str(inputs.absolute()), fingerprint(inputs), self.fps)
+
+    def without_outputs(self, sessions: Mapping[str, Path]) -> dict[str, Path]:
+        """Leave out files that this command has written, which may lie beside their inputs."""
+        recorded = [session for session in sessions if self._read(session) is not None]
+        written = {path.absolute() for session in recorded for path in self.outputs(session)}
+        return {
+            session: inputs
+            for session, inputs in sessions.items()
+            if inputs.absolute() not in written
+        }
 
     def is_done(self, session: str, inputs: Path) -> bool:
         """Tell whether the outputs are there, whole, and of this model and these inputs."""

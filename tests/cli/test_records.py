@@ -84,6 +84,18 @@ def test_a_model_that_moved_is_the_same_model(predict, out, tmp_path, capsys):
     assert "1 sessions are done already" in capsys.readouterr().out
 
 
+def test_outputs_beside_their_inputs_are_no_sessions(predict, tmp_path, capsys):
+    inputs = write_inputs(tmp_path / "out" / "m1.csv")
+    assert predict(inputs=inputs) == 0
+    write_inputs(tmp_path / "out" / "m2.csv", seed=1)
+    assert predict(inputs=tmp_path / "out") == 0
+    assert "1 sessions are done already" in capsys.readouterr().out
+    write_inputs(inputs, seed=2)
+    assert predict(inputs=tmp_path / "out") == 0
+    names = {f"{session}_{name}" for session in ("m1", "m2") for name in FILES}
+    assert set(contents(tmp_path / "out")) == {"m1.csv", "m2.csv"} | names
+
+
 # ------------------------------------------------------------------------------ stale
 
 
