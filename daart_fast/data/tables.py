@@ -191,8 +191,9 @@ def _checked_rows(
     """
     rows = body.split(b"\n")
     kept = [i for i, row in enumerate(rows) if row.strip()]
-    while kept and not rows[kept[-1]].strip(b', \t"'):  # what a spreadsheet leaves at the end
-        kept.pop()
+    with _csv_errors(path):
+        while kept and _holds_nothing(rows[kept[-1]]):  # what a spreadsheet leaves at the end
+            kept.pop()
     if not kept:
         raise DataError(f"{path}: no rows of numbers below the header")
     for i in kept:
@@ -210,6 +211,12 @@ def _checked_rows(
     if len(kept) < len(rows):
         body = b"\n".join([rows[i] for i in kept])
     return n_header_lines + 1 + np.array(kept), body
+
+
+def _holds_nothing(row: bytes) -> bool:
+    if row.strip(b', \t"') or row.count(b'"') % 2:
+        return False
+    return not any(cell.strip() for cell in next(csv.reader([row.decode()]), []))
 
 
 def _numbers(path: Path, body: bytes, header: list[list[str]], lines: np.ndarray) -> np.ndarray:

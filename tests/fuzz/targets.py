@@ -138,8 +138,10 @@ def plain_rows(path: Path) -> list[list[str]]:
     """A csv as Python's own module reads it, without the rows that are empty at its end."""
     data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
     text = data.decode("utf-8-sig", "replace").replace("\r\n", "\n").replace("\r", "\n")
-    rows = [next(csv.reader([line])) for line in text.split("\n") if line.strip()]
-    stripped = [[cell.strip() for cell in row] for row in rows]
+    rows = csv.reader(io.StringIO(text, newline=""))
+    stripped = [
+        [cell.strip() for cell in row] for row in rows if len(row) > 1 or any(map(str.strip, row))
+    ]
     while not any(stripped[-1]):
         stripped.pop()
     return stripped
