@@ -21,7 +21,7 @@ MOST_TIMES = 1032
 LEAST_CLAIM = 2**24
 #: how a collection of texts of any length begins (HDF5's "global heap"): its name and version
 HEAP, HEAD = b"GCOL\x01\x00\x00\x00", 16
-#: what a dataset of texts of any length holds of each: how long it is, and where
+#: what stands for a text of any length: how long it is, and where
 POINTER = np.dtype([("length", "<u4"), ("heap", "<u8"), ("number", "<u4")])
 
 
@@ -47,7 +47,7 @@ def opened(path: str | os.PathLike[str]) -> Iterator[Any]:
     with file:
         try:
             with _bytes_of(path) as data:
-                _check_heaps(data, path)
+                _check_pointers(data, _checked_heaps(data, path), path)
                 _check_claims(file, data, path)
         except DataError:
             raise
@@ -105,13 +105,41 @@ def _longest_text(dataset: Any, data: mmap.mmap) -> int:
     return longest
 
 
-def _check_heaps(data: mmap.mmap, path: str | os.PathLike[str]) -> None:
-    """Refuse collections of texts whose lengths don't add up: libhdf5 walks them without end."""
+def _checked_heaps(data: mmap.mmap, path: str | os.PathLike[str]) -> list[int]:
+    """Return where collections of texts are; refuse those whose lengths don't add up.
+
+    Libhdf5 would walk them without end.
+    """
+    heaps: list[int] = []
     place = data.find(HEAP)
     while place >= 0:
         if not _adds_up(data, place):
             raise DataError(f"{path}: the texts at byte {place} are damaged")
+        heaps.append(place)
         place = data.find(HEAP, place + HEAD)
+    return heaps
+
+
+def _check_pointers(data: mmap.mmap, heaps: list[int], path: str | os.PathLike[str]) -> None:
+    """Refuse texts in a collection, wherever they are spoken of, that are longer than the file.
+
+    (Those that lead to no collection are found in datasets alone, see `_check_claims`.)
+    """
+    for place in _pointers_to(heaps, data):
+        length = int.from_bytes(data[place : place + 4], "little")
+        if length > len(data):
+            raise DataError(
+                f"{path}: a text at byte {place} says to be {length} long: it is damaged"
+            )
+
+
+def _pointers_to(heaps: list[int], data: mmap.mmap) -> list[int]:
+    """Return where a text's length stands, 4 bytes before the address of its collection."""
+    found: list[int] = []
+    for shift in range(8 if heaps else 0):
+        words = np.frombuffer(data, "<u8", (len(data) - shift) // 8, shift)
+        found += (8 * np.flatnonzero(np.isin(words, heaps)) + shift - 4).tolist()
+    return [place for place in found if place >= 0]
 
 
 def _adds_up(data: mmap.mmap, place: int) -> bool:

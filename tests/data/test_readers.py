@@ -514,24 +514,42 @@ def test_a_file_that_says_to_hold_more_than_it_can_takes_no_memory(tmp_path, nam
     assert said.endswith(": 'tracks' says to hold 16000000000000 bytes: it is damaged")
 
 
+TOO_LONG = (2**32 - 1).to_bytes(4, "little")
+
+
+@pytest.mark.parametrize("leads_nowhere", [False, True])
 @pytest.mark.parametrize("chunks", [None, (2,)])
-def test_a_text_that_says_to_be_longer_than_the_file_takes_no_memory(tmp_path, chunks):
+def test_a_text_that_says_to_be_longer_than_the_file_takes_no_memory(
+    tmp_path, chunks, leads_nowhere
+):
     path = tmp_path / "s.h5"
-    names = [b"nose", b"tail"]
     write_analysis(path, node_names=None, tracks=np.ones((1, 2, 2, 5)), track_names=[b"a"])
     with h5py.File(path, "a") as file:
-        stored = file.create_dataset(
-            "node_names", data=names, dtype=h5py.special_dtype(vlen=bytes), chunks=chunks
-        )
-        place = (
-            stored.id.get_offset() if chunks is None else stored.id.get_chunk_info(0).byte_offset
-        )
+        texts = h5py.special_dtype(vlen=bytes)
+        names = [b"nose", b"tail"]
+        stored = file.create_dataset("node_names", data=names, dtype=texts, chunks=chunks).id
+        place = stored.get_offset() if chunks is None else stored.get_chunk_info(0).byte_offset
     content = bytearray(path.read_bytes())
     assert content[place : place + 4] == (4).to_bytes(4, "little")  # the length of "nose"
-    content[place : place + 4] = (2**32 - 1).to_bytes(4, "little")
+    content[place : place + 4] = TOO_LONG
+    if leads_nowhere:
+        content[place + 4 : place + 12] = bytes(8)
+    path.write_bytes(content)
+    where = "in 'node_names'" if leads_nowhere else f"at byte {place}"
+    said = refused(read_inputs, path)
+    assert said.endswith(f": a text {where} says to be 4294967295 long: it is damaged")
+
+
+def test_an_attribute_that_says_to_be_longer_than_the_file_takes_no_memory(tmp_path):
+    path = tmp_path / "s.h5"
+    write_analysis(path, order="frame track node xy")
+    content = bytearray(path.read_bytes())
+    dims = json.dumps(["frame", "track", "node", "xy"])
+    place = content.index(len(dims).to_bytes(4, "little"), content.index(b"dims\0"))
+    content[place : place + 4] = TOO_LONG
     path.write_bytes(content)
     said = refused(read_inputs, path)
-    assert said.endswith(": a text in 'node_names' says to be 4294967295 long: it is damaged")
+    assert said.endswith(f": a text at byte {place} says to be 4294967295 long: it is damaged")
 
 
 def sleap_labels(animals: tuple[str, ...], n_videos: int = 1):
