@@ -19,7 +19,7 @@ from typing import Any
 
 from daart_fast.errors import ConfigError
 from daart_fast.files import replacing
-from daart_fast.search.submitted import note_submissions, submissions_of
+from daart_fast.search.submitted import alone, note_submissions, submissions_of
 from daart_fast.search.trials import (
     Ended,
     Event,
@@ -85,13 +85,14 @@ def on_slurm(
         What the function gets besides the trial.
     """
     executor = _executor(settings, folder / "jobs")
-    submitted = _in_queue_already(jobs, folder.parent)
-    known = [one.job.number for one in submitted]
-    if new := [job for job in jobs if job.number not in known]:
-        handles = executor.map_array(_Trial(function, arguments), new)
-        made = [_Submitted(job, handle) for job, handle in zip(new, handles, strict=True)]
-        note_submissions(folder, [(one.job, one.handle.job_id, folder / "jobs") for one in made])
-        submitted += made
+    with alone(folder.parent):
+        submitted = _in_queue_already(jobs, folder.parent)
+        known = [one.job.number for one in submitted]
+        if new := [job for job in jobs if job.number not in known]:
+            handles = executor.map_array(_Trial(function, arguments), new)
+            made = [_Submitted(job, handle) for job, handle in zip(new, handles, strict=True)]
+            note_submissions(folder, [(o.job, o.handle.job_id, folder / "jobs") for o in made])
+            submitted += made
     if not wait:
         for one in submitted:
             yield Ended(one.job.number, Outcome("submitted", result=one.name, place=one.name))

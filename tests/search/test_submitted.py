@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from argparse import Namespace
 from types import SimpleNamespace
 
@@ -35,7 +36,7 @@ def submit(monkeypatch, tmp_path):
     monkeypatch.setattr(slurm, "_in_queue", lambda ids: queue.jobs & set(ids))
 
     def call(*rates, **settings):
-        folder = tmp_path / f"search_{len(list(tmp_path.iterdir()))}"
+        folder = tmp_path / f"search_{len(list(tmp_path.glob('search_*')))}"
         folder.mkdir()
         jobs = []
         for i, rate in enumerate(rates, start=1):
@@ -53,6 +54,23 @@ def test_what_waits_is_left_alone_and_its_own_log_is_looked_at(submit):
     assert submit(0.1, 0.2) == (["job 1_0", "job 1_1"], ["search_0", "search_0"])
     assert submit(0.1, 0.2) == (["job 1_0", "job 1_1"], ["search_0", "search_0"])
     assert submit.queue.arrays == 1
+
+
+def test_a_call_amid_another_waits_until_that_has_submitted(submit, monkeypatch):
+    found = []
+    other = threading.Thread(target=lambda: found.append(submit(0.1)))
+    map_array = submit.queue.map_array
+
+    def map_slowly(function, jobs):
+        other.start()
+        other.join(0.5)
+        assert other.is_alive()
+        return map_array(function, jobs)
+
+    monkeypatch.setattr(submit.queue, "map_array", map_slowly)
+    submitted = submit(0.1)
+    other.join()
+    assert found == [submitted] and submit.queue.arrays == 1
 
 
 def test_trials_are_told_by_their_parameters_whatever_their_number(submit, capsys):

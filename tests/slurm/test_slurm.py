@@ -183,6 +183,17 @@ def test_trials_in_the_queue_are_not_submitted_again_and_can_be_waited_for(slurm
         )
 
 
+def test_two_calls_at_once_submit_each_trial_once(slurm, settings, search):
+    settings |= {"max_epochs": 1, "n_lags": [1, 2]}
+    with no_job_starts(slurm):
+        calls = [search(settings, wait=False) for _ in range(2)]
+        ends = [call.communicate(timeout=120) for call in calls]
+        assert all("2 trials: 2 submitted" in out for out, _ in ends), ends
+        jobs = ask(slurm, "squeue", "--noheader", "--array", "--format=%i").split()
+        assert len(jobs) == 2
+    assert wait_until(lambda: not ask(slurm, "squeue", "--noheader").strip())
+
+
 def test_without_waiting_the_jobs_go_on_and_a_failed_one_is_told_later(slurm, settings, search):
     settings |= {"max_epochs": 1, "lambda_task": [0, 1]}  # there are no tasks
     out, err = search(settings, wait=False).communicate(timeout=120)
