@@ -189,6 +189,11 @@ def _checked_rows(
     body : bytes
         the rows
     """
+    if body.startswith(BOM):  # which pandas would take for that of the file
+        raise DataError(
+            f"{path}, line {n_header_lines + 1}: expected numbers, found a byte order mark: are "
+            f"these two files in one?"
+        )
     rows = body.split(b"\n")
     kept = [i for i, row in enumerate(rows) if row.strip()]
     with _csv_errors(path):
