@@ -69,7 +69,6 @@ def run(options: argparse.Namespace) -> None:
     _model.cache_clear()
     _model(options.model_dir)  # what is wrong with it is told before any session is read
     records = Records(options.output_dir, checksum_of_model(options.model_dir), options.fps)
-    sessions = records.without_outputs(sessions)
     open_ones = {
         name: file
         for name, file in sessions.items()

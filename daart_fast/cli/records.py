@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,9 +17,11 @@ from typing import Any, NamedTuple
 
 from daart_fast.files import checksum_of, fingerprint, replacing, spare_others
 
-__all__ = ["Origin", "Outputs", "Records", "checksum_of_model"]
+__all__ = ["Origin", "Outputs", "Records", "checksum_of_model", "outputs_in"]
 
 WRITTEN_BY = "daart-fast predict"
+OUTPUTS = ("predictions.csv", "bouts.csv", "states.npy")
+RECORD = "_record.json"
 
 
 class Outputs(NamedTuple):
@@ -71,22 +73,14 @@ class Records:
 
     def outputs(self, session: str) -> Outputs:
         """Name the files of a session."""
-        names = ("predictions.csv", "bouts.csv", "states.npy")
-        return Outputs(*(self.folder / f"{session}_{name}" for name in names))
+        return Outputs(*(self.folder / f"{session}_{name}" for name in OUTPUTS))
 
     def origin(self, inputs: Path) -> Origin:
-        """Tell what outputs would come from, if these inputs were read from now on."""
-        return Origin(self.model, str(inputs.absolute()), fingerprint(inputs), self.fps)
+        """Tell what outputs would come from, if these inputs were read from now on.
 
-    def without_outputs(self, sessions: Mapping[str, Path]) -> dict[str, Path]:
-        """Leave out files that this command has written, which may lie beside their inputs."""
-        recorded = [session for session in sessions if self._read(session) is not None]
-        written = {path.absolute() for session in recorded for path in self.outputs(session)}
-        return {
-            session: inputs
-            for session, inputs in sessions.items()
-            if inputs.absolute() not in written
-        }
+        However a call spells the way to them, from another folder or through a link.
+        """
+        return Origin(self.model, str(inputs.resolve()), fingerprint(inputs), self.fps)
 
     def is_done(self, session: str, inputs: Path) -> bool:
         """Tell whether the outputs are there, whole, and of this model and these inputs."""
@@ -141,7 +135,7 @@ class Records:
         return [path for path in files if not _is_ours(path, record["outputs"].get(path.name, {}))]
 
     def _file(self, session: str) -> Path:
-        return self.folder / f"{session}_record.json"
+        return self.folder / f"{session}{RECORD}"
 
     def _write(self, session: str, origin: Origin, outputs: dict[str, Any]) -> None:
         record = {"written_by": WRITTEN_BY, "origin": asdict(origin), "outputs": outputs}
@@ -149,13 +143,27 @@ class Records:
             temporary.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
 
     def _read(self, session: str) -> dict[str, Any] | None:
-        """Return a session's record; None where there is none, or a file of somebody else's."""
-        try:
-            record = json.loads(self._file(session).read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return None
-        ours = isinstance(record, dict) and record.get("written_by") == WRITTEN_BY
-        return record if ours and {"origin", "outputs"} <= record.keys() else None
+        return _read_record(self._file(session))
+
+
+def outputs_in(folder: Path) -> set[str]:
+    """Return the names of the files in a folder that records there tell of."""
+    sessions = [
+        file.name.removesuffix(RECORD)
+        for file in folder.glob(f"*{RECORD}")
+        if _read_record(file) is not None
+    ]
+    return {f"{session}_{name}" for session in sessions for name in OUTPUTS}
+
+
+def _read_record(path: Path) -> dict[str, Any] | None:
+    """Return a session's record; None where there is none, or a file of somebody else's."""
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    ours = isinstance(record, dict) and record.get("written_by") == WRITTEN_BY
+    return record if ours and {"origin", "outputs"} <= record.keys() else None
 
 
 def _is_ours(path: Path, written: dict[str, Any]) -> bool:

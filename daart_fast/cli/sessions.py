@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from daart_fast.errors import DataError
+from daart_fast.errors import DataError, some
 
 __all__ = ["model_folders", "session_files"]
 
@@ -14,18 +14,22 @@ def session_files(paths: Iterable[Path]) -> dict[str, Path]:
     """Return the file of each session: of a folder, all files of inputs in it.
 
     A session is called as its file, without the ending, as in training. Of several files of one in
-    a folder that is read which training would read.
+    a folder that is read which training would read. What ``daart-fast predict`` has written is left
+    out: it may lie beside its inputs.
 
     Raises
     ------
     DataError
-        a path does not exist, a folder holds no inputs, or files of two folders would be one
-        session
+        a path does not exist, a folder holds no inputs, all files are predict's own, or files of
+        two folders would be one session
     """
+    from daart_fast.cli.records import outputs_in
     from daart_fast.data.readers import INPUT_SUFFIXES, suffix_of
     from daart_fast.data.sessions import first_of, session_of
 
     found: dict[str, list[Path]] = {}
+    written: dict[Path, set[str]] = {}
+    left_out: list[str] = []
     for path in paths:
         if not path.exists():
             raise DataError(f"{path}: no such file or folder")
@@ -39,11 +43,20 @@ def session_files(paths: Iterable[Path]) -> dict[str, Path]:
             if not files:
                 raise DataError(f"{path}: expected files of inputs ({', '.join(INPUT_SUFFIXES)})")
         for file in files:
+            if file.parent not in written:
+                written[file.parent] = outputs_in(file.parent)
+            if file.name in written[file.parent]:
+                left_out.append(str(file))
+                continue
             session = session_of(file.name)
             own = found.setdefault(session, [])
             if own and (file in own or file.parent != own[0].parent):
                 raise DataError(f"{file}: {own[0]} is called {session!r} too")
             own.append(file)
+    if left_out and not found:
+        raise DataError(
+            f"{some(left_out)}: expected files of inputs, found what predict has written"
+        )
     order = {suffix: i for i, suffix in enumerate(INPUT_SUFFIXES)}
     return {
         session: first_of(

@@ -96,6 +96,45 @@ def test_outputs_beside_their_inputs_are_no_sessions(predict, tmp_path, capsys):
     assert set(contents(tmp_path / "out")) == {"m1.csv", "m2.csv"} | names
 
 
+@pytest.fixture
+def beside(predict, tmp_path: Path) -> Path:
+    """A folder with inputs and, beside them, what was predicted of them."""
+    inputs = write_inputs(tmp_path / "out" / "m1.csv")
+    assert predict(inputs=inputs) == 0
+    return tmp_path / "out"
+
+
+def test_outputs_are_no_sessions_however_their_folder_is_spelt(
+    predict, beside, monkeypatch, tmp_path, capsys
+):
+    monkeypatch.chdir(beside)
+    assert main(["predict", str(tmp_path / "model"), "../out"]) == 0  # written to where one is
+    assert "1 sessions are done already" in capsys.readouterr().out
+
+
+def test_outputs_are_no_sessions_for_another_folder(predict, beside, tmp_path):
+    arguments = ["predict", str(tmp_path / "model"), str(beside), "--output_dir"]
+    assert main([*arguments, str(tmp_path / "third")]) == 0
+    assert set(contents(tmp_path / "third")) == {f"m1_{name}" for name in FILES}
+
+
+def test_outputs_alone_are_refused(predict, beside, capsys):
+    (beside / "m1.csv").unlink()
+    assert predict(inputs=beside) == 2
+    error = capsys.readouterr().err
+    assert "expected files of inputs, found what predict has written" in error
+    assert str(beside / "m1_bouts.csv") in error and error.count("\n") == 1
+
+
+@pytest.mark.parametrize("spelling", ["new/../new/m1.csv", "link/m1.csv"])
+def test_a_session_is_done_however_the_path_to_it_is_spelt(
+    predict, out, tmp_path, capsys, spelling
+):
+    (tmp_path / "link").symlink_to(tmp_path / "new")
+    assert predict(inputs=tmp_path / spelling) == 0
+    assert "1 sessions are done already" in capsys.readouterr().out
+
+
 # ------------------------------------------------------------------------------ stale
 
 
