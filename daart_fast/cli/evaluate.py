@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from daart_fast.cli.options import setting
 from daart_fast.cli.sessions import model_folders
+from daart_fast.errors import ConfigError
 
 if TYPE_CHECKING:
     from daart_fast.api import Model
@@ -53,14 +54,20 @@ CHANGES = {
     "smoothing_frames": "the same in frames",
     "smoothing_strength": "for hmm and semi-markov, above 0, up to 1",
 }
+#: which ways of smoothing read them
+USED_BY = {
+    "smoothing_seconds": ("bouts", "median", "auto"),
+    "smoothing_frames": ("bouts", "median", "auto"),
+    "smoothing_strength": ("hmm", "semi-markov", "auto"),
+}
 
 
 def run(options: argparse.Namespace) -> None:
     from daart_fast.eval import plot_search
 
     folders = model_folders(options.model_dir)
-    for folder in folders:
-        changes = {name: getattr(options, name) for name in CHANGES if hasattr(options, name)}
+    all_changes = [_changes(options, folder) for folder in folders]  # before any is written
+    for folder, changes in zip(folders, all_changes, strict=True):
         if options.data_dir is not None:
             changes["data_dir"] = str(options.data_dir)
         summary = evaluate(folder, changes, pictures=not options.no_pictures)
@@ -68,6 +75,31 @@ def run(options: argparse.Namespace) -> None:
         print_scores(summary)
     if options.search:
         plot_search(folders, options.search)
+
+
+def _changes(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
+    """Return the keys that were given; refuse those that this model's smoothing does not read."""
+    from daart_fast.api.model import HPARAMS, read_hparams
+
+    changes = {name: getattr(options, name) for name in CHANGES if hasattr(options, name)}
+    given = [name for name in USED_BY if changes.get(name) is not None]
+    if {"smoothing_seconds", "smoothing_frames"} <= set(given):
+        raise ConfigError("--smoothing_seconds and --smoothing_frames: expected one of them")
+    if given:
+        smoothing = {**read_hparams(folder / HPARAMS), **changes}.get("smoothing")
+    for name in given:
+        if smoothing is None:
+            raise ConfigError(
+                f"--{name}: expected --smoothing too: {folder} was trained to go without"
+            )
+        if smoothing not in USED_BY[name]:
+            *first, last = USED_BY[name]
+            raise ConfigError(
+                f"--{name}: expected --smoothing {', '.join(first)} or {last}, found {smoothing!r}"
+            )
+    if "smoothing_seconds" in given:  # frames of training would count before it
+        changes["smoothing_frames"] = None
+    return changes
 
 
 def evaluate(

@@ -424,3 +424,49 @@ def test_labels_without_a_length_need_one(tmp_path, capsys):
     assert "how many frames are there? Give --markers or --n_frames" in capsys.readouterr().err
     assert main([*arguments, "--n_frames", "9", "--other", "rest"]) == 0
     assert table(tmp_path / "out" / "m.csv")[9] == ["8", "0", "1", "0"]
+
+
+@pytest.mark.parametrize(
+    "given, expected",
+    [
+        (["--smoothing_frames", "9"], "--smoothing_frames: expected --smoothing too"),
+        (
+            ["--smoothing", "hmm", "--smoothing_frames", "9"],
+            "--smoothing_frames: expected --smoothing bouts, median or auto, found 'hmm'",
+        ),
+        (
+            ["--smoothing", "bouts", "--smoothing_strength", "0.5"],
+            "--smoothing_strength: expected --smoothing hmm, semi-markov or auto, found 'bouts'",
+        ),
+        (
+            [
+                "--smoothing",
+                "bouts",
+                "--smoothing_frames",
+                "9",
+                "--smoothing_seconds",
+                "1",
+                "--fps",
+                "30",
+            ],
+            "--smoothing_seconds and --smoothing_frames: expected one of them",
+        ),
+    ],
+)
+def test_smoothing_that_would_not_be_used_is_refused(model_dir, capsys, given, expected):
+    before = {path.name for path in model_dir.iterdir()}
+    assert main(["evaluate", str(model_dir), *given]) == 2
+    error = capsys.readouterr().err
+    assert expected in error and error.count("\n") == 1
+    assert {path.name for path in model_dir.iterdir()} == before
+
+
+def test_a_length_that_is_given_counts_before_the_one_of_training(model_dir):
+    hparams = yaml.safe_load((model_dir / "hparams.yaml").read_text())
+    export_hparams(
+        {**hparams, "smoothing": "bouts", "smoothing_frames": 3}, model_dir / "hparams.yaml"
+    )
+    arguments = ["evaluate", str(model_dir), "--no-pictures", "--fps", "10"]
+    assert main([*arguments, "--smoothing_seconds", "2"]) == 0
+    summary = json.loads((model_dir / "summary.json").read_text())
+    assert summary["smoothing"] == {"method": "bouts", "frames": 20}
