@@ -59,7 +59,8 @@ def run(options: argparse.Namespace) -> None:
 def _is_current(folder: Path, data_dir: Path | None) -> bool:
     """Tell whether scores and probabilities in a model's folder are of the data as they are now.
 
-    It is also where the data, or the model's weights, are gone: there is nothing else to show.
+    It is also where the data, or the model's weights, are gone: there is nothing else to show. Data
+    in a place that was named are an error where they cannot be read.
     """
     from daart_fast.api import Model
     from daart_fast.config import with_defaults
@@ -69,9 +70,14 @@ def _is_current(folder: Path, data_dir: Path | None) -> bool:
 
     try:
         trained = with_defaults(Model.from_dir(folder).config)
-        now = {**trained, "device": "cpu", "data_dir": str(data_dir or trained["data_dir"])}
+    except DataError:
+        return True
+    now = {**trained, "device": "cpu", "data_dir": str(data_dir or trained["data_dir"])}
+    try:
         generator = build_data_generator(dict(now))
     except (ConfigError, DataError):
+        if data_dir is not None:
+            raise
         return True
     return states_are_current(folder, trained, now, generator) and scores_are_current(
         folder, generator
