@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import csv
 import io
+import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PureWindowsPath
 
-from daart_fast.errors import DataError
+from daart_fast.errors import DataError, did_you_mean, some
 
 __all__ = ["FORMATS", "Annotation", "Bout", "read_annotations"]
 
@@ -151,7 +152,11 @@ def read_annotations(
             f"{path}: expected labels of one of these kinds: {', '.join(FORMATS)}; found "
             f"{', '.join(rows[0][:6]) if rows else 'nothing'}"
         )
+    if subject is not None and format != "boris":
+        raise DataError(f"{path}: --subject is for BORIS' files, but this is {format}")
     found = FORMATS[format][1](source)
+    if not found and subject is None:
+        logging.warning(f"{path}: there are no bouts in it, so no labels of it")
     for annotation in found:
         annotation.source = str(path)
         _check(annotation)
@@ -212,6 +217,7 @@ def _boris(source: _Source) -> list[Annotation]:
     above = {row[0].lower(): row[1] for row in source.rows[:top] if len(row) > 1}
     found: dict[str, Annotation] = {}
     begun: dict[tuple[str, str, str], tuple[int, int]] = {}
+    others: set[str] = set()
 
     for i, row in enumerate(source.rows[top + 1 :], start=top + 1):
         if not any(row):
@@ -222,6 +228,7 @@ def _boris(source: _Source) -> list[Annotation]:
             return row[at] if at is not None and at < len(row) else ""  # noqa: B023
 
         if source.subject is not None and cell("subject") != source.subject:
+            others.add(cell("subject") or "nobody")
             continue
         observation = cell("observation") or above.get("observation id", "") or source.path.stem
         names = [observation, _stem(cell("media")), source.path.stem]
@@ -249,6 +256,12 @@ def _boris(source: _Source) -> list[Annotation]:
             raise source.fail(i, f"{label} {what} where it should start or stop in turn")
     for (_, _, label), (_, i) in begun.items():
         raise source.fail(i, f"{label} starts and never stops")
+    if source.subject is not None and not found:
+        logging.warning(
+            f"{source.path}: expected events of subject {source.subject!r}, found those of "
+            f"{some(sorted(others)) or 'nobody'}{did_you_mean(source.subject, others)}; no labels "
+            f"of it"
+        )
     return list(found.values())
 
 

@@ -324,3 +324,19 @@ def test_annotations_of_no_session_or_of_the_same_one_are_named():
         match_sessions([Annotation(["m"], [])], {"rat": 0})
     with pytest.raises(DataError, match="is about rat already"):
         match_sessions([Annotation(["rat"], []), Annotation(["rat"], [])], {"rat": 0})
+
+
+def test_a_file_without_events_of_the_subject_is_told(read, caplog):
+    assert read(BORIS_8, subject="Rat1") == []
+    assert "expected events of subject 'Rat1', found those of rat1, rat2" in caplog.text
+    assert "did you mean 'rat1'?" in caplog.text and "no labels of it" in caplog.text
+
+
+def test_a_table_without_bouts_is_told(read, caplog):
+    assert read("class,start,stop\n") == []
+    assert "no bouts in it, so no labels of it" in caplog.text
+
+
+def test_a_subject_is_refused_where_none_is_read(read):
+    with pytest.raises(DataError, match="--subject is for BORIS' files, but this is bouts"):
+        read("class,start,stop,subject\nwalk,1,2,rat1\nwalk,4,5,rat2\n", subject="rat1")
