@@ -75,8 +75,9 @@ def write_configs(data_dir: Path) -> list[str]:
     for name in FILES:
         path = data_dir / f"{name}.yaml"
         if not path.exists():
+            text = _text_of(name, data_dir)  # which refuses a folder that is none of data
             with replacing(path) as temporary:
-                temporary.write_text(_text_of(name, data_dir), encoding="utf-8")
+                temporary.write_text(text, encoding="utf-8")
             print(f"wrote {path}")
         options += [f"--{name}_config", str(path)]
     return options

@@ -101,3 +101,9 @@ def test_a_folder_without_labels_is_told(tmp_path, capsys):
 def test_a_folder_without_markers_is_told(tmp_path, capsys):
     assert main(["train", str(tmp_path)]) == 2
     assert f"{tmp_path / 'markers'}: expected a folder of inputs" in capsys.readouterr().err
+
+
+def test_a_folder_that_is_misspelt_is_not_made(tmp_path, capsys):
+    assert main(["train", str(tmp_path / "dta")]) == 2
+    assert f"{tmp_path / 'dta' / 'markers'}: expected a folder" in capsys.readouterr().err
+    assert not (tmp_path / "dta").exists()
