@@ -6,10 +6,11 @@ import argparse
 import json
 import os
 import random
+import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from daart_fast.config import IDS, KEYS, Key, check_together, load_config, resolve_path
 from daart_fast.demo import DEMO_DATA, write_demo
@@ -129,8 +130,17 @@ def run(
     return namespace.search(function)
 
 
+class _Parser(argparse.ArgumentParser):
+    """A parser whose errors are one line; the usage, with every key, would hide them."""
+
+    def error(self, message: str) -> NoReturn:
+        unknown = re.match(r"unrecognized arguments: (--\w+)", message)
+        hint = did_you_mean(unknown[1], self._option_string_actions) if unknown else ""
+        self.exit(2, f"{self.prog}: error: {message}{hint}\n")
+
+
 def _command_line(files_required: bool) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         allow_abbrev=False,
         description="Fit a model for each combination of the values that the config files list.",
         epilog="Every key of the config files can be given here too, as --key value.",

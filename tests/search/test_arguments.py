@@ -108,7 +108,9 @@ def test_an_unknown_key_is_named_with_its_file_and_the_nearest_spelling(configs,
 
 
 def test_an_unknown_option_is_refused(configs, capsys):
-    assert "unrecognized arguments: --n_lag 2" in refused(capsys, *configs(), "--n_lag", "2")
+    error = refused(capsys, *configs(), "--n_lag", "2")
+    assert "unrecognized arguments: --n_lag 2 (did you mean '--n_lags'?)" in error
+    assert error.count("\n") == 1
 
 
 def test_a_combination_that_cannot_be_is_refused_before_the_first_trial(configs, capsys):
