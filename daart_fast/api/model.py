@@ -257,7 +257,7 @@ def find_weights(folder: Path) -> Path:
 def read_hparams(path: Path) -> dict[str, Any]:
     """Read hparams; daart's old name of ``backbone``, model_type, is understood."""
     if not path.is_file():
-        raise DataError(f"{path}: there is no such file")
+        raise DataError(f"{path}: there is no such file; expected a model's folder (version_N)")
     try:
         hparams = load_plain_yaml(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:

@@ -129,7 +129,8 @@ def test_a_model_from_a_machine_with_a_gpu_comes_on_what_is_there(model_dir):
 
 def test_what_is_missing_is_named(model_dir, tmp_path):
     assert refused(Model.from_dir, tmp_path / "none") == (
-        f"{tmp_path / 'none' / 'hparams.yaml'}: there is no such file"
+        f"{tmp_path / 'none' / 'hparams.yaml'}: there is no such file; expected a model's folder "
+        "(version_N)"
     )
     folder = model_dir()
     (folder / "best_val_model.pt").unlink()

@@ -106,4 +106,6 @@ def test_a_file_without_the_models_channels_is_refused(model_dir, tmp_path, caps
 def test_a_folder_that_is_no_model_is_named(tmp_path, capsys):
     file = write_session(tmp_path / "new" / "s.csv", 9)
     assert main(["predict", str(tmp_path), str(file)]) == 2
-    assert "hparams.yaml: there is no such file" in capsys.readouterr().err
+    assert (
+        "hparams.yaml: there is no such file; expected a model's folder" in capsys.readouterr().err
+    )
