@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -161,7 +161,22 @@ def _classes(options: argparse.Namespace, annotations: list) -> list[str]:
         classes.insert(0, options.other)
     if not classes:
         raise DataError("the files hold no bouts")
+    if not options.classes:
+        _check_spelling([*classes, BACKGROUND])
     return classes
+
+
+def _check_spelling(classes: Sequence[str]) -> None:
+    """Refuse two spellings of one class, which would be two; --classes may name both."""
+    spellings: dict[str, list[str]] = {}
+    for name in classes:
+        spellings.setdefault(name.casefold(), []).append(name)
+    for alike in spellings.values():
+        if len(alike) > 1:
+            raise DataError(
+                f"expected one spelling of each class, found {' and '.join(alike)}; make them "
+                f"alike in the files, or choose by --classes"
+            )
 
 
 def _n_frames(path: Path | None) -> int | None:

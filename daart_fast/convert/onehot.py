@@ -106,9 +106,15 @@ def one_hot(
     Raises
     ------
     DataError
-        a bout lies beyond the end, a table has another length, or two bouts overlap
+        a bout lies beyond the end, a table has another length, two bouts overlap, or (multibinary,
+        where 0 says that a behaviour does not occur) frames were not scored
     """
     _check_length(annotation, n_frames)
+    if multibinary and annotation.unlabelled:
+        raise DataError(
+            f"{annotation.source}: expected every frame scored, as labels of several behaviours at "
+            f"once cannot say that one is not; found frame {annotation.unlabelled[0][0]} left out"
+        )
     place = {name: i for i, name in enumerate(classes, start=1)}
     there = np.zeros((n_frames, 1 + len(classes)), dtype=np.int64)
     label = np.zeros(n_frames, dtype=np.int64)

@@ -82,3 +82,12 @@ def test_classes_that_clash_are_refused(tmp_path: Path, options, words, capsys):
     command = ["convert-labels", str(tmp_path / "m1.csv"), "--n_frames", "9", "--output_dir"]
     assert words in refused(capsys, *command, str(tmp_path / "out"), *options)
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("other", ["Walk", "Background"])
+def test_two_spellings_of_a_class_are_refused_unless_they_are_chosen(tmp_path, other, capsys):
+    (tmp_path / "m1.csv").write_text(f"{BOUTS}{other},5,6\n")
+    command = ["convert-labels", str(tmp_path / "m1.csv"), "--n_frames", "9", "--output_dir"]
+    error = refused(capsys, *command, str(tmp_path / "out"))
+    assert "expected one spelling of each class, found" in error and f"{other} and" in error
+    assert main([*command, str(tmp_path / "out"), "--classes", "walk", other]) == 0

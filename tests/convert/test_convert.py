@@ -226,6 +226,12 @@ def test_frames_of_no_bout_are_background_or_another_class():
     assert found.argmax(1).tolist() == [2, 1, 1, 0]
 
 
+def test_frames_that_nobody_scored_have_no_labels_of_several_behaviours():
+    scored = walking(("walk", 1, 3), unlabelled=[(3, 4)])
+    with pytest.raises(DataError, match="expected every frame scored.* found frame 3 "):
+        one_hot(scored, ["walk"], 4, multibinary=True)
+
+
 def test_two_behaviours_at_once_are_an_error_or_decided_or_kept():
     both = walking(("walk", 0, 3), ("groom", 2, 4))
     with pytest.raises(DataError, match="frame 2: walk and groom at once, as in 1 frames in all"):
