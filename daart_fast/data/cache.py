@@ -14,6 +14,7 @@ import logging
 import os
 import re
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -94,8 +95,8 @@ def cached(
     except OSError as error:
         logging.warning(f"{folder}: {source} cannot be kept for the next start: {error}")
         return made
-    for other in folder.glob(f"*-{key}-*"):  # of the file as it was before
-        if other.stem != entry.name:
+    for other in folder.glob(f"*-{key}-*"):
+        if before not in other.name:  # of the file as it was; another process may write this entry
             _remove(other)
     return _read(entry) or made
 
@@ -119,8 +120,9 @@ def clear_cache(cache_dir: str | os.PathLike[str] | None = None) -> int:
     freed = 0
     for path in sorted(folder.glob("*-*-*.*")) if folder is not None else ():
         if OWN.fullmatch(path.name):
-            freed += path.stat().st_size
-            _remove(path)
+            with suppress(FileNotFoundError):  # renamed or removed by another process meanwhile
+                freed += path.stat().st_size
+                _remove(path)
     return freed
 
 

@@ -255,6 +255,26 @@ def test_processes_that_write_at_once_do_not_disturb_each_other(source, folder, 
         assert out == "done\n", err
 
 
+def test_who_is_done_first_leaves_the_half_written_file_of_another(
+    source, folder, monkeypatch, caplog
+):
+    """Workers of a search start on one data set together: each is to map it, not to hold it."""
+    save = np.save
+
+    def another_is_done_first(path: Path, values: np.ndarray) -> None:
+        save(path, values)
+        monkeypatch.setattr(np, "save", save)
+        assert isinstance(read().values, np.memmap)
+
+    def read() -> Cached:
+        return cached(source, {}, lambda: Cached(np.arange(3), {}), folder)
+
+    monkeypatch.setattr(np, "save", another_is_done_first)
+    assert isinstance(read().values, np.memmap)
+    assert not caplog.records
+    assert len(list(folder.iterdir())) == 2
+
+
 # ------------------------------------------------------------------------------ the folder
 
 
@@ -280,6 +300,19 @@ def test_clearing_removes_what_a_killed_process_left_half_written(read, source, 
     assert len(list(folder.iterdir())) == 4
     clear_cache(folder)
     assert list(folder.iterdir()) == []
+
+
+def test_clearing_does_not_mind_files_that_go_meanwhile(read, folder, monkeypatch):
+    read()
+    stat = Path.stat
+
+    def gone(path: Path, **arguments: Any) -> os.stat_result:
+        if path.parent == folder:
+            path.unlink(missing_ok=True)
+        return stat(path, **arguments)
+
+    monkeypatch.setattr(Path, "stat", gone)
+    assert clear_cache(folder) == 0
 
 
 def test_the_folder_is_the_configs_or_the_environments_or_the_users(monkeypatch, tmp_path):
