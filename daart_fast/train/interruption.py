@@ -7,8 +7,6 @@ raises `Interrupted`.
 
 from __future__ import annotations
 
-import threading
-
 __all__ = ["Interrupted", "ask", "asked"]
 
 
@@ -16,14 +14,16 @@ class Interrupted(KeyboardInterrupt):
     """The training stopped as it was asked to; its checkpoint is written."""
 
 
-_asked = threading.Event()
+# no threading.Event: its lock would wait for ever where a signal comes amid the handler of another
+_asked = False
 
 
 def ask() -> None:
     """Ask every training of this process, now and later, to stop."""
-    _asked.set()
+    global _asked
+    _asked = True
 
 
 def asked() -> bool:
     """Whether it was asked."""
-    return _asked.is_set()
+    return _asked

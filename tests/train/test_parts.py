@@ -3,12 +3,14 @@
 import io
 import math
 import random
+import sys
+import threading
 
 import numpy as np
 import pytest
 import torch
 
-from daart_fast.train import Logger
+from daart_fast.train import Logger, interruption
 from daart_fast.train.checkpoint import (
     Checkpoint,
     get_rng_states,
@@ -185,3 +187,27 @@ def test_a_resumed_training_counts_from_where_it_goes_on():
     progress.report(loss=0.5)
     progress.step()
     assert stream.getvalue().startswith("epoch 5/9")
+
+
+# ------------------------------------------------------------------------------ being asked to stop
+
+
+def test_asking_to_stop_may_come_amid_asking_to_stop(monkeypatch):
+    """As two signals at once do: the second's handler runs amid the first's, in one thread."""
+    monkeypatch.setattr(interruption, "_asked", False)
+
+    def again(frame, event, argument):
+        sys.settrace(None)
+        interruption.ask()  # amid every line that it runs
+        sys.settrace(again)
+        return again
+
+    def ask():
+        sys.settrace(again)
+        interruption.ask()
+        sys.settrace(None)
+
+    thread = threading.Thread(target=ask, daemon=True)
+    thread.start()
+    thread.join(30)
+    assert not thread.is_alive() and interruption.asked()
