@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from types import TracebackType
 
 __all__ = ["Background"]
@@ -36,7 +36,9 @@ class Background:
     def wait(self) -> None:
         """Wait until no job is under way; raise what it raised."""
         if self._job is not None:
-            job, self._job = self._job, None
+            job = self._job
+            wait([job])  # an interrupt here leaves the job, to be waited for when the block ends
+            self._job = None
             job.result()
 
     def __enter__(self) -> Background:

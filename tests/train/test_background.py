@@ -77,6 +77,29 @@ def test_a_block_that_raises_shows_its_own_error_and_tells_of_the_jobs(caplog):
     assert "No space left" in caplog.text
 
 
+def test_a_job_that_an_interrupt_broke_the_wait_for_is_waited_for_and_told_of(monkeypatch, caplog):
+    let_go, wait_for_lock = threading.Event(), threading.Condition.wait
+
+    def fail_later():
+        assert let_go.wait(PATIENCE)
+        fail()
+
+    def interrupted(lock, timeout=None):
+        if threading.current_thread() is not threading.main_thread():
+            return wait_for_lock(lock, timeout)
+        monkeypatch.undo()
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt), Background() as background:
+        background.start(fail_later)
+        monkeypatch.setattr(threading.Condition, "wait", interrupted)  # futures use it
+        try:
+            background.wait()
+        finally:
+            let_go.set()
+    assert "could not be written" in caplog.text
+
+
 def test_a_snapshot_does_not_change_with_what_it_was_taken_of():
     weights, state = torch.ones(2), {"a": [1.5], "b": (None, {"c": "d"})}
     taken = snapshot({"weights": weights, **state})
