@@ -193,7 +193,8 @@ def validation_losses(folder: str | os.PathLike[str]) -> dict[int, float]:
     losses: dict[int, float] = {}
     try:
         with open(Path(folder) / "metrics.csv", newline="", encoding="utf-8") as file:
-            for row in csv.DictReader(file):
+            # a row that is just being written may be there in part
+            for row in csv.DictReader(line for line in file if line.endswith("\n")):
                 if row["dataset"] == "-1" and row.get("val_loss"):
                     epoch, loss = int(row["epoch"]), float(row["val_loss"])
                     losses[epoch] = min(loss, losses.get(epoch, math.inf))

@@ -129,3 +129,9 @@ def test_no_trial_stops_before_its_time_or_where_few_have_come_so_far(pruning):
 
 def test_a_trial_that_has_not_started_has_no_losses(tmp_path):
     assert validation_losses(tmp_path) == {}
+
+
+@pytest.mark.parametrize("part", ["2,-1,6e-", "2,-1,0.", "2,-1", "2"])
+def test_of_a_row_that_is_just_being_written_nothing_is_read(tmp_path, part):
+    (tmp_path / "metrics.csv").write_text("epoch,dataset,val_loss\n1,-1,0.75\n" + part)
+    assert validation_losses(tmp_path) == {1: 0.75}
