@@ -22,7 +22,7 @@ from typing import Any
 
 from daart_fast.errors import ConfigError
 from daart_fast.search.trials import Ended, Event, Events, Job, Outcome, Started, attempt
-from daart_fast.search.worker import serve
+from daart_fast.search.worker import serve, unpacked
 
 __all__ = ["Place", "here", "in_pool", "places_on_cpu", "places_on_gpus", "why_not_spawned"]
 
@@ -206,7 +206,7 @@ class _Worker:
             while self.connection.poll():
                 event = self.connection.recv()
                 if isinstance(event, Ended):
-                    self.job = None
+                    self.job, event = None, Ended(event.number, unpacked(event.outcome))
                 yield event
         except (EOFError, OSError):
             alive = False

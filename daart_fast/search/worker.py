@@ -8,12 +8,14 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
+from multiprocessing.reduction import ForkingPickler
 from typing import Any
 
 from daart_fast.search.trials import Ended, Job, Outcome, Progressed, attempt, output_to
 
-__all__ = ["serve"]
+__all__ = ["packed", "serve", "unpacked"]
 
 
 def serve(
@@ -50,7 +52,7 @@ def serve(
     while (job := jobs.get()) is not None:
         with output_to(job.log), progress.handed_to(partial(_report, connection, job.number)):
             outcome = attempt(function, job, arguments, name)
-        if not _send(connection, Ended(job.number, outcome)):
+        if not _send(connection, Ended(job.number, packed(outcome))):
             return
 
 
@@ -63,8 +65,9 @@ def _listen(connection: Any, jobs: queue.SimpleQueue[Job | None]) -> None:
             jobs.put(job)
     except (EOFError, OSError):
         pass
-    interruption.ask()
-    jobs.put(None)
+    finally:  # a job that cannot be read, too: to wait for the next would be to wait for ever
+        interruption.ask()
+        jobs.put(None)
 
 
 def _report(connection: Any, number: int, values: dict[str, float]) -> None:
@@ -75,13 +78,28 @@ def _send(connection: Any, event: Progressed | Ended) -> bool:
     """Send an event; return whether the parent is still there."""
     try:
         connection.send(event)
-    except (OSError, ValueError):
+    except OSError:
         return False
-    except (
-        Exception
-    ) as error:  # a result that cannot be pickled: the trial is finished all the same
-        assert isinstance(event, Ended)
-        outcome = event.outcome
-        result = f"{type(outcome.result).__name__}, which cannot be sent: {error}"
-        connection.send(Ended(event.number, Outcome(**{**vars(outcome), "result": result})))
     return True
+
+
+def packed(outcome: Outcome) -> Outcome:
+    """Pickle an outcome's result, for its way to the parent.
+
+    It may be anything: its own errors are not to be taken for those of the connection. A trial
+    whose result cannot be sent is finished all the same.
+    """
+    try:
+        message = ForkingPickler.dumps(outcome.result)
+    except Exception as error:
+        result = f"{type(outcome.result).__name__}, which cannot be sent: {error}"
+        message = ForkingPickler.dumps(result)
+    return replace(outcome, result=bytes(message))
+
+
+def unpacked(outcome: Outcome) -> Outcome:
+    """Undo `packed`, in the parent; a result that cannot be read here is told of in words."""
+    try:
+        return replace(outcome, result=ForkingPickler.loads(outcome.result))
+    except Exception as error:
+        return replace(outcome, result=f"a result that cannot be read here: {error}")

@@ -96,6 +96,48 @@ def test_failure_01_whatever_ends_a_trial_is_told_and_the_others_go_on(script):
     assert "trial 5 of 7 failed: its process was killed by signal 6 (SIGABRT)" in err
 
 
+PICKLES = (
+    HEAD
+    + """
+class Odd:
+    def __init__(self, error, where):
+        self.error, self.where = error, where
+    def __reduce__(self):
+        if self.where == "there":
+            return loads, (self.error, os.getpid())
+        raise self.error
+
+def loads(error, writer):
+    if os.getpid() != writer:
+        raise error
+
+def run(trial):
+    return trial.result and Odd(trial.result, trial.where)
+
+if __name__ == "__main__":
+    no_file, pointers = OSError("no such file"), ValueError("pointers")
+    cases = [(pointers, "here"), (no_file, "here"), (pointers, "there"), (no_file, "there")]
+    trials = [Namespace(result=error, where=where) for error, where in cases]
+    trials += [Namespace(result=None, lost=Odd(error, "there")) for error in (no_file, pointers)]
+    search = run_trials(run, [*trials, Namespace(result=None)], places_on_cpu(2))
+    print(json.dumps([[result for trial, result in search.results], search.failed]))
+"""
+)
+
+
+def test_what_cannot_be_pickled_or_read_again_ends_no_search_and_holds_none_up(script):
+    """Errors of reading are not those of a connection that is gone: OSError may be either."""
+    code, out, err = script(PICKLES).finish()
+    assert code == 0, err
+    results, failed = json.loads(out.splitlines()[-1])
+    sent, read = "Odd, which cannot be sent: ", "a result that cannot be read here: "
+    assert results[:2] == [sent + "pointers", sent + "no such file"]
+    assert results[2:4] == [read + "pointers", read + "no such file"]
+    assert results[4:] == [None, None, None]
+    assert failed == [5, 6]  # the worker could not read what it was to do
+    assert "ValueError: pointers" in err
+
+
 # ------------------------------------------------------------------------------ in this process
 
 
