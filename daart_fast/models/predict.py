@@ -34,8 +34,8 @@ def _running(model: Segmenter, mode: str) -> Iterator[None]:
     if mode not in ("eval", "train"):
         raise ValueError(f"mode must be 'eval' or 'train', not '{mode}'")
     before = model.training
-    model.train(mode == "train")
     try:
+        model.train(mode == "train")
         with torch.inference_mode():
             yield
     finally:
@@ -55,6 +55,9 @@ def predict_inputs(
     neighbours as far as the model sees, so the answer is the same. A recurrent model runs over
     windows of ``sequence_length`` frames from a zero state, with ``sequence_pad`` neighbours on
     each side, as it was trained.
+
+    A model that is in the mode asked for answers in any number of threads at a time. Another is put
+    into it meanwhile, as a whole: it belongs to one thread.
 
     Parameters
     ----------

@@ -74,6 +74,21 @@ def test_a_recurrent_model_starts_each_window_from_zero(make_hparams: Make, back
     np.testing.assert_allclose(predict_inputs(model, x)["scores"], logits, atol=1e-6)
 
 
+def test_an_interrupt_while_the_mode_is_set_leaves_the_model_in_its_own(
+    make_hparams: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = Segmenter(make_hparams())
+
+    def interrupted(mode: bool = True) -> None:
+        monkeypatch.undo()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(model.model["classifier"], "train", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        predict_inputs(model, session(10))
+    assert all(module.training for module in model.modules())
+
+
 @pytest.mark.parametrize("backbone", BACKBONES)
 def test_predictions_repeat(make_hparams: Make, backbone: str) -> None:
     model = Segmenter(make_hparams(backbone=backbone, dropout=0.5, variational=True)).train()
