@@ -1,7 +1,9 @@
 """Several sessions at a time: in order, bounded, and no different from one after another."""
 
+import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 import numpy as np
@@ -9,7 +11,7 @@ import pytest
 import torch
 
 from daart_fast.data.sessions import Session, statistics
-from daart_fast.models import Segmenter, export_states, predict_session
+from daart_fast.models import Segmenter, export_states, predict_inputs, predict_session
 from daart_fast.models.several import several_at_a_time
 
 PATIENCE = 30  # seconds: a test that waits longer fails
@@ -121,3 +123,30 @@ def test_the_bar_counts_every_frame(make_hparams, tmp_path, monkeypatch):
     assert counts[0] == 60_000
     assert sum(counts) == 0
     assert len(counts) > 6  # chunk by chunk, not session by session
+
+
+@pytest.fixture
+def switching_all_the_time():
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(before)
+
+
+def test_models_answer_in_many_threads_at_once_as_in_one(make_hparams, switching_all_the_time):
+    models = [
+        Segmenter(make_hparams(backbone=backbone, causal=causal)).eval()
+        for backbone, causal in [("dtcn", False), ("dtcn", True), ("temporal-mlp", False)]
+    ] + [Segmenter(make_hparams(backbone="gru")).eval()]
+    inputs = np.random.default_rng(0).normal(size=(1000, 3)).astype(np.float32)
+    cases = [(model, n_frames) for model in models for n_frames in (1, 57, 1000)]
+
+    def answers(_=None):
+        torch.set_num_threads(1)  # a sum's order, and so its rounding, depends on their number
+        return [predict_inputs(m, inputs[:n], chunk_frames=200)["labels"] for m, n in cases]
+
+    expected = answers()
+    with ThreadPoolExecutor(8) as pool:
+        for found in pool.map(answers, range(32)):
+            for one, right in zip(found, expected, strict=True):
+                np.testing.assert_array_equal(one, right)
