@@ -12,6 +12,7 @@ import os
 import pickle
 import signal
 import sys
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -24,7 +25,15 @@ from daart_fast.errors import ConfigError
 from daart_fast.search.trials import Ended, Event, Events, Job, Outcome, Started, attempt
 from daart_fast.search.worker import serve, unpacked
 
-__all__ = ["Place", "here", "in_pool", "places_on_cpu", "places_on_gpus", "why_not_spawned"]
+__all__ = [
+    "Place",
+    "ctrl_c_held_back",
+    "here",
+    "in_pool",
+    "places_on_cpu",
+    "places_on_gpus",
+    "why_not_spawned",
+]
 
 #: Seconds that workers have to write their checkpoints when they are told to stop.
 GRACE = 15.0
@@ -184,7 +193,7 @@ class _Worker:
         self.connection, theirs = context.Pipe()
         arguments = (theirs, function, place.arguments, place.n_threads, place.name)
         self.process = context.Process(target=serve, args=arguments, name=place.name)
-        with _environment(place.environment), _deaf_to_ctrl_c():
+        with ctrl_c_held_back(), _environment(place.environment):
             self.process.start()
         theirs.close()  # so that the worker's end closes with the worker
 
@@ -272,12 +281,33 @@ def _environment(values: dict[str, str]) -> Iterator[None]:
 
 
 @contextmanager
-def _deaf_to_ctrl_c() -> Iterator[None]:
-    """Start processes that don't hear Ctrl-C, from their first moment on; ours comes late."""
+def ctrl_c_held_back() -> Iterator[None]:
+    """Let Ctrl-C wait until the block has ended, where it would tear apart what belongs together.
+
+    Processes that are started meanwhile don't hear it, from their first moment on.
+    """
+    if threading.current_thread() is not threading.main_thread():  # which alone it interrupts
+        with _masked():
+            yield
+        return
+    pressed: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, _: pressed.append(number))
+    try:
+        with _masked():
+            yield
+    finally:
+        signal.signal(signal.SIGINT, before or signal.SIG_DFL)
+    if pressed:
+        signal.raise_signal(signal.SIGINT)
+
+
+@contextmanager
+def _masked() -> Iterator[None]:
+    """Block Ctrl-C for this thread, and for processes, which inherit that."""
     if not hasattr(signal, "pthread_sigmask"):  # Windows
         yield
         return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # it is inherited
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:

@@ -19,6 +19,7 @@ from typing import Any
 
 from daart_fast.errors import ConfigError
 from daart_fast.files import replacing
+from daart_fast.search.local import ctrl_c_held_back
 from daart_fast.search.submitted import alone, note_submissions, submissions_of
 from daart_fast.search.trials import (
     Ended,
@@ -89,9 +90,11 @@ def on_slurm(
         submitted = _in_queue_already(jobs, folder.parent)
         known = [one.job.number for one in submitted]
         if new := [job for job in jobs if job.number not in known]:
-            handles = executor.map_array(_Trial(function, arguments), new)
-            made = [_Submitted(job, handle) for job, handle in zip(new, handles, strict=True)]
-            note_submissions(folder, [(o.job, o.handle.job_id, folder / "jobs") for o in made])
+            with ctrl_c_held_back():  # a job without a note would be submitted again
+                handles = executor.map_array(_Trial(function, arguments), new)
+                made = [_Submitted(job, handle) for job, handle in zip(new, handles, strict=True)]
+                notes = [(one.job, one.handle.job_id, folder / "jobs") for one in made]
+                note_submissions(folder, notes)
             submitted += made
     if not wait:
         for one in submitted:

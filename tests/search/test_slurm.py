@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import _thread
 import json
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,6 +16,7 @@ import pytest
 import torch
 
 from daart_fast.search import slurm
+from daart_fast.search.submitted import submissions_of
 from daart_fast.search.trials import Ended, Job, Outcome
 
 
@@ -85,3 +89,24 @@ def test_a_job_that_left_the_queue_without_an_outcome_is_told_with_its_last_word
     assert isinstance(ended, Ended) and ended.outcome.status == "failed"
     assert "without a result: slurmstepd: error: Detected 1 oom_kill event" in ended.outcome.error
     assert str(stderr) in ended.outcome.error
+
+
+def test_jobs_are_noted_though_ctrl_c_comes_while_they_are_submitted(
+    job: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Executor:
+        def map_array(self, trial: Any, jobs: list[Job]) -> list[Any]:
+            signal.raise_signal(signal.SIGINT)
+            _thread.interrupt_main()  # as where a thread that has not blocked it gets it
+            child = "import signal; print(signal.SIGINT in signal.pthread_sigmask(0, []))"
+            blocked = subprocess.run([sys.executable, "-c", child], capture_output=True, text=True)
+            assert blocked.stdout == "True\n"  # sbatch does not hear it either
+            return [SimpleNamespace(job_id="7_0")]
+
+    monkeypatch.setattr(slurm, "_executor", lambda *_: Executor())
+    monkeypatch.setattr(slurm, "_in_queue_already", lambda *_: [])
+    search = tmp_path / "search_0"
+    with pytest.raises(KeyboardInterrupt):
+        list(slurm.on_slurm(len, [job], {}, search, wait=False))
+    assert submissions_of([job], tmp_path)[3].job_id == "7_0"
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
