@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from daart_fast.files import alone_in
 
 __all__ = ["jit"]
 
@@ -20,29 +21,11 @@ def jit(function: Callable[..., Any], signature: Any) -> Callable[..., Any]:
         compiled = numba.njit(nogil=True, cache=True)(function)
         folder = compiled.stats.cache_path
         assert folder is not None
-        with _alone_in(Path(folder)):
+        # numba writes what the folder holds, and then the code: who reads in between gets the code
+        # of an older version of the function, and of two who write one may get the other's
+        with alone_in(Path(folder)):
             compiled.compile(signature)
         compiled.disable_compile()
         return compiled  # type: ignore[no-any-return]
     except (RuntimeError, OSError):  # no folder to keep it in
         return numba.njit(signature, nogil=True)(function)
-
-
-@contextmanager
-def _alone_in(folder: Path) -> Iterator[None]:
-    """Have the folder to oneself, where the system can lock a file in it.
-
-    numba writes what the folder holds, and then the code: who reads in between gets the code of an
-    older version of the function, and of two who write at once one may get the other's.
-    """
-    try:
-        import fcntl
-
-        file = open(folder / ".lock", "ab")  # noqa: SIM115
-    except (ImportError, OSError):  # Windows; a folder that is only read
-        yield
-        return
-    with file:
-        with suppress(OSError):  # some file systems of networks
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield

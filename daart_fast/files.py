@@ -8,7 +8,7 @@ import os
 import uuid
 import zipfile
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from daart_fast.errors import DataError, some
@@ -29,6 +29,26 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Keep other processes that ask for the same out of a folder, where the system can.
+
+    The lock, a file ``.lock`` in the folder, goes with the process that holds it. On Windows, on
+    file systems without locks and in a folder that can only be read, nobody waits.
+    """
+    try:
+        import fcntl
+
+        file = open(folder / ".lock", "ab")  # noqa: SIM115
+    except (ImportError, OSError):
+        yield
+        return
+    with file:
+        with suppress(OSError):
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def spare_inputs(

@@ -7,8 +7,7 @@ trial, as its number may be another in the next call.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -17,10 +16,9 @@ from daart_fast.config import KEYS
 from daart_fast.files import replacing
 from daart_fast.search.trials import Job
 
-__all__ = ["Submission", "alone", "note_submissions", "submissions_of"]
+__all__ = ["Submission", "note_submissions", "submissions_of"]
 
 NOTE = "submitted.json"
-LOCK = ".submitting"
 
 
 @dataclass(frozen=True)
@@ -35,20 +33,6 @@ class Submission:
     log: str
     #: what tells the trial from others
     parameters: str
-
-
-@contextmanager
-def alone(searches: Path) -> Iterator[None]:
-    """Look and submit while no other call does, which would submit the same trials.
-
-    The lock goes with the process that holds it. Where a file system has none, nothing is locked.
-    """
-    import fcntl  # not on Windows, where there is no Slurm
-
-    with open(searches / LOCK, "w") as file:
-        with suppress(OSError):
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 def note_submissions(search: Path, made: Iterable[tuple[Job, str, Path]]) -> None:
