@@ -47,27 +47,34 @@ def serve(
     torch.set_num_threads(n_threads)
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(line_buffering=True)  # type: ignore[union-attr]
-    jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
+    jobs: queue.SimpleQueue[Job | Exception | None] = queue.SimpleQueue()
     threading.Thread(target=_listen, args=(connection, jobs), daemon=True).start()
     while (job := jobs.get()) is not None:
+        if isinstance(job, Exception):
+            raise job  # which ends this process, and fails the trial alone
         with output_to(job.log), progress.handed_to(partial(_report, connection, job.number)):
             outcome = attempt(function, job, arguments, name)
         if not _send(connection, Ended(job.number, packed(outcome))):
             return
 
 
-def _listen(connection: Any, jobs: queue.SimpleQueue[Job | None]) -> None:
-    """Pass the parent's jobs on; when it says so, or is gone, have the training stop."""
+def _listen(connection: Any, jobs: queue.SimpleQueue[Job | Exception | None]) -> None:
+    """Pass the parent's jobs on; when it says so, or is gone, have the training stop.
+
+    A job that cannot be read is passed on as its error.
+    """
     from daart_fast.train import interruption
 
+    last: Exception | None = None
     try:
         while (job := connection.recv()) is not None:
             jobs.put(job)
-    except (EOFError, OSError):
+    except (EOFError, ConnectionError):
         pass
-    finally:  # a job that cannot be read, too: to wait for the next would be to wait for ever
-        interruption.ask()
-        jobs.put(None)
+    except Exception as error:
+        last = error
+    interruption.ask()
+    jobs.put(last)
 
 
 def _report(connection: Any, number: int, values: dict[str, float]) -> None:

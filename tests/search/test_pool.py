@@ -135,7 +135,7 @@ def test_what_cannot_be_pickled_or_read_again_ends_no_search_and_holds_none_up(s
     assert results[2:4] == [read + "pointers", read + "no such file"]
     assert results[4:] == [None, None, None]
     assert failed == [5, 6]  # the worker could not read what it was to do
-    assert "ValueError: pointers" in err
+    assert "ValueError: pointers" in err and "OSError: no such file" in err
 
 
 # ------------------------------------------------------------------------------ in this process
