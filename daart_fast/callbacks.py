@@ -7,7 +7,6 @@ called with keyword arguments, ``trainer``, ``model`` and ``data_generator`` amo
 
 from __future__ import annotations
 
-import csv
 import logging
 import math
 import os
@@ -21,6 +20,7 @@ import torch
 
 from daart_fast.errors import ConfigError, did_you_mean
 from daart_fast.files import replacing
+from daart_fast.io import read_metrics
 from daart_fast.losses import IGNORED
 
 __all__ = [
@@ -191,15 +191,10 @@ def leave_note(notes: str | os.PathLike[str], trial: int, folder: str | os.PathL
 def validation_losses(folder: str | os.PathLike[str]) -> dict[int, float]:
     """Read from a ``metrics.csv`` the lowest validation loss of each epoch, over all sessions."""
     losses: dict[int, float] = {}
-    try:
-        with open(Path(folder) / "metrics.csv", newline="", encoding="utf-8") as file:
-            # a row that is just being written may be there in part
-            for row in csv.DictReader(line for line in file if line.endswith("\n")):
-                if row["dataset"] == "-1" and row.get("val_loss"):
-                    epoch, loss = int(row["epoch"]), float(row["val_loss"])
-                    losses[epoch] = min(loss, losses.get(epoch, math.inf))
-    except OSError:
-        pass  # it hasn't started
+    for row in read_metrics(folder):
+        if row["dataset"] == "-1" and row.get("val_loss"):
+            epoch, loss = int(row["epoch"]), float(row["val_loss"])
+            losses[epoch] = min(loss, losses.get(epoch, math.inf))
     return losses
 
 

@@ -38,6 +38,7 @@ __all__ = [
     "make_dir_if_not_exists",
     "matching_versions",
     "read_expt_info_from_csv",
+    "read_metrics",
     "what_is_wrong_with_weights",
 ]
 
@@ -357,6 +358,16 @@ def _equal(name: str, found: Any, wanted: Any) -> bool:
 # --------------------------------------------------------------------------------------------
 # files
 # --------------------------------------------------------------------------------------------
+def read_metrics(version: StrPath) -> list[dict[str, str]]:
+    """Rows of a version folder's ``metrics.csv`` as far as it is written; none before it starts."""
+    try:
+        with open(Path(version) / "metrics.csv", newline="", encoding="utf-8") as file:
+            # a row that is just being written may be there in part
+            return list(csv.DictReader(line for line in file if line.endswith("\n")))
+    except OSError:
+        return []
+
+
 def read_expt_info_from_csv(expt_file: StrPath) -> list[dict[str, str]]:
     """Rows of an ``expt_info.csv``: one dict a session, its id under ``expt``."""
     try:

@@ -13,7 +13,7 @@ from typing import Any
 
 from daart_fast.config import split_ids
 from daart_fast.files import replacing
-from daart_fast.io import load_plain_yaml
+from daart_fast.io import load_plain_yaml, read_metrics
 
 __all__ = ["Row", "best_of", "draw", "read_row", "score_of", "settings_table", "write_table"]
 
@@ -64,17 +64,9 @@ def read_row(
     results: dict[str, Cell] = {}
     if folder is not None and (Path(folder) / "hparams.yaml").is_file():
         text = (Path(folder) / "hparams.yaml").read_text(encoding="utf-8")
-        results = _losses(load_plain_yaml(text), _metrics(Path(folder)), held_out)
+        results = _losses(load_plain_yaml(text), read_metrics(folder), held_out)
         results |= _f1_scores(_summary(Path(folder)), held_out)
     return Row(number, status, settings, results, folder)
-
-
-def _metrics(folder: Path) -> list[dict[str, str]]:
-    try:
-        with open(folder / "metrics.csv", newline="", encoding="utf-8") as file:
-            return list(csv.DictReader(file))
-    except OSError:
-        return []
 
 
 def _summary(folder: Path) -> dict[str, Any]:
