@@ -20,7 +20,7 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +53,8 @@ class BehaviourProcessor(_base()):  # type: ignore[misc]
     rules
         When to tell of which behaviour, by class name.
     on_event
-        Called with each `Event`, in the thread that the poses come in.
+        Called with each `Event`, in the thread that the poses come in. What it raises comes out of
+        `process`, once it was called with the frame's other events.
     **arguments
         Those of `OnlineSegmenter`; ``layout`` is ``pose``.
 
@@ -112,12 +113,24 @@ class BehaviourProcessor(_base()):  # type: ignore[misc]
         if answer is not None:
             self.probabilities = answer
             self._record(when, answer)
-            for event in self.debounce.update(when, answer):
-                self.events.append(event)
-                if self.on_event is not None:
-                    self.on_event(event)
+            events = self.debounce.update(when, answer)
+            self.events += events
+            self._tell(events)
         self.segmenter.prepare()
         return pose
+
+    def _tell(self, events: Sequence[Event]) -> None:
+        """Tell of each event, also after one that ends in an error: another may end a stimulus."""
+        if self.on_event is None:
+            return
+        failed: Exception | None = None
+        for event in events:
+            try:
+                self.on_event(event)
+            except Exception as error:
+                failed = failed or error
+        if failed is not None:
+            raise failed
 
     def _record(self, when: float, answer: np.ndarray) -> None:
         self._times.append(when)

@@ -9,6 +9,7 @@ import pytest
 
 from daart_fast.errors import ConfigError
 from daart_fast.online import OnlineSegmenter, Rule
+from daart_fast.online.debounce import Event
 from daart_fast.online.dlclive import BehaviourProcessor
 
 from .conftest import make_model, offline
@@ -92,6 +93,25 @@ def test_a_pose_that_cannot_be_used_is_logged_and_the_camera_goes_on(processor, 
     assert processor.n_errors == 2
     assert "expected 6 channels" in caplog.text and "expected a time after" in caplog.text
     assert processor.segmenter.n_frames == 30  # frame 10 is missing by the times, and was held
+
+
+def test_an_event_is_told_of_though_another_of_its_frame_ended_in_an_error(processor, monkeypatch):
+    told = []
+
+    def fails_to_start(event):
+        told.append(event)
+        if event.on:
+            raise RuntimeError("the laser does not answer")
+
+    both = [Event("groom", True, 2.0), Event("rear", False, 2.0)]
+    monkeypatch.setattr(processor.debounce, "update", lambda time, answer: both)
+    processor.on_event = fails_to_start
+    poses = poses_of(processor.segmenter.delay + 1)
+    for t, pose in enumerate(poses[:-1]):
+        processor.process(pose, frame_time=1 + t / 30)
+    with pytest.raises(RuntimeError, match="does not answer"):
+        processor.process(poses[-1], frame_time=2.0)
+    assert told == processor.events == both
 
 
 def test_without_a_name_nothing_is_saved(processor):
