@@ -81,7 +81,7 @@ class Script:
         return [int(pid) for pid, pgid, stat in rows if int(pgid) == group and stat[0] != "Z"]
 
 
-def _wait_until(condition: Callable[[], Any], within: float = 60) -> Any:
+def _wait_until(condition: Callable[[], Any], within: float = 180) -> Any:
     """Wait for a condition to hold; return it, false if it did not in time."""
     end = time.monotonic() + within
     while not (held := condition()) and time.monotonic() < end:
