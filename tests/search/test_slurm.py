@@ -27,9 +27,12 @@ def job(tmp_path: Path) -> Job:
 
 @pytest.fixture(autouse=True)
 def the_process_as_it_was() -> Iterator[None]:
-    before, n_threads = signal.getsignal(signal.SIGTERM), torch.get_num_threads()
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    n_threads = torch.get_num_threads()
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # in the background it is ignored
     yield
-    signal.signal(signal.SIGTERM, before)
+    for number, handler in before.items():
+        signal.signal(number, handler)
     torch.set_num_threads(n_threads)
 
 
