@@ -65,16 +65,22 @@ def run(options: argparse.Namespace) -> None:
     outputs = {session: options.output_dir / f"{session}.csv" for session in files}
     spare_inputs(outputs.values(), files.values())
     build = partial(_features, kinematics, options.likelihood_threshold)
+    done: dict[str, str] = {}  # sessions whose files hold just this already
     if not options.overwrite:  # before any is written
         there = [session for session, path in outputs.items() if os.path.lexists(path)]
-        others = [outputs[one] for one in there if not holds(outputs[one], build(files[one])[0])]
+        for session in there:
+            content, told = build(files[session])
+            if holds(outputs[session], content):
+                done[session] = told
+        others = [outputs[session] for session in there if session not in done]
         spare_others(others, "one of the same features")
-    for session, file in files.items():
-        content, told = build(file)
-        if not holds(outputs[session], content):
-            with replacing(outputs[session]) as temporary:
-                temporary.write_bytes(content)
-        print(f"{outputs[session]}: {told}", flush=True)
+    for session, path in outputs.items():
+        if session not in done:
+            content, done[session] = build(files[session])
+            if not holds(path, content):
+                with replacing(path) as temporary:
+                    temporary.write_bytes(content)
+        print(f"{path}: {done[session]}", flush=True)
 
 
 def _features(kinematics: Kinematics, threshold: float, file: Path) -> tuple[bytes, str]:
