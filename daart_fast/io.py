@@ -26,6 +26,8 @@ from daart_fast.errors import ConfigError, DataError
 from daart_fast.files import check_archive, replacing
 
 __all__ = [
+    "WEIGHTS",
+    "best_weights",
     "export_expt_info_to_csv",
     "export_hparams",
     "find_experiment",
@@ -247,22 +249,25 @@ def find_experiment(hparams: dict[str, Any], verbose: bool = False) -> list[str]
     ]
 
 
+def best_weights(folder: Path) -> Path | None:
+    """Return the best weights of a model directory; daart finds them by this pattern too."""
+    found = (folder / WEIGHTS, *sorted(folder.glob("*best*.pt")))
+    return next((path for path in found if path.is_file()), None)
+
+
 def what_is_wrong_with_weights(folder: Path) -> str:
     """Say why the weights in a version folder cannot be used; empty where they can."""
-    # daart finds them by this pattern
-    found = [
-        path for path in (folder / WEIGHTS, *sorted(folder.glob("*best*.pt"))) if path.is_file()
-    ]
-    if not found:
+    path = best_weights(folder)
+    if path is None:
         return f"{folder / WEIGHTS}: there is no such file of model weights"
     try:
-        with open(found[0], "rb") as file:
+        with open(path, "rb") as file:
             pickled = file.read(2) == b"\x80\x02"  # as torch wrote them before 1.6
-        if not pickled and not zipfile.is_zipfile(found[0]):
+        if not pickled and not zipfile.is_zipfile(path):
             raise ValueError("it is no file of torch's, or not all of one")
-        check_archive(found[0])
+        check_archive(path)
     except Exception as error:  # of a zip file that may hold anything
-        return f"{found[0]}: the weights cannot be read: {error}"
+        return f"{path}: the weights cannot be read: {error}"
     return ""
 
 

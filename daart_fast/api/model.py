@@ -16,14 +16,14 @@ from torch import Tensor
 from daart_fast.config import KEYS
 from daart_fast.errors import ConfigError, DataError, did_you_mean, some
 from daart_fast.files import replacing, spare_inputs
-from daart_fast.io import load_plain_yaml
+from daart_fast.io import WEIGHTS, best_weights, load_plain_yaml
 from daart_fast.models.base import read_state_dict
 from daart_fast.models.predict import predict_session
 from daart_fast.models.segmenter import HEADS, Segmenter
 
 __all__ = ["Model"]
 
-WEIGHTS, HPARAMS = "best_val_model.pt", "hparams.yaml"
+HPARAMS = "hparams.yaml"
 #: keys whose values decide what a model is and does
 CHECKED = ("backbone", "n_hid_layers", "n_hid_units", "n_lags", "activation", "dropout", "causal",
            "bidirectional", "variational", "classifier_type", "lambda_strong", "lambda_weak",
@@ -243,12 +243,11 @@ def _device(config: dict[str, Any]) -> torch.device:
 
 
 def find_weights(folder: Path) -> Path:
-    """Return the best weights of a model directory; daart finds them by this pattern too."""
-    found = [folder / WEIGHTS, *sorted(folder.glob("*best*.pt"))]
-    for path in found:
-        if path.is_file():
-            return path
-    raise DataError(f"{folder}: there is no {WEIGHTS} in this folder")
+    """Return the best weights of a model directory; a DataError where there are none."""
+    path = best_weights(folder)
+    if path is None:
+        raise DataError(f"{folder}: there is no {WEIGHTS} in this folder")
+    return path
 
 
 # -------------------------------------------------------------------------------- hparams.yaml
