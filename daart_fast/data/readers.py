@@ -29,6 +29,7 @@ __all__ = [
     "load_marker_h5",
     "read_inputs",
     "read_markers",
+    "unsure",
 ]
 
 PathLike = str | os.PathLike[str]
@@ -59,8 +60,12 @@ class Markers(NamedTuple):
 
     def unsure(self, threshold: float) -> np.ndarray:
         """(T, K) bool: less likely than a threshold or, if there is one, of unknown likelihood."""
-        unknown = np.isnan(self.likelihoods) & (threshold > 0)
-        return (self.likelihoods < threshold) | unknown
+        return unsure(self.likelihoods, threshold)
+
+
+def unsure(likelihoods: np.ndarray, threshold: float) -> np.ndarray:
+    """Of the same shape: less likely than a threshold or, if there is one, unknown (NaN)."""
+    return (likelihoods < threshold) | (np.isnan(likelihoods) & (threshold > 0))
 
 
 class Inputs(NamedTuple):

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from daart_fast.data.readers import unsure
 from daart_fast.errors import ConfigError, did_you_mean
 
 __all__ = ["Intake", "keypoints_of", "pose_places"]
@@ -61,8 +62,7 @@ class Intake:
             raw = np.asarray(raw).astype(np.float32)
         values = raw[:, self.source]
         likely = np.where(self.likelihood >= 0, raw[:, self.likelihood], np.inf)
-        unsure = (likely < np.float32(self.threshold)) | (np.isnan(likely) & (self.threshold > 0))
-        missing = ~(np.abs(values) < TOO_LARGE) | unsure
+        missing = ~(np.abs(values) < TOO_LARGE) | unsure(likely, np.float32(self.threshold))
         np.copyto(last, (values - self.mean) * self.scale, where=~missing)
         return missing
 
