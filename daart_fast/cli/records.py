@@ -129,7 +129,7 @@ class Records:
         files = [path for path in self.outputs(session) if os.path.lexists(path)]
         if record is None:
             own = self._file(session)
-            return files + [own] * os.path.lexists(own)
+            return [*files, own] if os.path.lexists(own) else files
         if not record["outputs"]:
             return []
         return [path for path in files if not _is_ours(path, record["outputs"].get(path.name, {}))]

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from daart_fast.data.sessions import Session
+from daart_fast.errors import some
 
 __all__ = ["checksum", "describe", "differences"]
 
@@ -81,7 +82,8 @@ def checksum(description: Mapping[str, Any]) -> str:
 def differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     """Say in words what two descriptions differ in; an empty list if in nothing."""
     told = [
-        f"the {what} were {_listed(then[what])} and are {_listed(now[what])}"
+        f"the {what} were {some(then[what], LISTED) or 'none'} "
+        f"and are {some(now[what], LISTED) or 'none'}"
         for what in NAMES
         if then[what] != now[what]
     ]
@@ -100,8 +102,3 @@ def _of_one(name: str, then: Mapping[str, Any] | None, now: Mapping[str, Any] | 
         return f"session {name} had {then['frames']} frames and has {now['frames']}"
     other = [what for what in now if then.get(what) != now[what]]
     return f"session {name} has other {' and '.join(other)}"
-
-
-def _listed(names: Sequence[str]) -> str:
-    more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
-    return f"{', '.join(names[:LISTED]) or 'none'}{more}"

@@ -17,7 +17,7 @@ from daart_fast.data.cache import Cached, cache_folder, cached
 from daart_fast.data.gather import gather_window, repeated
 from daart_fast.data.labels import UNLABELLED, Labels, read_labels, read_tasks
 from daart_fast.data.readers import INPUT_SUFFIXES, Inputs, first_frame, read_inputs, suffix_of
-from daart_fast.errors import DataError, did_you_mean
+from daart_fast.errors import DataError, did_you_mean, some
 
 __all__ = [
     "Session",
@@ -232,8 +232,7 @@ def _what_is_there(folder: Path) -> str:
     nearest = next(path for path in (folder, *folder.absolute().parents) if path.is_dir())
     names = sorted(item.name for item in nearest.iterdir())
     near = did_you_mean(folder.name, names) if nearest == folder.absolute().parent else ""
-    more = f" and {len(names) - 20} more" if len(names) > 20 else ""
-    return f"{nearest} holds {', '.join(names[:20]) or 'nothing'}{more}{near}"
+    return f"{nearest} holds {some(names, 20) or 'nothing'}{near}"
 
 
 def read_session(

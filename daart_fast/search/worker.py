@@ -15,7 +15,7 @@ from typing import Any
 
 from daart_fast.search.trials import Ended, Job, Outcome, Progressed, attempt, output_to
 
-__all__ = ["packed", "serve", "unpacked"]
+__all__ = ["serve", "unpacked"]
 
 
 def serve(
