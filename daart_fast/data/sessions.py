@@ -6,7 +6,7 @@ import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -132,13 +132,19 @@ def find_file(
     """
     paths = [folder / f"{session_id}{ending}" for ending in endings]
     found = [path for path in paths if path.is_file()]
-    if not found:
-        names = os.listdir(folder) if folder.is_dir() else []
-        own = sorted(name for name in names if name.startswith(session_id))
-        spelled = {_without_suffix(name) + suffix_of(name): folder / name for name in own}
-        paths = [spelled[path.name] for path in paths if path.name in spelled]
+    if not found and folder.is_dir():
+        capitals = _with_capitals(folder, folder.stat().st_mtime_ns)
+        paths = [folder / capitals[path.name] for path in paths if path.name in capitals]
         found = [path for path in paths if path.is_file()]
     return first_of(found, tell) if found else None
+
+
+@lru_cache(maxsize=8)  # thousands of sessions may have no labels in a folder of thousands of files
+def _with_capitals(folder: Path, changed: int) -> dict[str, str]:
+    """Return the names that end in capitals, as ``.CSV``, by how they would read without."""
+    names = sorted(os.listdir(folder))
+    spelled = {_without_suffix(name) + suffix_of(name): name for name in names}
+    return {plain: name for plain, name in spelled.items() if plain != name}
 
 
 def session_of(file: str) -> str:

@@ -271,6 +271,14 @@ def test_the_suffix_of_inputs_may_be_in_capitals(write, tmp_path):
     assert session_ids({"data_dir": tmp_path}) == ["s1"]
 
 
+def test_a_file_that_came_after_a_look_at_its_folder_is_found(hparams, write, tmp_path):
+    write("labels-hand/other.csv", HAND)
+    os.utime(tmp_path / "labels-hand", ns=(0, 0))
+    assert signal_paths(hparams, "s2")["labels_strong"] is None
+    path = write("labels-hand/s2.CSV", HAND)
+    assert signal_paths(hparams, "s2")["labels_strong"] == path
+
+
 @pytest.mark.parametrize(
     "ending", [".csv", "_labels.csv", ".csv.gz", "_labels.csv.gz", ".CSV", "_labels.CSV"]
 )
