@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from daart_fast.data.frames import Frames, compare_frames
 from daart_fast.data.labels import read_labels, read_tasks
 from daart_fast.data.readers import (
     INPUT_SUFFIXES,
@@ -19,14 +20,7 @@ from daart_fast.data.readers import (
     read_markers,
     suffix_of,
 )
-from daart_fast.data.sessions import (
-    LABEL_FOLDERS,
-    Frames,
-    compare_starts,
-    inputs_folder,
-    session_of,
-    signal_paths,
-)
+from daart_fast.data.sessions import LABEL_FOLDERS, inputs_folder, session_of, signal_paths
 from daart_fast.data.tables import first_row
 from daart_fast.errors import DataError, some
 
@@ -168,7 +162,7 @@ def _look_at_session(
             if signal == "markers":
                 _look_at_inputs(checkup, found, path, threshold)
             elif signal == "tasks":
-                _look_at_length(checkup, found, path, len(read_tasks(path)[0]))
+                _look_at_frames(checkup, found, path, len(read_tasks(path)[0]))
             else:
                 by_hand = signal == "labels_strong"
                 _look_at_labels(checkup, found, path, classifier_type, by_hand)
@@ -219,7 +213,7 @@ def _look_at_labels(
     checkup: Checkup, found: Found, path: Path, classifier_type: str, by_hand: bool
 ) -> None:
     labels, names = read_labels(path, classifier_type)
-    _look_at_length(checkup, found, path, len(labels))
+    _look_at_frames(checkup, found, path, len(labels))
     if not by_hand:
         return
     found.classes = names
@@ -234,19 +228,13 @@ def _look_at_labels(
         checkup.surprises.append(f"{path}: {100 * share:.0f}% of the frames are {names[0]}")
 
 
-def _look_at_length(checkup: Checkup, found: Found, path: Path, n_rows: int) -> None:
+def _look_at_frames(checkup: Checkup, found: Found, path: Path, n_rows: int) -> None:
     """Tell where labels or tasks are not about the frames of their inputs."""
-    if found.frames is None:
-        return
-    if abs(n_rows - found.frames.n_rows) <= 1:
-        told = compare_starts(Frames(path, first_frame(path), n_rows), found.frames)
-        checkup.surprises += [told] if told is not None else []
-    if n_rows != found.frames.n_rows:
-        text = f"{path}: {n_rows} rows for {found.frames.n_rows} frames of inputs"
-        if abs(n_rows - found.frames.n_rows) > 1:
-            checkup.failures.append(text)
-        else:
-            checkup.surprises.append(f"{text}; the odd one will be left out or unlabelled")
+    if found.frames is not None:
+        with _going_on(checkup, path):
+            checkup.surprises += compare_frames(
+                Frames(path, first_frame(path), n_rows), found.frames
+            )
 
 
 def _compare(checkup: Checkup) -> None:

@@ -8,12 +8,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from daart_fast.config import KINEMATIC
 from daart_fast.data.cache import Cached, cache_folder, cached
+from daart_fast.data.frames import Frames, compare_frames
 from daart_fast.data.gather import gather_window, repeated
 from daart_fast.data.labels import UNLABELLED, Labels, read_labels, read_tasks
 from daart_fast.data.readers import INPUT_SUFFIXES, Inputs, first_frame, read_inputs, suffix_of
@@ -332,64 +333,13 @@ def statistics(inputs: np.ndarray) -> dict[str, np.ndarray]:
     return {"mean": inputs.mean(0, dtype=np.float64), "std": inputs.std(0, dtype=np.float64)}
 
 
-class Frames(NamedTuple):
-    """Which frames a file is about: the first one's number, None if it has none, and how many."""
-
-    path: str | Path
-    first: float | None
-    n_rows: int
-
-
-def compare_starts(rows: Frames, inputs: Frames) -> str | None:
-    """Compare the first frames of labels or tasks and of their inputs.
-
-    Returns
-    -------
-    str or None
-        what is to be told: that one file counts from 0 and the other from 1
-
-    Raises
-    ------
-    DataError
-        if they begin at different frames; also if one counts from 0 and the other from 1, but both
-        end with the same number, so that it is the first frame that one of them lacks
-    """
-    if rows.first is None or inputs.first is None or rows.first == inputs.first:
-        return None
-    same_end = rows.first + rows.n_rows == inputs.first + inputs.n_rows
-    if {rows.first, inputs.first} == {0, 1} and not same_end:
-        return (
-            f"{rows.path}: its frames count from {rows.first:g}, those of {inputs.path} from "
-            f"{inputs.first:g}; both are taken for the first of the video"
-        )
-    raise DataError(
-        f"{rows.path}: expected frames from {inputs.first:.15g} on, as in {inputs.path}, "
-        f"found frames from {rows.first:.15g} on"
-    )
-
-
 def _fit_length(values: np.ndarray, rows: Frames, inputs: Frames) -> np.ndarray:
-    """Return labels or tasks as long as the inputs.
-
-    One frame more or less at the end is how video tools differ about the last frame of a file: it
-    is left out, or unlabelled, with a warning. A greater difference means that the files do not
-    belong together.
-    """
-    path, _, n_rows = rows
-    source, _, n_frames = inputs
-    if abs(n_rows - n_frames) > 1:
-        raise DataError(
-            f"{path}: expected {n_frames} rows, one for each frame of {source}, found {n_rows}"
-        )
-    if (told := compare_starts(rows, inputs)) is not None:
+    """Return labels or tasks as long as the inputs; warn of what has to be mended for that."""
+    for told in compare_frames(rows, inputs):
         logging.warning(told)
-    if n_rows == n_frames:
+    if len(values) == inputs.n_rows:
         return values
-    logging.warning(
-        f"{path}: {n_rows} rows for the {n_frames} frames of {source}; the last "
-        + ("row is left out" if n_rows > n_frames else "frame counts as unlabelled")
-    )
-    fitted = np.empty((n_frames, *values.shape[1:]), values.dtype)
+    fitted = np.empty((inputs.n_rows, *values.shape[1:]), values.dtype)
     window_of(values, 0, fitted)
     return fitted
 
