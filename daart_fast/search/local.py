@@ -12,7 +12,6 @@ import os
 import pickle
 import signal
 import sys
-import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -22,12 +21,12 @@ from multiprocessing.connection import wait
 from typing import Any
 
 from daart_fast.errors import ConfigError
+from daart_fast.search.ctrl_c import ctrl_c_held_back
 from daart_fast.search.trials import Ended, Event, Events, Job, Outcome, Started, attempt
 from daart_fast.search.worker import serve, unpacked
 
 __all__ = [
     "Place",
-    "ctrl_c_held_back",
     "here",
     "in_pool",
     "places_on_cpu",
@@ -278,37 +277,3 @@ def _environment(values: dict[str, str]) -> Iterator[None]:
                 del os.environ[name]
             else:
                 os.environ[name] = value
-
-
-@contextmanager
-def ctrl_c_held_back() -> Iterator[None]:
-    """Let Ctrl-C wait until the block has ended, where it would tear apart what belongs together.
-
-    Processes that are started meanwhile don't hear it, from their first moment on.
-    """
-    if threading.current_thread() is not threading.main_thread():  # which alone it interrupts
-        with _masked():
-            yield
-        return
-    pressed: list[int] = []
-    before = signal.signal(signal.SIGINT, lambda number, _: pressed.append(number))
-    try:
-        with _masked():
-            yield
-    finally:
-        signal.signal(signal.SIGINT, before or signal.SIG_DFL)
-    if pressed:
-        signal.raise_signal(signal.SIGINT)
-
-
-@contextmanager
-def _masked() -> Iterator[None]:
-    """Block Ctrl-C for this thread, and for processes, which inherit that."""
-    if not hasattr(signal, "pthread_sigmask"):  # Windows
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)

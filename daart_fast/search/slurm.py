@@ -19,7 +19,7 @@ from typing import Any
 
 from daart_fast.errors import ConfigError
 from daart_fast.files import alone_in, replacing
-from daart_fast.search.local import ctrl_c_held_back
+from daart_fast.search.ctrl_c import ctrl_c_held_back
 from daart_fast.search.submitted import note_submissions, submissions_of
 from daart_fast.search.trials import (
     Ended,

@@ -18,6 +18,7 @@ from daart_fast import ops
 from daart_fast.config import KEYS
 from daart_fast.data.description import differences
 from daart_fast.errors import DataError
+from daart_fast.io import WEIGHTS
 from daart_fast.train import interruption
 from daart_fast.train.background import Background
 from daart_fast.train.checkpoint import (
@@ -35,7 +36,7 @@ from daart_fast.train.validation import ALL, evaluate
 
 __all__ = ["DivergedError", "Trainer"]
 
-BEST, LAST, STATE, METRICS = "best_val_model.pt", "last_model.pt", "checkpoint.pt", "metrics.csv"
+LAST, STATE, METRICS = "last_model.pt", "checkpoint.pt", "metrics.csv"
 PREFIXES = {"train": "tr", "val": "val", "test": "test"}
 
 
@@ -429,7 +430,7 @@ class Trainer:
     def _write_best(self, weights: dict[str, Tensor] | None) -> None:
         if self.folder is None or weights is None or weights is self._weights_on_disk:
             return
-        save_durably(weights, self.folder / BEST)
+        save_durably(weights, self.folder / WEIGHTS)
         self._weights_on_disk = weights
 
     def _take_up(self) -> bool:
@@ -504,7 +505,7 @@ class Trainer:
 
     def _take_up_completed(self, state: Mapping[str, Any]) -> bool:
         """Load the weights of a training that had ended; only what followed it was cut short."""
-        file = Path(self._checkpoint.file or "").with_name(BEST)
+        file = Path(self._checkpoint.file or "").with_name(WEIGHTS)
         if not file.is_file():
             return False
         self.model.load_parameters_from_file(file)
