@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from daart_fast.errors import DataError
 from daart_fast.files import checksum_of, fingerprint, replacing, spare_others
 
 __all__ = ["Origin", "Outputs", "Records", "checksum_of_model", "outputs_in"]
@@ -110,18 +111,28 @@ class Records:
 
         Until then the record tells of no outputs: files that a call left which was ended amid them
         are ours, and the session is not done.
+
+        Raises
+        ------
+        DataError
+            another call writes the same session, of another model or inputs, at the same time;
+            then the files may be of either, and the record tells of none
         """
         outputs = self.outputs(session)
         self._write(session, origin, {})
         yield outputs
-        self._write(
-            session,
-            origin,
-            {
-                path.name: {"size": path.stat().st_size, "checksum": checksum_of(path)}
-                for path in outputs
-            },
-        )
+        written = {
+            path.name: {"size": path.stat().st_size, "checksum": checksum_of(path)}
+            for path in outputs
+        }
+        record = self._read(session)
+        ours = record is None or record["origin"] == asdict(origin)
+        self._write(session, origin, written if ours else {})
+        if not ours:
+            raise DataError(
+                f"{self._file(session)}: expected no other call at work on this session, found one "
+                f"of another model or other inputs; the session is to be predicted again"
+            )
 
     def _not_ours(self, session: str) -> list[Path]:
         """Return the files in a session's way that this command has not written as they are."""

@@ -188,6 +188,28 @@ def test_a_call_that_was_ended_amid_its_files_is_repeated(predict, tmp_path, mon
     assert len(contents(tmp_path / "out")) == 3
 
 
+@pytest.mark.parametrize("moment", ["write_predictions", "write_bouts"])
+def test_two_models_at_work_on_one_session_leave_none_of_it_for_done(
+    predict, out, tmp_path, monkeypatch, capsys, moment
+):
+    import daart_fast.eval
+
+    other, write = write_model(tmp_path / "other", seed=1), getattr(daart_fast.eval, moment)
+
+    def meanwhile(*arguments):
+        monkeypatch.setattr(daart_fast.eval, moment, write)
+        assert predict("--overwrite", model=other) == 0
+        write(*arguments)
+
+    monkeypatch.setattr(daart_fast.eval, moment, meanwhile)
+    assert predict("--overwrite") == 2
+    assert "expected no other call at work on this session" in capsys.readouterr().err
+    assert predict(model=other) == 0
+    assert "done already" not in capsys.readouterr().out
+    expected = states_of(tmp_path, other, tmp_path / "new" / "m1.csv")
+    np.testing.assert_array_equal(np.load(out / "m1_states.npy"), expected)
+
+
 # ------------------------------------------------------------------------------ not ours
 
 
