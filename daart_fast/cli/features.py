@@ -2,7 +2,8 @@
 
 Training does this by itself with input_type: features-kinematic; the files are for a look at the
 features, or for use elsewhere. A folder of them inside data_dir is an input_type too. Files that
-are there already, and are others, are replaced with --overwrite alone.
+are there already, and are others, are replaced with --overwrite alone. A session that cannot be
+read is told of, and the others go on.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from daart_fast.cli.failures import Failures
 from daart_fast.cli.options import folder_to_write, setting
 from daart_fast.cli.sessions import session_files
 
@@ -47,7 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def run(options: argparse.Namespace) -> None:
+def run(options: argparse.Namespace) -> int:
     from daart_fast.config import KINEMATIC
     from daart_fast.features import Kinematics
     from daart_fast.files import holds, replacing, spare_inputs, spare_others
@@ -66,21 +68,29 @@ def run(options: argparse.Namespace) -> None:
     spare_inputs(outputs.values(), files.values())
     build = partial(_features, kinematics, options.likelihood_threshold)
     done: dict[str, str] = {}  # sessions whose files hold just this already
+    failures = Failures()
     if not options.overwrite:  # before any is written
         there = [session for session, path in outputs.items() if os.path.lexists(path)]
+        others = []
         for session in there:
-            content, told = build(files[session])
-            if holds(outputs[session], content):
-                done[session] = told
-        others = [outputs[session] for session in there if session not in done]
+            with failures.going_on(session):
+                content, told = build(files[session])
+                if holds(outputs[session], content):
+                    done[session] = told
+                else:
+                    others.append(outputs[session])
         spare_others(others, "one of the same features")
     for session, path in outputs.items():
-        if session not in done:
-            content, done[session] = build(files[session])
-            if not holds(path, content):
-                with replacing(path) as temporary:
-                    temporary.write_bytes(content)
-        print(f"{path}: {done[session]}", flush=True)
+        if session in failures.sessions:
+            continue
+        with failures.going_on(session):
+            if session not in done:
+                content, done[session] = build(files[session])
+                if not holds(path, content):
+                    with replacing(path) as temporary:
+                        temporary.write_bytes(content)
+            print(f"{path}: {done[session]}", flush=True)
+    return failures.exit_code(len(outputs))
 
 
 def _features(kinematics: Kinematics, threshold: float, file: Path) -> tuple[bytes, str]:

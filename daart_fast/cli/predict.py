@@ -6,7 +6,8 @@ smoothing are those the model was trained with.
 
 SESSION_record.json tells which model and inputs they are of: sessions that are done are left, those
 whose model or inputs have changed are predicted again, and files that come from elsewhere, or were
-edited, are replaced with --overwrite alone.
+edited, are replaced with --overwrite alone. A session that cannot be read is told of, and the
+others go on.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from daart_fast.cli.failures import Failures
 from daart_fast.cli.options import count, folder_to_write, setting
 from daart_fast.cli.records import Records, checksum_of_model
 from daart_fast.cli.sessions import session_files
@@ -60,7 +62,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--sbatch", default="", help="slurm: options of sbatch, as '--time=60'")
 
 
-def run(options: argparse.Namespace) -> None:
+def run(options: argparse.Namespace) -> int:
     from tqdm import tqdm
 
     from daart_fast.files import spare_inputs
@@ -81,20 +83,29 @@ def run(options: argparse.Namespace) -> None:
         print(f"{len(sessions) - len(open_ones)} sessions are done already (--overwrite)")
     if options.executor == "slurm":
         _submit(options, list(open_ones.values()))
-        return
+        return 0
     if not open_ones:
-        return
+        return 0
     work = partial(_predict, options.model_dir, records)
-    told = _several(work, list(open_ones.items()), options.jobs)
+    ended = _several(work, list(open_ones.items()), options.jobs)
+    failures = Failures()
     # disable=None: no bar where the output is no terminal
-    for line in tqdm(told, total=len(open_ones), unit="session", disable=None):
-        tqdm.write(line)
-        sys.stdout.flush()
+    with tqdm(total=len(open_ones), unit="session", disable=None) as bar:
+        for name, told in zip(open_ones, ended, strict=True):
+            with bar.external_write_mode():
+                if isinstance(told, DataError):
+                    failures.add(name, told)
+                else:
+                    print(told, flush=True)
+            bar.update()
+    return failures.exit_code(len(open_ones))
 
 
 def _several(
-    work: Callable[[tuple[str, Path]], str], sessions: Sequence[tuple[str, Path]], n_processes: int
-) -> Iterator[str]:
+    work: Callable[[tuple[str, Path]], str | DataError],
+    sessions: Sequence[tuple[str, Path]],
+    n_processes: int,
+) -> Iterator[str | DataError]:
     """Work on several sessions at a time; yield what it returns for each, in their order.
 
     Threads share the network's work; reading and writing csv takes longer than that, and keeps a
@@ -129,8 +140,15 @@ def _model(folder: Path) -> Model:
     return Model.from_dir(folder)
 
 
-def _predict(model_dir: Path, records: Records, session: tuple[str, Path]) -> str:
-    """Predict one session, write its files, and return a line that says so."""
+def _predict(model_dir: Path, records: Records, session: tuple[str, Path]) -> str | DataError:
+    """Predict one session, and return a line that says so, or what is wrong with its inputs."""
+    try:
+        return _predict_and_write(model_dir, records, session)
+    except DataError as error:
+        return error
+
+
+def _predict_and_write(model_dir: Path, records: Records, session: tuple[str, Path]) -> str:
     import numpy as np
 
     from daart_fast.eval import smoother_of, write_bouts, write_predictions

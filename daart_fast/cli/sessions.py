@@ -27,43 +27,48 @@ def session_files(paths: Iterable[Path]) -> dict[str, Path]:
     from daart_fast.data.readers import INPUT_SUFFIXES, suffix_of
     from daart_fast.data.sessions import first_of, session_of
 
-    found: dict[str, list[Path]] = {}
-    written: dict[Path, set[str]] = {}
-    left_out: list[str] = []
-    for path in paths:
-        if not path.exists():
-            raise DataError(f"{path}: no such file or folder")
-        files = [path]
-        if path.is_dir():
-            files = sorted(
-                file
-                for file in path.iterdir()
-                if file.is_file() and suffix_of(file) in INPUT_SUFFIXES and file.name[0] != "."
-            )
-            if not files:
-                raise DataError(f"{path}: expected files of inputs ({', '.join(INPUT_SUFFIXES)})")
-        for file in files:
-            if file.parent not in written:
-                written[file.parent] = outputs_in(file.parent)
-            if file.name in written[file.parent]:
-                left_out.append(str(file))
-                continue
-            session = session_of(file.name)
-            own = found.setdefault(session, [])
-            if own and (file in own or file.parent != own[0].parent):
-                raise DataError(f"{file}: {own[0]} is called {session!r} too")
-            own.append(file)
-    if left_out and not found:
+    files = [file for path in paths for file in _inputs_of(path)]
+    written = {folder: outputs_in(folder) for folder in {file.parent for file in files}}
+    own = [file for file in files if file.name in written[file.parent]]
+    if own and len(own) == len(files):
         raise DataError(
-            f"{some(left_out)}: expected files of inputs, found what predict has written"
+            f"{some([str(file) for file in own])}: expected files of inputs, found what predict "
+            f"has written"
         )
+    found: dict[str, list[Path]] = {}
+    for file in files:
+        if file.name in written[file.parent]:
+            continue
+        session = session_of(file.name)
+        others = found.setdefault(session, [])
+        if others and (file in others or file.parent != others[0].parent):
+            raise DataError(f"{file}: {others[0]} is called {session!r} too")
+        others.append(file)
     order = {suffix: i for i, suffix in enumerate(INPUT_SUFFIXES)}
     return {
         session: first_of(
-            sorted(own, key=lambda file: (order.get(suffix_of(file), len(order)), file.name))
+            sorted(files, key=lambda file: (order.get(suffix_of(file), len(order)), file.name))
         )
-        for session, own in found.items()
+        for session, files in found.items()
     }
+
+
+def _inputs_of(path: Path) -> list[Path]:
+    """Return a file, or the files of inputs in a folder."""
+    from daart_fast.data.readers import INPUT_SUFFIXES, suffix_of
+
+    if not path.exists():
+        raise DataError(f"{path}: no such file or folder")
+    if not path.is_dir():
+        return [path]
+    files = sorted(
+        file
+        for file in path.iterdir()
+        if file.is_file() and suffix_of(file) in INPUT_SUFFIXES and file.name[0] != "."
+    )
+    if not files:
+        raise DataError(f"{path}: expected files of inputs ({', '.join(INPUT_SUFFIXES)})")
+    return files
 
 
 def model_folders(paths: Iterable[Path]) -> list[Path]:

@@ -154,13 +154,31 @@ def test_processes_share_the_sessions_and_write_the_same_files(model_dir, tmp_pa
         assert one == two
 
 
-def test_an_error_in_one_process_is_told_as_in_this_one(model_dir, tmp_path, capsys):
-    (tmp_path / "data/markers/m2.csv").write_text("nonsense\n")
-    arguments = ["predict", str(model_dir), str(tmp_path / "data/markers"), "--jobs", "2"]
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_a_session_that_cannot_be_read_is_told_and_the_others_go_on(
+    model_dir, tmp_path, capsys, jobs
+):
+    (tmp_path / "data/markers/m0.csv").write_text("nonsense\n")
+    arguments = ["predict", str(model_dir), str(tmp_path / "data/markers"), "--jobs", jobs]
     assert main([*arguments, "--output_dir", str(tmp_path / "out")]) == 2
     printed = capsys.readouterr()
-    assert "m1.csv: 300 frames" in printed.out and "m2.csv" in printed.err
-    assert "Traceback" not in printed.err
+    assert "m1.csv: 300 frames" in printed.out and "m2.csv: 300 frames" in printed.out
+    first, last = printed.err.splitlines()
+    assert first.startswith(f"daart-fast: error: {tmp_path / 'data/markers/m0.csv'}")
+    assert last == "daart-fast: error: 1 of 3 sessions failed: m0"
+    names = {path.name[:2] for path in (tmp_path / "out").iterdir()}
+    assert names == {"m1", "m2"}
+
+
+def test_what_hits_every_session_ends_the_command(model_dir, tmp_path, monkeypatch, capsys):
+    def full(*arguments):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("daart_fast.eval.write_bouts", full)
+    arguments = ["predict", str(model_dir), str(tmp_path / "data/markers")]
+    assert main([*arguments, "--output_dir", str(tmp_path / "out")]) == 1
+    printed = capsys.readouterr()
+    assert printed.out == "" and printed.err.count("No space left on device") == 1
 
 
 def test_new_sessions_are_smoothed_as_the_model_is(model_dir, tmp_path):

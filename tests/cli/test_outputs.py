@@ -64,6 +64,23 @@ def test_features_that_are_the_same_are_left(markers, tmp_path):
     assert (tmp_path / "out" / "m1.csv").stat().st_ino == before.st_ino
 
 
+@pytest.mark.parametrize("there", [False, True])
+def test_features_of_other_sessions_are_written_where_one_cannot_be_read(
+    markers, tmp_path, capsys, there
+):
+    (markers / "m1.csv").write_text("nonsense\n")
+    arguments = ["features", str(markers), "--output_dir", str(tmp_path / "out")]
+    if there:
+        (tmp_path / "out").mkdir()
+        (tmp_path / "out" / "m1.csv").write_text("precious")
+    assert main(arguments) == 2
+    first, last = capsys.readouterr().err.splitlines()
+    assert first.startswith(f"daart-fast: error: {markers / 'm1.csv'}")
+    assert last == "daart-fast: error: 1 of 2 sessions failed: m1"
+    assert (tmp_path / "out" / "m2.csv").is_file()
+    assert (tmp_path / "out" / "m1.csv").exists() == there
+
+
 def test_features_do_not_replace_other_files(markers, tmp_path, capsys):
     out = tmp_path / "out"
     out.mkdir()
