@@ -15,7 +15,7 @@ from typing import Any
 
 import yaml
 
-from daart_fast.errors import DataError, some
+from daart_fast.errors import ConfigError, DataError, some
 from daart_fast.files import replacing
 
 HELP = "train a model, or search over settings, from config files or from a data folder"
@@ -59,6 +59,12 @@ def run(options: argparse.Namespace) -> int:
     arguments = [word for word in options.arguments if word != "--debug"]
     if arguments and not arguments[0].startswith("-"):
         arguments = [*write_configs(Path(arguments[0])), *arguments[1:]]
+    elif not any(word.startswith("--data_config") for word in arguments):
+        raise ConfigError(
+            f"train: expected a data folder, before all options, or --data_config, --model_config "
+            f"and --train_config; found {' '.join(arguments) or 'nothing'} ('daart-fast train "
+            f"--help' has examples)"
+        )
     params = get_all_params("grid_search", args=arguments)
     results = params.optimize_parallel(fit)
     for _, folder in results:

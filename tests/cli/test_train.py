@@ -107,3 +107,11 @@ def test_a_folder_that_is_misspelt_is_not_made(tmp_path, capsys):
     assert main(["train", str(tmp_path / "dta")]) == 2
     assert f"{tmp_path / 'dta' / 'markers'}: expected a folder" in capsys.readouterr().err
     assert not (tmp_path / "dta").exists()
+
+
+@pytest.mark.parametrize("arguments", [[], ["--fps", "30"], ["--fps", "30", "data"]])
+def test_a_folder_comes_before_all_options(arguments, capsys):
+    assert main(["train", *arguments]) == 2
+    error = capsys.readouterr().err
+    assert "train: expected a data folder, before all options, or --data_config" in error
+    assert f"found {' '.join(arguments) or 'nothing'} (" in error and error.count("\n") == 1
