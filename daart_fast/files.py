@@ -119,6 +119,12 @@ def fingerprint(path: str | os.PathLike[str]) -> str | None:
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:24]
 
 
+def changed_at(path: Path) -> int:
+    """Return when a file was written, or put in its place (mv keeps the time of writing), in ns."""
+    found = (path.stat(), path.lstat())
+    return max(max(stat.st_mtime_ns, stat.st_ctime_ns) for stat in found)
+
+
 def checksum_of(path: str | os.PathLike[str]) -> str:
     """Return the SHA-256 of what a file holds."""
     digest = hashlib.sha256()

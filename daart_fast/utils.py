@@ -15,12 +15,12 @@ from daart_fast.data.cache import cache_folder
 from daart_fast.data.dataset import SIGNALS
 from daart_fast.data.generator import DataGenerator
 from daart_fast.data.sequences import compute_sequence_pad
-from daart_fast.data.sessions import signal_paths
+from daart_fast.data.sessions import Tell, signal_paths
 from daart_fast.errors import DataError
 from daart_fast.features import reader_of
 from daart_fast.transforms import Transform, ZScore
 
-__all__ = ["build_data_generator", "collect_callbacks"]
+__all__ = ["build_data_generator", "collect_callbacks", "data_files"]
 
 
 def build_data_generator(hparams: dict[str, Any]) -> DataGenerator:
@@ -48,8 +48,8 @@ def build_data_generator(hparams: dict[str, Any]) -> DataGenerator:
     get = with_defaults(hparams)
     hparams["sequence_pad"] = compute_sequence_pad(get)
     held_out = [split_ids(get["expt_ids_val"]), split_ids(get["expt_ids_test"])]
-    ids = list(dict.fromkeys(sum([split_ids(get["expt_ids"]), *held_out], [])))
-    paths = {session: _paths(get, session) for session in ids}
+    paths = _all_paths(get)
+    ids = list(paths)
     _check_targets(get, paths)
     transforms: list[Transform | None] = [ZScore(), None, None, None]
     generator = DataGenerator(
@@ -79,9 +79,30 @@ def build_data_generator(hparams: dict[str, Any]) -> DataGenerator:
     return generator
 
 
-def _paths(get: Mapping[str, Any], session: str) -> dict[str, Path | None]:
+def data_files(hparams: Mapping[str, Any]) -> list[Path]:
+    """List the files that `build_data_generator` would read, without a look into them.
+
+    Raises
+    ------
+    DataError
+        A session has no inputs.
+    """
+    sessions = _all_paths(with_defaults(hparams), logging.debug).values()
+    return [path for paths in sessions for path in paths.values() if path is not None]
+
+
+def _all_paths(
+    get: Mapping[str, Any], tell: Tell = logging.warning
+) -> dict[str, dict[str, Path | None]]:
+    """Find the files of every session, those to train on first."""
+    keys = ("expt_ids", "expt_ids_val", "expt_ids_test")
+    ids = dict.fromkeys(session for key in keys for session in split_ids(get[key]))
+    return {session: _paths(get, session, tell) for session in ids}
+
+
+def _paths(get: Mapping[str, Any], session: str, tell: Tell) -> dict[str, Path | None]:
     """Find a session's files; None for those that this configuration does not use."""
-    paths = signal_paths(get, session)
+    paths = signal_paths(get, session, tell)
     kept = split_ids(get["expt_ids_to_keep"])
     if kept and session not in kept:
         paths["labels_strong"] = None

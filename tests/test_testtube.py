@@ -13,6 +13,7 @@ import yaml
 
 from daart_fast.config import with_defaults
 from daart_fast.errors import ConfigError
+from daart_fast.files import changed_at
 from daart_fast.io import export_hparams
 from daart_fast.testtube import clean_tt_dir, console_log, create_tt_experiment, print_hparams
 
@@ -75,6 +76,29 @@ def test_a_finished_experiment_is_told_of_and_not_repeated(hparams, capsys):
     experiment.close()
     assert create_tt_experiment(hparams()) == (None, None)
     assert f"its model is in {made['tt_version_dir']}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [(None, False), ("labels-hand/b.csv", True), ("markers/a.csv", True), ("tasks/a.csv", False)],
+)
+def test_data_that_are_newer_than_a_finished_model_are_told(
+    hparams, tmp_path, capsys, changed, told
+):
+    for name in ("markers/a.csv", "markers/b.csv", "labels-hand/b.csv", "tasks/a.csv"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("1")
+    made, experiment = create_tt_experiment(hparams(data_dir=str(tmp_path)))
+    finish(made)
+    experiment.close()
+    weights = Path(made["tt_version_dir"]) / "best_val_model.pt"
+    if changed:  # a tick of the file system's clock after the weights
+        while changed_at(tmp_path / changed) <= changed_at(weights):
+            (tmp_path / changed).write_text("2")
+    assert create_tt_experiment(hparams(data_dir=str(tmp_path))) == (None, None)
+    out = capsys.readouterr().out
+    assert (f"{tmp_path / str(changed)}: changed since that model was trained" in out) == told
+    assert ("changed since" in out) == told
 
 
 @pytest.mark.parametrize("damage", [Path.unlink, lambda file: file.write_bytes(b"random")])

@@ -12,6 +12,7 @@ import numpy as np
 
 from daart_fast.data.description import checksum
 from daart_fast.data.sessions import signal_paths
+from daart_fast.files import changed_at
 
 if TYPE_CHECKING:
     from daart_fast.data import DataGenerator
@@ -49,7 +50,7 @@ def states_are_current(
             return False
         # whoever made the generator has been warned of several files for the same input
         inputs = signal_paths(hparams, dataset.id, logging.debug)["markers"]
-        if inputs is not None and _changed(inputs) > path.stat().st_mtime_ns:
+        if inputs is not None and changed_at(inputs) > path.stat().st_mtime_ns:
             return False
     return True
 
@@ -64,9 +65,3 @@ def same_folder(trained: Mapping[str, Any], hparams: Mapping[str, Any]) -> bool:
     """Tell whether the ``data_dir`` of both is one folder, wherever it is linked from."""
     first, second = (Path(own.get("data_dir") or "") for own in (trained, hparams))
     return first.resolve() == second.resolve()
-
-
-def _changed(path: Path) -> int:
-    """Return when a file was written, or put in its place (mv keeps the time of writing)."""
-    found = (path.stat(), path.lstat())
-    return max(max(stat.st_mtime_ns, stat.st_ctime_ns) for stat in found)
