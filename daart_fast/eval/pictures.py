@@ -28,6 +28,9 @@ __all__ = [
 
 PathLike = str | os.PathLike[str]
 
+#: Lines of what is compared; markers, for a single point, that are told apart in one place.
+STYLES = (("-", "o"), ("--", "x"), (":", "+"), ("-.", "s"))
+
 
 def _figure(width: float, height: float) -> Any:
     """Return a figure that draws without a screen and leaves the user's pyplot alone."""
@@ -119,14 +122,15 @@ def plot_bout_lengths(
         for name, tracks in classes.items()
     }
     for panel, c in zip(panels, shown, strict=False):
-        for (name, every), style in zip(found.items(), ("-", "--", ":", "-."), strict=False):
+        for (name, every), (style, marker) in zip(found.items(), STYLES, strict=False):
             own = every[every[:, 0] == c]
             lengths = np.sort((own[:, 2] - own[:, 1]) / float(fps or 1.0))
             if len(lengths):
                 shares = np.arange(1, len(lengths) + 1) / len(lengths)
                 panel.step(
                     lengths, shares, style, where="post", label=f"{name} ({len(lengths)})",
-                    color=colours[c],
+                    color=colours[c], fillstyle="none",
+                    marker=marker if len(lengths) == 1 else None,  # one point makes no line
                 )  # fmt: skip
         if panel.lines:
             panel.set_xscale("log")

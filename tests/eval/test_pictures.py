@@ -58,6 +58,14 @@ def test_bout_lengths_are_distributions_in_seconds(tmp_path):
     plot_bout_lengths({}, NAMES[:1])
 
 
+def test_a_lone_bout_is_seen():
+    tracks = [np.repeat([1, 2, 1, -1], [10, 20, 40, 9])]
+    figure = plot_bout_lengths({"hand labels": tracks, "predicted": tracks}, NAMES)
+    rest, walk = figure.axes
+    assert {line.get_marker() for line in rest.lines} == {"None"}
+    assert [line.get_marker() for line in walk.lines] == ["o", "x"]  # both are seen in one place
+
+
 def test_reliability_compares_being_sure_with_being_right():
     states = np.array([[0.05, 0.95, 0], [0.05, 0.95, 0], [0.2, 0.65, 0.15], [1, 0, 0]])
     confidence, accuracy, frames, error = reliability([1, 2, 1, 0], states)
