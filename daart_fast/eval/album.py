@@ -16,7 +16,12 @@ from daart_fast.eval.selection import background_of, labels_on, smoother_of
 if TYPE_CHECKING:
     from daart_fast.data import DataGenerator
 
-__all__ = ["draw_all"]
+__all__ = ["draw_all", "split_shown"]
+
+
+def split_shown(scores: Mapping[str, Any]) -> str | None:
+    """Return which of a summary's scores stand for the model: of frames held out from training."""
+    return next((split for split in ("test", "val") if split in scores), None)
 
 
 def draw_all(
@@ -28,7 +33,8 @@ def draw_all(
 ) -> list[Path]:
     """Draw each session's ethogram, and confusion, bouts and reliability of the frames held out.
 
-    Of several behaviours at once nothing is drawn. Arguments are those of
+    Classes are smoothed as `folder` says, as in the tables. Of several behaviours at once nothing
+    is drawn. Arguments are those of
     `daart_fast.eval.summarise`, and (`summary`) what it returns. Returns the files.
     """
     if hparams.get("classifier_type") == "multibinary":
@@ -38,23 +44,24 @@ def draw_all(
     files = []
     stored = folder if states_dir is None else Path(states_dir)
     states = {name: np.load(stored / f"{name}_states.npy") for name in data_generator.ids}
+    smooth = smoother_of(folder)
+    classes = {name: smooth(own) for name, own in states.items()}
     for dataset in data_generator.datasets:
-        files.append(folder / f"{dataset.id}_ethogram.png")
-        known = dataset.session.labels_strong
-        plot_ethogram(states[dataset.id], names, known, fps, background, files[-1])
-    split = next((split for split in ("test", "val") if split in summary["scores"]), None)
+        name, known = dataset.id, dataset.session.labels_strong
+        files.append(folder / f"{name}_ethogram.png")
+        plot_ethogram(states[name], names, known, fps, background, files[-1], classes=classes[name])
+    split = split_shown(summary["scores"])
     if split is None:
         return files
     found = {dataset.id: labels_on(dataset, split) for dataset in data_generator.datasets}
     labels = {name: own for name, own in found.items() if own is not None}
-    smooth = smoother_of(folder)
     counts = {
         name: (own >= 0) & (own != (-1 if background is None else background))
         for name, own in labels.items()
     }
     tracks = {
         "hand labels": [np.where(counts[name], own, -1) for name, own in labels.items()],
-        "predicted": [np.where(counts[name], smooth(states[name]), -1) for name in labels],
+        "predicted": [np.where(counts[name], classes[name], -1) for name in labels],
     }
     matrix = summary["scores"][split]["confusion"]
     plot_confusion(matrix, names, background, folder / "confusion.png")

@@ -24,8 +24,9 @@ def plot_ethogram(
     fps: float | None = None,
     background: int | None = 0,
     save_file: str | os.PathLike[str] | None = None,
+    classes: ArrayLike | None = None,
 ) -> Any:
-    """Draw the probabilities of each class over time, the likeliest class, and the truth.
+    """Draw the probabilities of each class over time, the predicted class, and the truth.
 
     Parameters
     ----------
@@ -42,6 +43,9 @@ def plot_ethogram(
         The class that means 'not scored'.
     save_file
         Where to write, with an extension that matplotlib knows.
+    classes
+        (T,) integers, the predicted classes, as a `Smoother` returns them of one behaviour a
+        frame; None: the likeliest class of each frame.
 
     Returns
     -------
@@ -56,16 +60,16 @@ def plot_ethogram(
     from matplotlib.figure import Figure
 
     states = np.asarray(probabilities)
-    true = None if labels is None else np.asarray(labels)
     if states.ndim != 2 or states.shape[1] != len(label_names):
         raise DataError(
             f"expected probabilities of shape (frames, {len(label_names)}), got {states.shape}"
         )
-    if true is not None and true.shape != states.shape[:1]:
-        raise DataError(f"expected {len(states)} labels, one for each frame, got {true.shape}")
-    rows = {"predicted": states.argmax(1)}
-    if true is not None:
-        rows = {"hand labels": np.where(true == background, -1, true), **rows}
+    rows = {}
+    if labels is not None:
+        true = _one_a_frame(labels, len(states), "labels")
+        rows["hand labels"] = np.where(true == background, -1, true)
+    given = states.argmax(1) if classes is None else classes
+    rows["predicted"] = _one_a_frame(given, len(states), "classes")
 
     figure = Figure(figsize=(10.0, 1.6 + 0.5 * len(rows)), layout="constrained")
     FigureCanvasAgg(figure)  # draws without a screen, and leaves the user's pyplot alone
@@ -73,8 +77,8 @@ def plot_ethogram(
     *strips, bottom = figure.subplots(len(rows) + 1, 1, sharex=True, height_ratios=heights)
     colours = class_colours(label_names, background)
     unit = fps or 1.0
-    for panel, (title, classes) in zip(strips, rows.items(), strict=True):
-        _draw_bouts(panel, classes, colours, unit)
+    for panel, (title, row) in zip(strips, rows.items(), strict=True):
+        _draw_bouts(panel, row, colours, unit)
         panel.set_ylabel(title, rotation=0, ha="right", va="center")
     shown = [i for i in range(len(label_names)) if i != background]
     time = np.arange(len(states)) / unit
@@ -88,6 +92,13 @@ def plot_ethogram(
         with replacing(Path(save_file)) as temporary:
             figure.savefig(temporary, dpi=150)
     return figure
+
+
+def _one_a_frame(values: ArrayLike, n_frames: int, what: str) -> np.ndarray:
+    found = np.asarray(values)
+    if found.shape != (n_frames,):
+        raise DataError(f"expected {n_frames} {what}, one for each frame, got {found.shape}")
+    return found
 
 
 def _draw_bouts(panel: Any, classes: np.ndarray, colours: Sequence[str], unit: float) -> None:

@@ -32,6 +32,11 @@ def test_each_bout_is_a_bar_from_its_first_frame_to_its_last():
     assert bars(truth)[0][0] == bars(predicted)[0][0] != bars(truth)[1][0]
 
 
+def test_classes_that_are_given_are_drawn_in_place_of_the_likeliest():
+    predicted, _ = plot_ethogram(STATES, NAMES, classes=np.array([1] * 9 + [-1])).axes
+    assert [bar[1:] for bar in bars(predicted)] == [(0, 9)]
+
+
 def test_time_is_in_seconds_where_the_frame_rate_is_known():
     predicted, probabilities = plot_ethogram(STATES, NAMES, fps=5).axes
     assert [bar[1:] for bar in bars(predicted)] == [(0, 0.8), (0.8, 2)]
@@ -57,5 +62,7 @@ def test_the_background_is_grey_and_other_colours_differ():
 def test_what_does_not_fit_is_refused():
     with pytest.raises(DataError, match=r"shape \(frames, 2\), got \(10, 3\)"):
         plot_ethogram(STATES, NAMES[:2])
-    with pytest.raises(DataError, match="expected 10 labels"):
+    with pytest.raises(DataError, match=r"expected 10 labels, one for each frame, got \(9,\)"):
         plot_ethogram(STATES, NAMES, labels=np.zeros(9, int))
+    with pytest.raises(DataError, match=r"expected 10 classes, one for each frame, got \(10, 3\)"):
+        plot_ethogram(STATES, NAMES, classes=np.zeros((10, 3), int))
