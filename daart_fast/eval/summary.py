@@ -39,6 +39,8 @@ SPLITS = ("train", "val", "test")
 
 #: Rows of a table that are spelled at a time.
 ROWS = 4096
+#: How seconds, or frames, are spelled: recordings last for days.
+TIME = "%.10g"
 
 
 def write_predictions(
@@ -71,7 +73,7 @@ def write_predictions(
     # a lone empty cell would be quoted
     quoted = {name: _csv_line(["", name])[1:] for name in set(spelled)}
     # one format for a whole row: cell by cell takes five times as long
-    row = ",".join(["%d", "%.6g" if fps else "%s", "%s", *["%.6g"] * states.shape[1]]) + "\n"
+    row = ",".join(["%d", TIME if fps else "%s", "%s", *["%.6g"] * states.shape[1]]) + "\n"
     with replacing(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
         file.write(_csv_line(["frame", "time", "class", *label_names]) + "\n")
         for first in range(0, len(states), ROWS):
@@ -106,7 +108,7 @@ def write_bouts(
         writer.writerow(["class", "start", "stop", "duration"])
         for label, start, stop in _all_bouts(classes).tolist():
             times = [start / unit, stop / unit, (stop - start) / unit]
-            writer.writerow([label_names[label], *(f"{time:.6g}" for time in times)])
+            writer.writerow([label_names[label], *(TIME % time for time in times)])
 
 
 def _all_bouts(classes: np.ndarray) -> np.ndarray:

@@ -62,10 +62,24 @@ def test_long_tables_are_what_pandas_writes(tmp_path):
     classes, names = states.argmax(1), ["a,b", 'say "c"', "d"]
     write_predictions(tmp_path / "p.csv", states, classes, names, fps=29.97)
     frames = np.arange(len(states))
-    table = {"frame": frames, "time": frames / 29.97, "class": np.array(names)[classes]}
+    times = [f"{frame / 29.97:.10g}" for frame in frames]
+    table = {"frame": frames, "time": times, "class": np.array(names)[classes]}
     table |= dict(zip(names, states.T, strict=True))
     expected = pd.DataFrame(table).to_csv(index=False, float_format="%.6g", lineterminator="\n")
     assert (tmp_path / "p.csv").read_text() == expected
+
+
+def test_times_of_a_long_recording_are_told_to_the_frame(tmp_path):
+    classes = np.zeros(1_300_000, dtype=np.int64)
+    classes[1_234_567:1_234_574] = 1
+    write_bouts(tmp_path / "b.csv", classes, NAMES)
+    assert rows(tmp_path / "b.csv")[2] == ["rest", "1234567", "1234574", "7"]
+    write_bouts(tmp_path / "b.csv", classes, NAMES, fps=29.97)
+    start, stop = map(float, rows(tmp_path / "b.csv")[2][1:3])
+    assert (start * 29.97, stop * 29.97) == pytest.approx((1_234_567, 1_234_574), abs=1e-3)
+    states = np.ones((200_000, 1), dtype=np.float32)
+    write_predictions(tmp_path / "p.csv", states, states[:, 0].astype(int) * 0, ["a"], fps=1000)
+    assert len({row[1] for row in rows(tmp_path / "p.csv")[1:]}) == 200_000
 
 
 def test_behaviours_that_occur_at_once_are_named_together(tmp_path):
