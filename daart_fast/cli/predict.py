@@ -159,7 +159,7 @@ def _predict_and_write(model_dir: Path, records: Records, session: tuple[str, Pa
     states = model.predict(file, sess_id=name)
     names = model.config.get("label_names") or [f"class_{i}" for i in range(states.shape[1])]
     fps = records.fps or model.config.get("fps")
-    classes = smoother_of(model.model_dir)(states)
+    classes = smoother_of(model.model_dir, model.config)(states)
     with records.writing(name, origin) as outputs:
         write_predictions(outputs.predictions, states, classes, names, fps)
         write_bouts(outputs.bouts, classes, names, fps)

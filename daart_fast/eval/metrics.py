@@ -122,12 +122,15 @@ def macro_f1(
 ) -> float:
     """Average the F1 of the scored classes that occur among the true or the predicted ones.
 
-    Arguments as for `get_precision_recall`. NaN where no frame counts.
+    Arguments as for `get_precision_recall`, but that without `n_classes` the highest class that is
+    predicted counts too. NaN where no frame counts.
     """
-    scores = get_precision_recall(true_classes, pred_classes, background, n_classes)
     matrix = confusion_matrix(true_classes, pred_classes, background)
     occurs = matrix.sum(0) + matrix.sum(1) > 0
     ignores = background is not None and background >= 0
+    if n_classes is None:
+        n_classes = max(len(matrix) - int(ignores), 0)
+    scores = get_precision_recall(true_classes, pred_classes, background, n_classes)
     labels = [label for label in range(len(scores["f1"]) + int(ignores)) if label != background]
     kept = [i for i, label in enumerate(labels) if label < len(occurs) and occurs[label]]
     return float(scores["f1"][kept].mean()) if kept and matrix.any() else float("nan")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -36,10 +37,24 @@ def background_of(hparams: Mapping[str, Any]) -> int | None:
     return None if several or ignored is None or ignored < 0 else int(ignored)
 
 
-def smoother_of(model_dir: str | os.PathLike[str] | None) -> Smoother:
-    """Return how a model directory's predictions are smoothed; not at all where it doesn't say."""
+def smoother_of(
+    model_dir: str | os.PathLike[str] | None, hparams: Mapping[str, Any] | None = None
+) -> Smoother:
+    """Return how a model directory's predictions are smoothed; not at all where it doesn't say.
+
+    Of a model's hparams, which are needed where it may not say, it is taken whether several
+    behaviours occur at once.
+    """
     path = None if model_dir is None else Path(model_dir) / SMOOTHER_FILE
-    return Smoother.load(path) if path is not None and path.is_file() else Smoother()
+    if path is not None and path.is_file():
+        return Smoother.load(path)
+    get = with_defaults(hparams or {})
+    if get["smoothing"] is not None:
+        logging.warning(
+            f"{path}: no such file; expected it where smoothing is {get['smoothing']!r}: "
+            f"predictions are not smoothed ('daart-fast evaluate' makes the file)"
+        )
+    return Smoother(multibinary=get["classifier_type"] == "multibinary")
 
 
 def choose_smoother(
@@ -53,6 +68,7 @@ def choose_smoother(
     method (``smoothing: auto``), a length or a strength is left open, that with the best score on
     the validation frames is taken: the mean of macro-F1 and of F1 over bouts at an intersection
     over union of 0.25. No smoothing is among what ``auto`` tries; of equals the first is taken.
+    Where there are no hand labels to learn from, or to choose by, that is told.
 
     Parameters
     ----------
@@ -69,7 +85,14 @@ def choose_smoother(
     if len(candidates) == 1:
         return candidates[0]
     scores = [_score(one, data_generator, states, background_of(get)) for one in candidates]
-    return candidates[int(np.argmax(np.nan_to_num(scores, nan=-1.0)))]
+    chosen = candidates[int(np.argmax(np.nan_to_num(scores, nan=-1.0)))]
+    if np.isnan(scores).all():
+        logging.warning(
+            f"no validation frame has a hand label to choose 'smoothing' {get['smoothing']} by: "
+            f"the first of what is tried is taken, {chosen.method or 'none'} (n_frames "
+            f"{chosen.n_frames}, strength {chosen.strength})"
+        )
+    return chosen
 
 
 def _candidates(get: Mapping[str, Any], generator: DataGenerator) -> Iterator[Smoother]:
@@ -84,8 +107,13 @@ def _candidates(get: Mapping[str, Any], generator: DataGenerator) -> Iterator[Sm
         if method in ("bouts", "median"):
             for n_frames in _lengths(get):
                 yield Smoother(method, n_frames, multibinary=several)
+        elif (learned := _learned(get, generator)) is None:
+            logging.warning(
+                f"'smoothing' {method} learns from the hand labels of training frames, and there "
+                f"are none: predictions are left as they are"
+            )
+            yield Smoother(multibinary=several)
         else:
-            learned = _learned(get, generator)
             given = get["smoothing_strength"]
             for strength in STRENGTHS if given is None else (given,):
                 yield Smoother(method, strength=strength, **learned)
@@ -104,8 +132,8 @@ def _lengths(get: Mapping[str, Any]) -> list[int]:
     return list(FRAMES)
 
 
-def _learned(get: Mapping[str, Any], generator: DataGenerator) -> dict[str, Any]:
-    """Return transitions, durations and class shares of the training labels."""
+def _learned(get: Mapping[str, Any], generator: DataGenerator) -> dict[str, Any] | None:
+    """Return transitions, durations and class shares of the training labels; None without any."""
     n_classes = len(generator.label_names)
     found = (labels_on(dataset, "train") for dataset in generator.datasets)
     tracks = [track for track in found if track is not None]
@@ -114,10 +142,12 @@ def _learned(get: Mapping[str, Any], generator: DataGenerator) -> dict[str, Any]
         counts += np.bincount(track[track >= 0], minlength=n_classes)
     if (background := background_of(get)) is not None:
         counts[background] = 0
+    if not counts.any():
+        return None
     if get["weight_classes"]:  # training saw each class as often as the others
         counts = (counts > 0).astype(float)
     return {
-        "prior": (counts / max(counts.sum(), 1.0)).tolist(),
+        "prior": (counts / counts.sum()).tolist(),
         "transitions": learn_transitions(tracks, n_classes).tolist(),
         "durations": learn_durations(tracks, n_classes).tolist(),
     }
@@ -154,16 +184,18 @@ def _score(
     if true[0].ndim == 2:
         columns = range(true[0].shape[1])
         pairs = [([_whole(t[:, c]) for t in true], [p[:, c] for p in pred]) for c in columns]
-        return float(np.nanmean([_score_of(t, p, None) for t, p in pairs]))
-    return _score_of(true, pred, background)
+        return float(np.nanmean([_score_of(t, p, None, 2) for t, p in pairs]))
+    return _score_of(true, pred, background, len(generator.label_names))
 
 
 def _whole(column: np.ndarray) -> np.ndarray:
     return np.where(np.isnan(column), -100, np.nan_to_num(column)).astype(np.int64)
 
 
-def _score_of(true: list, pred: list, background: int | None) -> float:
-    n = 1 + max(int(values.max(initial=0)) for values in (*true, *pred))
-    counts = sum(segment_counts(t, p, 0.25, background, n) for t, p in zip(true, pred, strict=True))
-    frames = macro_f1(np.concatenate(true), np.concatenate(pred), background)
+def _score_of(true: list, pred: list, background: int | None, n_classes: int) -> float:
+    counts = sum(
+        segment_counts(t, p, 0.25, background, n_classes) for t, p in zip(true, pred, strict=True)
+    )
+    n_scored = n_classes - (background is not None)
+    frames = macro_f1(np.concatenate(true), np.concatenate(pred), background, n_scored)
     return 0.5 * (frames + f1_of(np.asarray(counts).sum(0)))

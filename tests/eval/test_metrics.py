@@ -119,6 +119,7 @@ def test_a_class_predicted_but_never_true_lowers_the_mean():
     assert macro_f1([1, 1, 1, 1], [1, 1, 2, 2], n_classes=2) == pytest.approx(
         (2 * 2 / (2 + 4) + 0) / 2
     )
+    assert macro_f1([1, 1, 1, 1], [1, 1, 2, 2]) == macro_f1([2, 2, 2, 2], [2, 2, 1, 1])
 
 
 def test_classes_beyond_the_highest_true_one_are_returned_if_their_number_is_given():

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from daart_fast.config import check_together
 from daart_fast.errors import ConfigError, DataError
 from daart_fast.eval import bouts, choose_smoother, smoother_of
+from daart_fast.eval.selection import _score
 from daart_fast.eval.smoothing import (
     Smoother,
     _semi_markov,
@@ -216,7 +217,7 @@ def generator(labels: np.ndarray, train: slice, n_classes: int = 3):
         session=SimpleNamespace(labels_strong=labels),
         frames_of=lambda split: is_train if split == "train" else ~is_train,
     )
-    return SimpleNamespace(datasets=[dataset], label_names=list("abc")[:n_classes])
+    return SimpleNamespace(datasets=[dataset], label_names=list("abcd")[:n_classes])
 
 
 LABELS = np.tile(np.repeat([1, 2], 30), 10)
@@ -272,6 +273,42 @@ def test_several_behaviours_are_chosen_for_on_the_mean_of_their_scores():
     hparams = {"smoothing": "auto", "classifier_type": "multibinary"}
     chosen = choose_smoother(hparams, generator(labels, slice(300), 2), {"s": states})
     assert chosen.method in ("bouts", "median") and chosen.multibinary
+
+
+def test_it_makes_no_difference_which_class_a_false_alarm_is_of():
+    def score_of(true_classes: tuple[int, int], alarm: int) -> float:
+        labels = np.repeat(np.tile(true_classes, 4), 50)
+        pred = np.where(np.arange(400) % 10 == 0, alarm, labels)
+        states = np.eye(4)[pred]
+        return _score(Smoother(), generator(labels, slice(0), 4), {"s": states}, 0)
+
+    assert score_of((1, 2), 3) == pytest.approx(score_of((2, 3), 1))
+
+
+@pytest.mark.parametrize("method", ["hmm", "semi-markov", "auto"])
+def test_without_labels_to_learn_from_nothing_is_learned_and_that_is_told(method, caplog):
+    labels = np.where(np.arange(600) < 300, -100, LABELS)
+    states = {"s": flickering(LABELS)}
+    chosen = choose_smoother({"smoothing": method}, generator(labels, slice(300)), states)
+    assert chosen.method in (("bouts", "median") if method == "auto" else (None,))
+    named = "hmm" if method == "auto" else method
+    assert f"'smoothing' {named} learns from the hand labels of training frames" in caplog.text
+
+
+def test_without_labels_to_choose_by_the_first_is_taken_and_that_is_told(caplog):
+    labels = np.where(np.arange(600) < 300, LABELS, -100)
+    hparams = {"smoothing": "bouts", "fps": 30}
+    chosen = choose_smoother(hparams, generator(labels, slice(300)), {"s": flickering(LABELS)})
+    assert chosen == Smoother("bouts", 3)
+    assert "no validation frame has a hand label to choose 'smoothing' bouts by" in caplog.text
+
+
+def test_a_model_that_has_no_file_is_not_smoothed(tmp_path, caplog):
+    several = {"classifier_type": "multibinary"}
+    assert smoother_of(tmp_path, several) == Smoother(multibinary=True)
+    assert caplog.messages == []
+    assert smoother_of(tmp_path, {"smoothing": "hmm"}) == Smoother()
+    assert f"{tmp_path / 'smoothing.json'}: no such file" in caplog.text
 
 
 def test_a_smoother_is_kept_in_a_file(tmp_path):
