@@ -5,22 +5,23 @@ SESSION_ethogram.png, confusion.png, bout_lengths.png and reliability.png. Score
 model was trained on are told apart from those held out for validation and test.
 
 Where SESSION_states.npy is missing, or older than the session's inputs, sessions are predicted and
-the file is written. Data in another place (--data_dir) are always predicted, and the file stays as
-it is.
+the file is written. Data that moved (--data_dir) are always predicted, and the file stays as it is.
+If they are other data than those that the model's scores are of, --output_dir says where to write
+what comes of them, smoothed as the model is.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from daart_fast.cli.options import setting
+from daart_fast.cli.options import folder_to_write, setting
 from daart_fast.cli.sessions import model_folders
-from daart_fast.errors import ConfigError
+from daart_fast.errors import ConfigError, DataError, some
 
 if TYPE_CHECKING:
     from daart_fast.api import Model
@@ -39,6 +40,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "model_dir", type=Path, nargs="+", help="version_N folders, or folders above"
     )
     parser.add_argument("--data_dir", type=Path, help="where the data are now, if they moved")
+    parser.add_argument(
+        "--output_dir", type=folder_to_write, help="where to write (the model's folder)"
+    )
     for name, text in CHANGES.items():
         # null is a value too
         parser.add_argument(f"--{name}", type=setting(name), default=argparse.SUPPRESS, help=text)
@@ -48,7 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 #: keys that may be changed after training
 CHANGES = {
-    "fps": "frames a second",
+    "fps": "frames a second, for times and durations; features stay as trained",
     "smoothing": "none, bouts, median, hmm, semi-markov or auto, instead of the model's",
     "smoothing_seconds": "how long, for bouts and median",
     "smoothing_frames": "the same in frames",
@@ -66,15 +70,32 @@ def run(options: argparse.Namespace) -> None:
     from daart_fast.eval import plot_search
 
     folders = model_folders(options.model_dir)
+    if options.output_dir is not None:
+        _check_output(options.output_dir, folders)
     all_changes = [_changes(options, folder) for folder in folders]  # before any is written
     for folder, changes in zip(folders, all_changes, strict=True):
         if options.data_dir is not None:
             changes["data_dir"] = str(options.data_dir)
-        summary = evaluate(folder, changes, pictures=not options.no_pictures)
+        pictures = not options.no_pictures
+        summary = evaluate(folder, changes, pictures=pictures, output=options.output_dir)
         print(folder)
         print_scores(summary)
     if options.search:
         plot_search(folders, options.search)
+
+
+def _check_output(folder: Path, models: Sequence[Path]) -> None:
+    """Refuse to write among files that are of something else."""
+    if len(models) > 1:
+        raise ConfigError(f"--output_dir: expected one model, found {len(models)}")
+    if not folder.is_dir() or folder.resolve() == models[0].resolve():
+        return
+    names = {path.name for path in folder.iterdir()}
+    if names and ("summary.json" not in names or "hparams.yaml" in names):
+        raise DataError(
+            f"{folder}: expected no folder, an empty one, or one of an earlier evaluation; found "
+            f"{some(sorted(names))}"
+        )
 
 
 def _changes(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
@@ -117,27 +138,61 @@ def evaluate(
         whether to draw
     output
         where to write, probabilities too where those stored do not count, smoothed as the model is
-        now; None: into the model's folder
+        now unless `changes` say how; None: into the model's folder
+
+    Raises
+    ------
+    DataError
+        the data are others than the scores in the model's folder are of, and `output` is None
     """
     from daart_fast.api import Model
     from daart_fast.config import check_together, with_defaults
     from daart_fast.eval import summarise
     from daart_fast.eval.album import draw_all
     from daart_fast.eval.selection import SMOOTHER_FILE, smoother_of
-    from daart_fast.utils import build_data_generator
 
     model = Model.from_dir(folder)
     hparams = with_defaults({**model.config, **changes, "device": "cpu"})
     check_together(hparams)
-    generator = build_data_generator(dict(hparams))
-    _check_names(model.config, generator, hparams["data_dir"])
+    generator = _generator_of(model, hparams["data_dir"])
+    if output is None:
+        _check_same_data(model, hparams, generator, folder)
+    elif output.resolve() == folder.resolve():
+        output = None
     with _current_states(model, hparams, generator, folder, output) as states_dir:
-        chosen = output is not None and (folder / SMOOTHER_FILE).is_file()
-        smoother = smoother_of(folder) if chosen else None
+        kept = output is not None and not changes.keys() & {"smoothing", *USED_BY}
+        kept = kept and (folder / SMOOTHER_FILE).is_file()
+        smoother = smoother_of(folder) if kept else None
         summary = summarise(hparams, generator, output or folder, states_dir, smoother)
         if pictures:
             draw_all(hparams, generator, output or folder, summary, states_dir)
     return summary
+
+
+def _generator_of(model: Model, data_dir: str) -> DataGenerator:
+    """Read the model's sessions as in training: features at its frame rate, on its scale."""
+    from daart_fast.utils import build_data_generator
+
+    generator = build_data_generator({**model.config, "data_dir": data_dir, "device": "cpu"})
+    _check_names(model.config, generator, data_dir)
+    if model.config.get("normalization") == "train":
+        generator.normalise_by(*model._training_statistics())
+    return generator
+
+
+def _check_same_data(
+    model: Model, hparams: dict[str, Any], generator: DataGenerator, folder: Path
+) -> None:
+    """Refuse to write what comes of other data over what the model's folder tells of its own."""
+    from daart_fast.eval.stored import same_folder, scores_are_current
+
+    if same_folder(model.config, hparams) or not (folder / "summary.json").is_file():
+        return
+    if not scores_are_current(folder, generator):
+        raise DataError(
+            f"{hparams['data_dir']}: expected the data that the scores in {folder} are of, found "
+            f"others; --output_dir says where to write theirs (--output_dir {folder}: over those)"
+        )
 
 
 @contextmanager
@@ -168,8 +223,6 @@ def _current_states(
 
 def _check_names(config: dict[str, Any], generator: DataGenerator, data_dir: str) -> None:
     """Refuse data whose classes are not the model's, or whose channels come in another order."""
-    from daart_fast.errors import DataError
-
     for what, key, found in (
         ("classes", "label_names", generator.label_names),
         ("channels", "input_names", generator.input_names),

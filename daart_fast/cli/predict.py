@@ -51,7 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="predict sessions again that are done, and replace files of other origin",
     )
     parser.add_argument(
-        "--fps", type=setting("fps"), help="frames a second, where the model has none"
+        "--fps", type=setting("fps"), help="frames a second, for times (the model's)"
     )
     parser.add_argument(
         "--executor", choices=("local", "slurm"), default="local", help="here, or as Slurm jobs"

@@ -230,8 +230,12 @@ class DataGenerator:
         mean = np.average(means, axis=0, weights=weights)
         # about the common mean first, so that a large mean costs no digits
         variance = np.average(squares - 2 * mean * means + mean**2, axis=0, weights=weights)
+        self.normalise_by(mean, np.sqrt(np.maximum(variance, 0)))
+
+    def normalise_by(self, mean: np.ndarray, std: np.ndarray) -> None:
+        """Give every session this mean and spread, (N,) both, as of the training of a model."""
         for dataset in self.datasets:
-            dataset.session = dataset.session.normalised_by(mean, np.sqrt(np.maximum(variance, 0)))
+            dataset.session = dataset.session.normalised_by(mean, std)
 
     def _members_of(self, split: str) -> np.ndarray:
         """(n, 2) session and sequence numbers."""

@@ -10,6 +10,7 @@ import shutil
 import stat
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -280,15 +281,106 @@ def fresh_scores(model_dir: Path, data: Path) -> dict:
     return scores_of(copy)
 
 
+def contents(folder: Path) -> dict[str, bytes]:
+    files = (path for path in folder.iterdir() if path.name != "report.html")
+    return {path.name: path.read_bytes() for path in files}
+
+
 def test_other_data_of_the_same_length_are_predicted_anew(model_dir, tmp_path):
+    data, out = other_data(tmp_path), tmp_path / "out"
+    assert main(["evaluate", str(model_dir), "--no-pictures"]) == 0
+    before = contents(model_dir)
+    arguments = ["evaluate", str(model_dir), "--no-pictures", "--data_dir", str(data)]
+    assert main([*arguments, "--output_dir", str(out)]) == 0
+    assert scores_of(out) == fresh_scores(model_dir, data)
+    assert contents(model_dir) == before
+
+
+def test_scores_of_other_data_do_not_replace_the_models_own_unasked(model_dir, tmp_path, capsys):
     data = other_data(tmp_path)
-    before = (model_dir / "m2_states.npy").read_bytes()
-    arguments = ["evaluate", str(model_dir), "--no-pictures"]
-    assert main([*arguments, "--data_dir", str(data)]) == 0
+    assert main(["evaluate", str(model_dir), "--no-pictures"]) == 0
+    before = contents(model_dir)
+    arguments = ["evaluate", str(model_dir), "--no-pictures", "--data_dir", str(data)]
+    assert main(arguments) == 2
+    told = capsys.readouterr().err
+    assert f"{data}: expected the data that the scores in {model_dir} are of" in told
+    assert "--output_dir" in told and contents(model_dir) == before
+    assert main([*arguments, "--output_dir", str(model_dir)]) == 0
     assert scores_of(model_dir) == fresh_scores(model_dir, data)
-    assert (model_dir / "m2_states.npy").read_bytes() == before  # those of the training's data
+    assert (model_dir / "m2_states.npy").read_bytes() == before["m2_states.npy"]
+
+
+def test_other_data_are_smoothed_as_the_model_is(model_dir, tmp_path):
+    smooth = ["--smoothing", "bouts", "--smoothing_seconds", "0.4"]
+    assert main(["evaluate", str(model_dir), "--no-pictures", *smooth]) == 0
+    arguments = ["evaluate", str(model_dir), "--no-pictures", "--data_dir"]
+    arguments += [str(other_data(tmp_path)), "--output_dir", str(tmp_path / "out")]
     assert main(arguments) == 0
-    assert scores_of(model_dir) == fresh_scores(model_dir, tmp_path / "data")
+    summary = tmp_path / "out" / "summary.json"
+    assert json.loads(summary.read_text())["smoothing"] == {"method": "bouts", "frames": 10}
+    assert main([*arguments, "--smoothing", "median", "--smoothing_frames", "3"]) == 0
+    assert json.loads(summary.read_text())["smoothing"] == {"method": "median", "frames": 3}
+
+
+@pytest.mark.parametrize("name", ["m1_bouts.csv", "hparams.yaml"])
+def test_an_evaluation_is_not_written_among_files_of_something_else(
+    model_dir, tmp_path, capsys, name
+):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / name).write_text("precious")
+    arguments = ["evaluate", str(model_dir), "--no-pictures", "--output_dir"]
+    assert main([*arguments, str(tmp_path / "out")]) == 2
+    assert f"found {name}" in capsys.readouterr().err
+    assert contents(tmp_path / "out") == {name: b"precious"}
+
+
+def trained_on(data: Path, folder: Path, **settings: Any) -> Path:
+    """An untrained model of m1, with m2 held out."""
+    hparams = with_defaults(
+        {
+            "data_dir": str(data), "expt_ids": ["m1"], "expt_ids_test": ["m2"],
+            "sequence_length": 50, "trial_splits": "2;1;0;0", "n_hid_layers": 1, **settings,
+        }
+    )  # fmt: skip
+    build_data_generator(hparams)
+    export_hparams(hparams, folder / "hparams.yaml")
+    Segmenter(hparams).save(folder / "best_val_model.pt")
+    return folder
+
+
+def test_sessions_are_put_on_the_scale_of_training_whatever_became_of_its_data(tmp_path):
+    data = write_project(tmp_path / "data", "m1", "m2")
+    folder = trained_on(data, tmp_path / "version_0", normalization="train")
+    session = data / "markers" / "m2.csv"
+    assert main(["predict", str(folder), str(session), "--output_dir", str(tmp_path)]) == 0
+    write_project(tmp_path / "wider", "m1", n_frames=600)
+    shutil.copy(tmp_path / "wider" / "markers" / "m1.csv", data / "markers")
+    shutil.copy(tmp_path / "wider" / "labels-hand" / "m1.csv", data / "labels-hand")
+    assert main(["evaluate", str(folder), "--no-pictures"]) == 0
+    found, expected = np.load(folder / "m2_states.npy"), np.load(tmp_path / "m2_states.npy")
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+def test_another_frame_rate_changes_times_and_no_features(tmp_path):
+    data = write_project(tmp_path / "data", "m1", "m2")
+    kinematic = {"input_type": "features-kinematic", "kinematic_windows": "1", "fps": 10.0}
+    folder = trained_on(data, tmp_path / "version_0", **kinematic)
+    assert main(["evaluate", str(folder), "--no-pictures"]) == 0
+    before = np.load(folder / "m2_states.npy")
+    (folder / "m2_states.npy").unlink()
+    assert main(["evaluate", str(folder), "--no-pictures", "--fps", "60"]) == 0
+    np.testing.assert_allclose(np.load(folder / "m2_states.npy"), before, atol=1e-6)
+    assert table(folder / "m2_predictions.csv")[31][1] == "0.5"
+
+
+def test_several_behaviours_at_once_are_named_together_without_a_smoother(tmp_path):
+    data = write_project(tmp_path / "data", "m1", "m2")
+    folder = trained_on(data, tmp_path / "version_0", classifier_type="multibinary")
+    session = str(data / "markers" / "m2.csv")
+    assert main(["predict", str(folder), session, "--output_dir", str(tmp_path)]) == 0
+    present = np.load(tmp_path / "m2_states.npy") > 0.5
+    told = [row[2] for row in table(tmp_path / "m2_predictions.csv")[1:]]
+    assert told == ["+".join(np.array(NAMES)[row]) for row in present]
 
 
 def test_markers_that_others_took_the_place_of_are_predicted_anew(model_dir, tmp_path):
@@ -329,11 +421,6 @@ def reported(folder: Path, *arguments: str) -> dict:
     assert main(["report", str(folder), *arguments]) == 0
     text = (folder / "report.html").read_text()
     return json.loads(re.search(r'id="data">(.*?)</script>', text, re.DOTALL)[1])["models"][0]
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    files = (path for path in folder.iterdir() if path.name != "report.html")
-    return {path.name: path.read_bytes() for path in files}
 
 
 @pytest.mark.parametrize("what", ["markers", "labels-hand"])
