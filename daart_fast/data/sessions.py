@@ -34,8 +34,8 @@ __all__ = [
 
 #: signals and the folders they lie in
 LABEL_FOLDERS = {"labels_strong": "labels-hand", "labels_weak": "labels-heuristic"}
-#: part of the cache's keys: to be raised when readers come to refuse or tell more of a file
-CHECKED = 1
+#: part of the cache's keys: to be raised when readers come to refuse, tell or name other things
+CHECKED = 2
 
 #: what makes channels of a file, given a likelihood threshold
 Reader = Callable[[str | Path, float], Inputs]

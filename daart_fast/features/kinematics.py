@@ -25,7 +25,8 @@ GROUPS = {
     "distances": "of each pair of keypoints",
     "speeds": "of each keypoint",
     "accelerations": "of each keypoint",
-    "angles": "at each keypoint, between its neighbours in the file's order (cosine and sine)",
+    "angles": "at each keypoint, between its neighbours in the file's order (cosine and sine); the "
+    "name has all three, the keypoint in the middle",
     "egocentric": "coordinates, seen from the first point of kinematic_axis and turned so that "
     "the second lies ahead",
     "animals": "distance, approach, heading and bearing of each pair of animals",
@@ -203,7 +204,7 @@ class Kinematics:
             "distances": lambda: _pairs(names),
             "speeds": lambda: _each(kernels.speed, "speed", names),
             "accelerations": lambda: _each(kernels.acceleration, "acceleration", names),
-            "angles": lambda: _angles(animals),
+            "angles": lambda: _angles(names, animals),
             "egocentric": lambda: _egocentric(names, animals, self.axis),
             "animals": lambda: _between(len(names), animals, self.axis),
         }
@@ -236,12 +237,12 @@ def _turn(name: str, a: int, b: int, c: int, d: int) -> Iterator[_Column]:
         yield _Column(f"{name}:{what}", kernels.turn, (a, b, c, d, part))
 
 
-def _angles(animals: Sequence[Animal]) -> Iterator[_Column]:
+def _angles(names: Sequence[str], animals: Sequence[Animal]) -> Iterator[_Column]:
     for animal in animals:
-        places = list(animal.parts.items())
-        for (_, a), (part, b), (_, c) in zip(places, places[1:], places[2:], strict=False):
-            name = f"{animal.name}-{part}" if animal.name else part
-            yield from _turn(f"angle:{name}", a, b, c, b)
+        places = list(animal.parts.values())
+        for a, b, c in zip(places, places[1:], places[2:], strict=False):
+            # all three are named: in a file of another order it is another angle
+            yield from _turn(f"angle:{names[a]}:{names[b]}:{names[c]}", a, b, c, b)
 
 
 def _egocentric(

@@ -79,8 +79,27 @@ def test_an_angle_is_a_cosine_and_a_sine():
     bent = still({"nose": (1, 0), "neck": (0, 0), "hip": (0, 2), "tail": (0, 2)})
     found = {name: column[0] for name, column in features(bent, "angles").items()}
     assert found == pytest.approx(
-        {"angle:neck:cos": 0, "angle:neck:sin": 1, "angle:hip:cos": 0, "angle:hip:sin": 0}
+        {
+            "angle:nose:neck:hip:cos": 0,
+            "angle:nose:neck:hip:sin": 1,
+            "angle:neck:hip:tail:cos": 0,
+            "angle:neck:hip:tail:sin": 0,
+        }
     )
+
+
+def test_features_of_one_name_are_the_same_whatever_the_order_of_keypoints():
+    markers = tracked(["nose", "neck", "hip", "tail"])
+    order = [1, 0, 3, 2]
+    other = Markers(
+        *(values[:, order] for values in markers[:3]), [markers.names[i] for i in order]
+    )
+    groups = ("distances", "speeds", "accelerations", "angles", "egocentric", "likelihoods")
+    found, shuffled = (features(each, *groups, axis=("hip", "nose")) for each in (markers, other))
+    shared = found.keys() & shuffled.keys()
+    assert {"speed:nose", "ego:tail:ahead"} < shared
+    for name in shared:
+        np.testing.assert_allclose(found[name], shuffled[name], atol=1e-4)
 
 
 def test_egocentric_coordinates_do_not_know_where_the_animal_is_nor_how_it_is_turned():
