@@ -7,6 +7,7 @@ called with keyword arguments, ``trainer``, ``model`` and ``data_generator`` amo
 
 from __future__ import annotations
 
+import json
 import logging
 import math
 import os
@@ -119,14 +120,17 @@ class EarlyStopping(BaseCallback):
 class MedianPruning(BaseCallback):
     """Ends the training of a search's trial that does worse than most of the others.
 
-    From `epochs` on, the trial's best validation loss so far is compared with what the other
-    trials had reached in the same epoch: above their median, it stops. Trials read each other's
+    At the end of each epoch from `epochs` on, the trial's best validation loss is compared with
+    the best that the other trials had at the end of the same epoch: above their median, it stops.
+    Trials that ended earlier count with the best they came to, those that were stopped among them:
+    without them the survivors would be halved in every epoch. Trials read each other's
     ``metrics.csv``, so it does not matter on which machine they run.
 
     Parameters
     ----------
     notes
-        The folder in which each trial leaves a note of where its own folder is.
+        The folder in which each trial leaves a note of where its own folder is; None for a trial
+        that has no others.
     trial
         The trial's number.
     epochs
@@ -136,65 +140,82 @@ class MedianPruning(BaseCallback):
     """
 
     def __init__(
-        self, notes: str | os.PathLike[str], trial: int, epochs: int, at_least: int = 2
+        self, notes: str | os.PathLike[str] | None, trial: int, epochs: int, at_least: int = 2
     ) -> None:
-        self.notes, self.trial = Path(notes), trial
+        self.notes, self.trial = Path(notes) if notes else None, trial
         self.epochs, self.at_least = epochs, at_least
-        self.best_loss = math.inf
 
     def on_fit_start(self, *, trainer: Any, model: Any, data_generator: Any, **kwargs: Any) -> None:
         """Tell the other trials where to look."""
-        if trainer.folder is not None:
-            leave_note(self.notes, self.trial, trainer.folder)
+        self._leave_note(trainer, ended=trainer.should_halt)
 
-    def on_val_check(
-        self, *, trainer: Any, model: Any, data_generator: Any, loss: float, **kwargs: Any
-    ) -> None:
-        """Compare with the others."""
-        self.best_loss = min(self.best_loss, loss)  # a NaN is never the smaller one
-        if trainer.curr_epoch < self.epochs:
+    def on_epoch_end(self, *, trainer: Any, model: Any, data_generator: Any, **kwargs: Any) -> None:
+        """Compare with the others; tell them if this was the last epoch."""
+        epoch = trainer.curr_epoch
+        if self.epochs <= epoch < trainer.max_epochs and not trainer.should_halt:
+            self._compare(trainer, model)
+        if trainer.should_halt or epoch >= trainer.max_epochs:
+            self._leave_note(trainer, ended=True)
+
+    def _compare(self, trainer: Any, model: Any) -> None:
+        if self.notes is None or trainer.folder is None:
             return
+        # its own loss is read as theirs are: no digit more or less
+        own = best_losses(trainer.folder).get(trainer.curr_epoch, math.inf)
         others = self._others(trainer.curr_epoch)
-        if len(others) >= self.at_least and self.best_loss > statistics.median(others):
-            trainer.should_halt = True
-            model.hparams["pruned_epoch"] = trainer.curr_epoch
-            logging.info(
-                f"pruned in epoch {trainer.curr_epoch}: its validation loss {self.best_loss:.6g} "
-                f"is above {statistics.median(others):.6g}, the median of {len(others)} others"
-            )
+        if math.isinf(own) or len(others) < self.at_least or own <= statistics.median(others):
+            return
+        trainer.should_halt = True
+        model.hparams["pruned_epoch"] = trainer.curr_epoch
+        logging.info(
+            f"pruned in epoch {trainer.curr_epoch}: its validation loss {own:.6g} "
+            f"is above {statistics.median(others):.6g}, the median of {len(others)} others"
+        )
 
     def _others(self, epoch: int) -> list[float]:
-        """Return the best loss up to an epoch of each other trial that has validated in it."""
+        """Return each other trial's best loss up to the end of an epoch, or up to its own end.
+
+        Those still on their way there are left out.
+        """
+        assert self.notes is not None
         losses = []
-        for note in self.notes.glob("*"):
-            if note.name.isdigit() and note.name != str(self.trial):
-                seen = validation_losses(note.read_text(encoding="utf-8"))
-                if seen and max(seen) >= epoch:
-                    losses.append(min(loss for at, loss in seen.items() if at <= epoch))
-        return losses
+        for file in self.notes.glob("*"):
+            if not file.name.isdigit() or file.name == str(self.trial):
+                continue
+            note = json.loads(file.read_text(encoding="utf-8"))
+            best = best_losses(note["folder"])
+            if note["ended"] or max(best, default=-1) >= epoch:
+                losses.append(min((best[e] for e in best if e <= epoch), default=math.inf))
+        return [loss for loss in losses if loss < math.inf]
 
-    def state_dict(self) -> dict[str, Any]:
-        """Return the best loss."""
-        return {"best_loss": self.best_loss}
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take it back."""
-        self.best_loss = state["best_loss"]
+    def _leave_note(self, trainer: Any, ended: bool) -> None:
+        if self.notes is not None and trainer.folder is not None:
+            leave_note(self.notes, self.trial, trainer.folder, ended)
 
 
-def leave_note(notes: str | os.PathLike[str], trial: int, folder: str | os.PathLike[str]) -> None:
-    """Note a trial's folder, under its number, for the other trials of its search."""
+def leave_note(
+    notes: str | os.PathLike[str], trial: int, folder: str | os.PathLike[str], ended: bool
+) -> None:
+    """Note a trial's folder, and whether it trains no more, for the others of its search."""
     with replacing(Path(notes) / str(trial)) as temporary:
-        temporary.write_text(os.fspath(folder), encoding="utf-8")
+        note = {"folder": os.fspath(folder), "ended": ended}
+        temporary.write_text(json.dumps(note), encoding="utf-8")
 
 
-def validation_losses(folder: str | os.PathLike[str]) -> dict[int, float]:
-    """Read from a ``metrics.csv`` the lowest validation loss of each epoch, over all sessions."""
-    losses: dict[int, float] = {}
+def best_losses(folder: str | os.PathLike[str]) -> dict[int, float]:
+    """Read from a ``metrics.csv`` the best validation loss up to the end of each epoch.
+
+    Of epochs that are over, which the row of their training losses tells; infinite before the
+    first validation.
+    """
+    losses, best = {}, math.inf
     for row in read_metrics(folder):
-        if row["dataset"] == "-1" and row.get("val_loss"):
-            epoch, loss = int(row["epoch"]), float(row["val_loss"])
-            losses[epoch] = min(loss, losses.get(epoch, math.inf))
+        if row["dataset"] != "-1":
+            continue  # of a single session
+        if row.get("val_loss"):
+            best = min(best, float(row["val_loss"]))
+        if row.get("tr_loss"):
+            losses[int(row["epoch"])] = best
     return losses
 
 
@@ -420,7 +441,7 @@ def collect_callbacks(hparams: Mapping[str, Any]) -> list[BaseCallback]:
     ----------
     hparams
         Read: enable_early_stop, early_stop_history, min_epochs; search_pruning,
-        search_pruning_epochs (within a search, which sets search_notes and search_trial);
+        search_pruning_epochs (and search_notes, search_trial, which a search sets);
         semi_supervised_algo, lambda_weak, prob_threshold, variance_threshold, anneal_start,
         anneal_end.
 
@@ -438,9 +459,10 @@ def collect_callbacks(hparams: Mapping[str, Any]) -> list[BaseCallback]:
     callbacks: list[BaseCallback] = []
     if hparams.get("enable_early_stop", False):
         callbacks.append(EarlyStopping(patience=hparams.get("early_stop_history", 10)))
-    if hparams.get("search_pruning") and hparams.get("search_notes"):
+    if hparams.get("search_pruning"):  # by itself too: a checkpoint fits its callbacks alone
+        notes, trial = hparams.get("search_notes"), hparams.get("search_trial", 0)
         epochs = hparams.get("search_pruning_epochs", 5)
-        callbacks.append(MedianPruning(hparams["search_notes"], hparams["search_trial"], epochs))
+        callbacks.append(MedianPruning(notes, trial, epochs))
     algorithm = hparams.get("semi_supervised_algo")
     if algorithm in (None, "none"):
         return callbacks

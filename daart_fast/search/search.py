@@ -183,8 +183,9 @@ class Search:
             job.log = self.folder / f"trial_{job.number:0{len(str(len(self.jobs)))}}.log"
             notes = self.folder / "folders" / str(getattr(job.trial, "search_fold", 0))
             job.trial.search_notes, job.trial.search_trial = str(notes), job.number
-            if job.number in self.outcomes:
-                leave_note(notes, job.number, self.outcomes[job.number].folder or "")
+            known = self.outcomes.get(job.number)
+            if known is not None and known.folder:
+                leave_note(notes, job.number, known.folder, ended=known.status == "finished")
 
     def _execute(
         self, function: Callable[..., Any], jobs: list[Job], places: Sequence[Place]

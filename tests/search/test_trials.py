@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from daart_fast.callbacks import MedianPruning, leave_note, validation_losses
+from daart_fast.callbacks import MedianPruning, best_losses, collect_callbacks
 from daart_fast.config import with_defaults
 from daart_fast.errors import ConfigError
 from daart_fast.io import export_hparams
@@ -91,47 +91,129 @@ def test_a_failed_trial_that_is_taken_up_again_is_no_longer_marked_as_failed(tmp
 # ------------------------------------------------------------------------------ pruning
 
 
+class Trial:
+    """A trial of a search as `MedianPruning` sees it: its log, and whether it is to stop."""
+
+    def __init__(self, tmp_path: Path, number: int, *losses: float, last: int = 100) -> None:
+        folder = tmp_path / f"version_{number}"
+        folder.mkdir()
+        self.log = folder / "metrics.csv"
+        self.log.write_text("epoch,dataset,tr_loss,val_loss\n")
+        self.trainer = Namespace(curr_epoch=-1, max_epochs=last, should_halt=False, folder=folder)
+        self.model = Namespace(hparams={})
+        self.callback = MedianPruning(tmp_path / "notes", number, epochs=2)
+        self.call("on_fit_start")
+        self.train(*losses)
+
+    def call(self, hook: str) -> None:
+        getattr(self.callback, hook)(trainer=self.trainer, model=self.model, data_generator=None)
+
+    def validate(self, *losses: float) -> None:
+        """Go on in the next epoch."""
+        with open(self.log, "a") as file:
+            for loss in losses:
+                file.write(f"{self.trainer.curr_epoch + 1},0,,0.001\n")  # of a session: not read
+                file.write(f"{self.trainer.curr_epoch + 1},-1,,{loss!r}\n")
+
+    def train(self, *losses: float) -> None:
+        """Train an epoch for each loss, to be validated at its end."""
+        for loss in losses:
+            self.validate(loss)
+            self.trainer.curr_epoch += 1
+            with open(self.log, "a") as file:
+                file.write(f"{self.trainer.curr_epoch},-1,0.5,\n")
+
+    def goes_on(self) -> bool:
+        """Whether another epoch follows the last one trained."""
+        self.call("on_epoch_end")
+        pruned = self.model.hparams.get("pruned_epoch")
+        assert pruned == (self.trainer.curr_epoch if self.trainer.should_halt else None)
+        return not self.trainer.should_halt
+
+
 @pytest.fixture
-def pruning(tmp_path):
-    """A function: a trial's loss, the others' losses by epoch -> whether it goes on."""
-
-    def goes_on(epoch: int, loss: float, others: list[list[float]]) -> bool:
-        for number, losses in enumerate(others, start=2):
-            folder = tmp_path / f"version_{number}"
-            folder.mkdir(exist_ok=True)
-            rows = [f"{e},-1,{value}\n{e},0,0.001\n" for e, value in enumerate(losses)]
-            (folder / "metrics.csv").write_text("epoch,dataset,val_loss\n" + "".join(rows))
-            leave_note(tmp_path / "notes", number, folder)
-        trainer = Namespace(curr_epoch=epoch, should_halt=False, folder=tmp_path)
-        model = Namespace(hparams={})
-        callback = MedianPruning(tmp_path / "notes", 1, epochs=2)
-        shared = {"trainer": trainer, "model": model, "data_generator": None}
-        callback.on_fit_start(**shared)
-        callback.on_val_check(**shared, loss=loss)
-        assert model.hparams.get("pruned_epoch") == (epoch if trainer.should_halt else None)
-        return not trainer.should_halt
-
-    return goes_on
+def others(tmp_path):
+    """Three trials whose best losses up to epoch 2 are 1, 2 and 3."""
+    Trial(tmp_path, 2, 9, 1.0, 5.0)
+    Trial(tmp_path, 3, 9, 9, 2.0)
+    Trial(tmp_path, 4, 9, 9, 3.0, 0.1)
 
 
-def test_a_trial_above_the_median_of_the_others_best_stops(pruning):
-    others = [[9, 1.0, 5.0], [9, 9, 2.0], [9, 9, 3.0, 0.1]]  # bests up to epoch 2: 1, 2, 3
-    assert not pruning(2, 2.1, others)
-    assert pruning(2, 2.0, others) and pruning(2, 1.5, others)
+@pytest.mark.usefixtures("others")
+@pytest.mark.parametrize(("loss", "goes_on"), [(2.1, False), (2.0, True), (1.5, True)])
+def test_a_trial_above_the_median_of_the_others_best_stops(tmp_path, loss, goes_on):
+    assert Trial(tmp_path, 1, 9, 9, loss).goes_on() == goes_on
 
 
-def test_no_trial_stops_before_its_time_or_where_few_have_come_so_far(pruning):
-    others = [[9, 1.0, 1.0], [9, 1.0], [9, 1.0]]
-    assert pruning(1, 5.0, others)  # too early
-    assert pruning(2, 5.0, others)  # one other has come to epoch 2
-    assert not pruning(2, 5.0, [*others, [9, 1.0, 1.0]])  # two have
+@pytest.mark.usefixtures("others")
+def test_no_trial_stops_in_its_last_epoch(tmp_path):
+    assert Trial(tmp_path, 1, 9, 9, 5.0, last=2).goes_on()
+
+
+def test_no_trial_stops_before_its_time_or_where_few_have_come_so_far(tmp_path):
+    for number, losses in ((2, [9, 1.0, 1.0]), (3, [9, 1.0]), (4, [9, 1.0])):
+        Trial(tmp_path, number, *losses)
+    own = Trial(tmp_path, 1, 9, 5.0)
+    assert own.goes_on()  # too early
+    own.train(5.0)
+    assert own.goes_on()  # one other has come to epoch 2
+    Trial(tmp_path, 5, 9, 1.0, 1.0)
+    assert not own.goes_on()  # two have
+
+
+def test_those_that_go_on_are_compared_with_those_stopped_before(tmp_path):
+    """Or they would be halved in each epoch, until two are left."""
+    running = [Trial(tmp_path, number) for number in range(8)]
+    for epoch in range(6):
+        for number, one in enumerate(running):  # in step: all train, then all look
+            one.train(1 + number / 100 - epoch / 1000)
+        running = [one for one in running if one.goes_on()]
+    assert len(running) == 4
+
+
+def test_trials_that_ended_early_count_with_their_best(tmp_path):
+    for number in (2, 3):
+        assert Trial(tmp_path, number, 9, 1.0, last=1).goes_on()
+    assert not Trial(tmp_path, 1, 9, 5.0, 5.0).goes_on()
+
+
+def test_a_trial_amid_an_epoch_has_not_come_to_its_end(tmp_path):
+    for number in (2, 3):
+        Trial(tmp_path, number, 9, 9).validate(1.0)
+    assert Trial(tmp_path, 1, 9, 9, 5.0).goes_on()
+
+
+def test_of_trials_that_are_alike_none_stops_however_often_they_are_validated(tmp_path):
+    for number in range(3):
+        own = Trial(tmp_path, number)
+        for epoch in range(5):
+            own.validate(9 - epoch, 8.7 - epoch, 8.5 - epoch)
+            own.train(8.2 - epoch)
+            assert own.goes_on()
+
+
+def test_a_trial_alone_has_the_same_callbacks_and_nobody_to_compare_with(tmp_path):
+    """So that a checkpoint of a search's trial is of use to it when it is called by itself."""
+    alone = {"search_pruning": "median", "search_pruning_epochs": 2}
+    in_search = {**alone, "search_notes": str(tmp_path / "notes"), "search_trial": 1}
+    made = [collect_callbacks(hparams) for hparams in (alone, in_search)]
+    assert [[type(one) for one in callbacks] for callbacks in made] == [[MedianPruning]] * 2
+    for number in (2, 3):
+        Trial(tmp_path, number, 9, 9, 1.0)
+    own = Trial(tmp_path, 1)
+    own.callback = made[0][0]
+    own.train(9, 9, 9)
+    assert own.goes_on()
+    own.callback = made[1][0]
+    assert not own.goes_on()
 
 
 def test_a_trial_that_has_not_started_has_no_losses(tmp_path):
-    assert validation_losses(tmp_path) == {}
+    assert best_losses(tmp_path) == {}
 
 
-@pytest.mark.parametrize("part", ["2,-1,6e-", "2,-1,0.", "2,-1", "2"])
+@pytest.mark.parametrize("part", ["2,-1,0.5,6e-", "2,-1,0.", "2,-1", "2"])
 def test_of_a_row_that_is_just_being_written_nothing_is_read(tmp_path, part):
-    (tmp_path / "metrics.csv").write_text("epoch,dataset,val_loss\n1,-1,0.75\n" + part)
-    assert validation_losses(tmp_path) == {1: 0.75}
+    rows = "epoch,dataset,tr_loss,val_loss\n1,-1,,0.75\n1,-1,0.5,\n"
+    (tmp_path / "metrics.csv").write_text(rows + part)
+    assert best_losses(tmp_path) == {1: 0.75}
