@@ -34,8 +34,8 @@ def draw_all(
     """Draw each session's ethogram, and confusion, bouts and reliability of the frames held out.
 
     Classes are smoothed as `folder` says, as in the tables. Of several behaviours at once nothing
-    is drawn. Arguments are those of
-    `daart_fast.eval.summarise`, and (`summary`) what it returns. Returns the files.
+    is drawn. Arguments are those of `daart_fast.eval.summarise`, and (`summary`) what it returns.
+    Returns the files.
     """
     if hparams.get("classifier_type") == "multibinary":
         return []

@@ -18,6 +18,7 @@ import numpy as np
 
 from daart_fast.config import KEYS, with_defaults
 from daart_fast.errors import ConfigError, DataError
+from daart_fast.eval.album import split_shown
 from daart_fast.eval.colours import class_colours
 from daart_fast.eval.curves import load_metrics_csv_as_df
 from daart_fast.eval.segments import bouts
@@ -83,7 +84,7 @@ def collect(
     except (ConfigError, DataError) as error:
         labels, note = {}, f"Without hand labels: {error}"
     else:
-        labels, note = _labels(generator), ""
+        labels, note = _labels(generator, split_shown(summary["scores"])), ""
         if results == folder and (
             not states_are_current(folder, trained, hparams, generator)
             or not scores_are_current(folder, generator)
@@ -140,19 +141,17 @@ def _name(folder: Path) -> str:
     return "/".join(folder.absolute().parts[-3:])
 
 
-def _labels(generator: DataGenerator) -> _Labels:
-    """Return hand labels: all of them, and those of held-out frames where there are any.
+def _labels(generator: DataGenerator, split: str | None) -> _Labels:
+    """Return hand labels: all of them, and those of a split, if there is one.
 
-    They are (T,) integers of each session twice, the second -100 on frames that are not held out
-    and None where none is.
+    They are (T,) integers of each session twice, the second -100 on frames of other splits and
+    None where none is of this one.
     """
-    split = "test" if any(d.frames_of("test").any() for d in generator.datasets) else "val"
     found: _Labels = {}
     for dataset in generator.datasets:
         labels = dataset.session.labels_strong
         if labels is not None:
-            held_out = labels_on(dataset, split)
-            found[dataset.id] = labels, held_out
+            found[dataset.id] = labels, None if split is None else labels_on(dataset, split)
     return found
 
 

@@ -8,7 +8,7 @@ import json
 import re
 import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +35,9 @@ def browser() -> str | None:
 def models(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
     """A function that writes a finished model of two sessions, of so many frames each."""
 
-    def make(name: str, n_frames: int, **settings: Any) -> Path:
+    def make(
+        name: str, n_frames: int, labelled: Sequence[str] = ("m1", "m2"), **settings: Any
+    ) -> Path:
         root = tmp_path_factory.mktemp(name)
         draw = np.random.default_rng(0)
         classes = np.repeat(draw.integers(1, 4, n_frames // 50 + 1), 50)[:n_frames]
@@ -47,7 +49,8 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
             np.save(root / "features" / f"{session}.npy", draw.random((n_frames, 1), np.float32))
             lines = [f"{i}{',0' * c},1{',0' * (3 - c)}" for i, c in enumerate(classes.tolist())]
             text = "\n".join(["," + ",".join(NAMES), *lines])
-            (root / "labels-hand" / f"{session}.csv").write_text(text)
+            if session in labelled:
+                (root / "labels-hand" / f"{session}.csv").write_text(text)
             states = np.eye(4)[np.where(draw.random(n_frames) < 0.1, 1, classes)] * 0.8 + 0.05
             np.save(folder / f"{session}_states.npy", states.astype(np.float32))
         hparams = with_defaults(
@@ -79,8 +82,11 @@ def small(models) -> Path:
 
 
 def data_of(report: Path) -> dict[str, Any]:
-    text = report.read_text()
-    return json.loads(re.search(r'id="data">(.*?)</script>', text, re.DOTALL)[1])
+    return json.loads(block_of(report, "data"))
+
+
+def block_of(report: Path, id: str) -> str:
+    return re.search(rf'id="{id}">(.*?)</script>', report.read_text(), re.DOTALL)[1]
 
 
 # ------------------------------------------------------------------------------ the file
@@ -121,8 +127,7 @@ def test_a_report_holds_settings_scores_curves_bouts_and_sessions(small, tmp_pat
 def test_probabilities_come_back_from_their_chunks(small, tmp_path):
     write_report([small], tmp_path / "report.html")
     states = np.load(small / "m1_states.npy")
-    text = (tmp_path / "report.html").read_text()
-    lines = re.search(r'id="fine-0-0">(.*?)</script>', text, re.DOTALL)[1].split("\n")
+    lines = block_of(tmp_path / "report.html", "fine-0-0").split("\n")
     assert len(lines) == -(-len(states) // CHUNK)
     parts = [np.frombuffer(gzip.decompress(base64.b64decode(line)), np.uint8) for line in lines]
     found = np.concatenate(
@@ -133,6 +138,14 @@ def test_probabilities_come_back_from_their_chunks(small, tmp_path):
         data_of(tmp_path / "report.html")["models"][0]["sessions"][0]["coarse"]
     )
     assert len(coarse) == 4 * -(-len(states) // BLOCK)
+
+
+def test_worst_bouts_are_those_of_the_frames_that_the_scores_are_of(models, tmp_path):
+    folder = models("unlabelled", 2_000, labelled=["m1"])  # of the test session no frame is
+    write_report([folder], tmp_path / "report.html")
+    (model,) = data_of(tmp_path / "report.html")["models"]
+    assert "val" in model["scores"] and "test" not in model["scores"]
+    assert {bout["session"] for bout in model["worst"]} == {"m1"}
 
 
 def test_without_the_data_a_report_is_without_labels(small, tmp_path):
