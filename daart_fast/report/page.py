@@ -72,7 +72,8 @@ def _page(models: Sequence[dict[str, Any]], texts: dict[str, str]) -> str:
     """Fill the template: style, script, what all models say, and sessions' fine probabilities."""
     files = resources.files("daart_fast.report")
     parts = {name: (files / f"page.{name}").read_text("utf-8") for name in ("html", "css", "js")}
-    data = json.dumps({"models": models}, allow_nan=False).replace("</", "<\\/")
+    # a name must not end the script element, nor open a comment in it; all else json keeps ASCII
+    data = json.dumps({"models": models}, allow_nan=False).replace("<", r"\u003c")
     blocks = "\n".join(
         f'<script type="text/plain" id="{name}">{text}</script>' for name, text in texts.items()
     )

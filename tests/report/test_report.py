@@ -23,7 +23,7 @@ from daart_fast.report import write_report
 from daart_fast.report.collect import BLOCK, CHUNK
 from daart_fast.utils import build_data_generator
 
-NAMES = ["background", "rest", "walk", "</script><b>groom"]
+NAMES = ["background", "rest", "<!--<script>walk & run", "</script><b>groom"]
 
 
 def browser() -> str | None:
@@ -140,6 +140,13 @@ def test_probabilities_come_back_from_their_chunks(small, tmp_path):
     assert len(coarse) == 4 * -(-len(states) // BLOCK)
 
 
+def test_no_name_is_read_as_html(small, tmp_path):
+    write_report([small], tmp_path / "report.html")
+    data = block_of(tmp_path / "report.html", "data")
+    assert "<" not in data and data.isascii()  # U+2028, too, comes as an escape
+    assert json.loads(data)["models"][0]["classes"] == NAMES
+
+
 def test_worst_bouts_are_those_of_the_frames_that_the_scores_are_of(models, tmp_path):
     folder = models("unlabelled", 2_000, labelled=["m1"])  # of the test session no frame is
     write_report([folder], tmp_path / "report.html")
@@ -204,7 +211,8 @@ def test_a_browser_shows_it_without_complaint(small, tmp_path):
     assert 'data-ready="yes"' in page.document
     assert page.text("where") == "0.00 s to 1600.00 s of 1600.00 s"
     assert page.document.count("<tr") > 100 and page.document.count("<polyline") == 4
-    assert "<b>groom" not in page.document.split("</main>")[0]  # a name is text, whatever it is
+    shown = page.document.split("</main>")[0]  # where a name is text, whatever it is
+    assert "<b>groom" not in shown and "&lt;!--&lt;script&gt;walk &amp; run" in shown
     Page(tmp_path / "report.html", picture=tmp_path / "report.png")
     assert (tmp_path / "report.png").stat().st_size > 20_000
 
