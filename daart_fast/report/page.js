@@ -181,14 +181,15 @@ function linePoints(c) {
   const points = [];
   const span = view.last - view.first;
   if (span <= FINE) {
-    const begin = Math.floor(view.first), end = Math.min(Math.ceil(view.last) + 1, view.frames);
     const step = Math.max(1, Math.floor(span / (2 * width())));
+    const begin = Math.floor(view.first / step) * step;  // means are of the same frames wherever the view begins
+    const end = Math.min(Math.ceil(view.last) + 1, view.frames);
     let complete = true;
     for (let i = Math.floor(begin / chunk); i <= Math.floor((end - 1) / chunk); i++) {
       if (!p.chunk(i, redraw)) complete = false;
     }
     if (complete) {
-      for (let t = begin - (begin % step); t < end; t += step) {
+      for (let t = begin; t < end; t += step) {
         let sum = 0, n = 0;
         for (let k = t; k < Math.min(t + step, end); k++, n++) sum += p.chunks.get(Math.floor(k / chunk))[(k % chunk) * p.n + c];
         if (n) points.push([t + step / 2, sum / n / 255]);

@@ -238,6 +238,23 @@ def test_a_link_opens_at_a_bout(small, tmp_path):
 
 
 @needs_browser
+def test_lines_are_drawn_wherever_a_view_begins(small, tmp_path):
+    write_report([small], tmp_path / "report.html")
+    points = "document.body.dataset.points = JSON.stringify(linePoints(1))"
+    link = f"#m1/{CHUNK}/{CHUNK + 12_000}"  # the first mean is of frames of the chunk before, too
+    page = Page(tmp_path / "report.html", f"setTimeout(() => {{ {points}; }}, 2000);", link)
+    assert page.console == []
+    found = json.loads(re.search(r'data-points="([^"]*)"', page.document)[1])
+    (first, _), (second, _) = found[:2]
+    step = round(second - first)
+    begin = round(first - step / 2)
+    assert begin < CHUNK < begin + step
+    means = np.load(small / "m1_states.npy")[begin : begin + step * (len(found) - 1), 1]
+    expected = means.reshape(-1, step).mean(1)
+    np.testing.assert_allclose([value for _, value in found[:-1]], expected, atol=0.003)
+
+
+@needs_browser
 def test_a_click_on_a_worst_bout_zooms_to_it(small, tmp_path):
     write_report([small], tmp_path / "report.html")
     page = Page(tmp_path / "report.html", 'document.querySelector("tr.go").click();')
