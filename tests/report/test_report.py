@@ -175,7 +175,8 @@ class Page:
 
     def __init__(self, page: Path, script: str = "", link: str = "", picture: Path | None = None):
         copy = page.with_name(f"{page.stem}-tried.html")
-        copy.write_text(page.read_text() + f"<script>{script}</script>")
+        # on a busy machine virtual time may end before the next animation frame
+        copy.write_text(page.read_text() + f"<script>{script}\nsetTimeout(draw, 3500);</script>")
         options = (
             "headless=new no-sandbox disable-gpu disable-dev-shm-usage hide-scrollbars "
             "window-size=1280,1500 enable-logging=stderr log-level=0 virtual-time-budget=4000"
