@@ -7,6 +7,7 @@ follow from it.
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import re
@@ -68,8 +69,8 @@ def _number(value: Any) -> float:
 
 def _integer(value: Any) -> int:
     number = _number(value)
-    if isinstance(value, int):
-        return value  # as it is, where a float has too few digits for it
+    if isinstance(value, int) or re.fullmatch(r"[+-]?\d+", str(value)):
+        return int(value)  # where a float has too few digits for it
     if number != int(number):
         raise ValueError
     return int(number)
@@ -256,13 +257,14 @@ class Kind:
 
     read: Callable[[Any], Any]
     wants: str
-    #: whether to take a scalar as it is spelled (``2019_06_26`` is a name, not a number)
+    #: whether to take a scalar as it is spelled (``2019_06_26`` is a name, and to YAML a number;
+    #: ``0500`` is 500, and to YAML 320)
     spelled: bool = False
 
 
 BOOL = Kind(_boolean, "true or false")
-INT = Kind(_integer, "a whole number")
-FLOAT = Kind(_number, "a number")
+INT = Kind(_integer, "a whole number", spelled=True)
+FLOAT = Kind(_number, "a number", spelled=True)
 TEXT = Kind(_text, "text", spelled=True)
 PATH = Kind(_text, "a folder", spelled=True)
 NAME = Kind(_experiment_name, "a name", spelled=True)
@@ -551,7 +553,7 @@ def load_config(*paths: str | os.PathLike[str], overrides: Iterable[str] = ()) -
         name, equals, text = override.partition("=")
         if not equals:
             raise ConfigError(f"--set {override}: expected key=value")
-        entries.update(_parse(f"{name.strip()}: {text}", f"--set {override}"))
+        entries.update(_parse(f"{name.strip()}: {_as_typed(text)}", f"--set {override}"))
 
     hparams = {name: _check(name, entry) for name, entry in entries.items()}
     for name, key in KEYS.items():
@@ -566,6 +568,13 @@ def load_config(*paths: str | os.PathLike[str], overrides: Iterable[str] = ()) -
         resolved = [resolve_path(one, base) for one in (value if many else [value])]
         hparams[name] = resolved if many else resolved[0]
     return hparams
+
+
+def _as_typed(text: str) -> str:
+    """Quote a name with a # in it: where YAML begins a comment, a command line does not."""
+    text = text.strip()
+    begins = re.search(r"(^|\s)#", text) and text[0] not in "[{\"'"
+    return json.dumps(text) if begins else text
 
 
 @dataclass(frozen=True)
@@ -661,7 +670,9 @@ def _check_one(key: Key, value: Any, where: str) -> Any:
         if isinstance(error, ConfigError):
             raise ConfigError(f"{where}: {key.name!r}: {error}") from None
         wanted = str(error) or key.wants
-        raise ConfigError(f"{where}: {key.name!r} is {value!r}: expected {wanted}") from None
+        spelled = isinstance(value, str) and key.kind in (INT, FLOAT)  # a number needs no quotes
+        found = value if spelled else repr(value)
+        raise ConfigError(f"{where}: {key.name!r} is {found}: expected {wanted}") from None
 
 
 def _file_for(key: Key, paths: tuple[str | os.PathLike[str], ...]) -> str:
