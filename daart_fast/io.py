@@ -224,7 +224,8 @@ def find_experiment(hparams: dict[str, Any], verbose: bool = False) -> list[str]
     """Folders of the finished models that were fitted with these parameters, weights and all.
 
     Two experiments are the same if every key of the config files has the same value, except
-    paths, ``device``, ``gpus_vis``, ``tt_n_*`` and those about plotting and resuming.
+    paths, ``device``, ``gpus_vis``, ``tt_n_*`` and those about plotting and resuming. Of paths,
+    ``data_dir`` counts where it is another folder and the first one is still there.
 
     Parameters
     ----------
@@ -305,12 +306,30 @@ def matching_versions(
             continue
         stored, found = read
         differing = [name for name in wanted if not _equal(name, found[name], wanted[name])]
+        if not differing and not _may_be_same_data(stored, hparams):
+            differing = ["data_dir"]
         if not differing:
             yield version, stored
         elif verbose:
             print(f"{version} differs:")
             for name in differing:
-                print(f"    {name}: {found[name]} there, {wanted[name]} asked for")
+                there, asked = (
+                    found.get(name, stored.get(name)),
+                    wanted.get(name, hparams.get(name)),
+                )
+                print(f"    {name}: {there} there, {asked} asked for")
+
+
+def _may_be_same_data(stored: Mapping[str, Any], hparams: Mapping[str, Any]) -> bool:
+    """Tell whether a version's data folder is one that is asked for, or is not there any more.
+
+    A project may have moved, and its data with it. Two folders that both are there are two.
+    """
+    there, asked = stored.get("data_dir"), hparams.get("data_dir")
+    if not there or not asked or not os.path.isdir(there):
+        return True
+    folders = asked if isinstance(asked, list) else [asked]
+    return any(os.path.isdir(one) and os.path.samefile(there, one) for one in folders)
 
 
 def _versions(folder: Path) -> list[Path]:

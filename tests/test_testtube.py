@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shutil
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -99,6 +100,23 @@ def test_data_that_are_newer_than_a_finished_model_are_told(
     out = capsys.readouterr().out
     assert (f"{tmp_path / str(changed)}: changed since that model was trained" in out) == told
     assert ("changed since" in out) == told
+
+
+def test_another_data_folder_is_another_experiment_unless_the_first_is_gone(hparams, tmp_path):
+    first, second = tmp_path / "first", tmp_path / "second"
+    first.mkdir()
+    second.mkdir()
+    made, experiment = create_tt_experiment(hparams(data_dir=str(first)))
+    finish(made)
+    experiment.close()
+    (tmp_path / "link").symlink_to(first)
+    assert create_tt_experiment(hparams(data_dir=str(tmp_path / "link"))) == (None, None)
+    other, experiment = create_tt_experiment(hparams(data_dir=str(second)))
+    assert other["version"] == 1
+    finish(other)
+    experiment.close()
+    shutil.rmtree(first)  # as where a project has moved
+    assert create_tt_experiment(hparams(data_dir=str(tmp_path / "third"))) == (None, None)
 
 
 @pytest.mark.parametrize("damage", [Path.unlink, lambda file: file.write_bytes(b"random")])
