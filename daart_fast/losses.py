@@ -11,7 +11,8 @@ None copies anything to the host, so none makes a GPU wait.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -23,12 +24,29 @@ __all__ = [
     "IGNORED",
     "binary_accuracy",
     "binary_cross_entropy",
+    "ignored_class",
     "kl_div_to_std_normal",
     "masked_mean",
     "r2_score",
 ]
 
 IGNORED = -100  # the class label of a frame that is not scored
+
+
+def ignored_class(hparams: Mapping[str, Any]) -> int:
+    """Return the class whose frames are not scored; `IGNORED` where every labelled frame is.
+
+    Of the columns of multibinary labels only one that is called background stands for frames that
+    nobody scored: any other at ``ignore_class`` is a behaviour as the rest are. ``binary`` is
+    softmax over two classes of which the first, its background, is scored too.
+    """
+    ignored, kind = hparams.get("ignore_class", 0), hparams.get("classifier_type", "multiclass")
+    if ignored is None or kind == "binary":
+        return IGNORED
+    if kind == "multibinary":
+        names = dict(enumerate(hparams.get("label_names") or ()))
+        return int(ignored) if names.get(ignored, "").lower() == "background" else IGNORED
+    return int(ignored)
 
 
 def masked_mean(values: Tensor, weights: Tensor, reduce: str = "batch") -> Tensor:

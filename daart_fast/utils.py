@@ -18,6 +18,7 @@ from daart_fast.data.sequences import compute_sequence_pad
 from daart_fast.data.sessions import Tell, signal_paths
 from daart_fast.errors import DataError
 from daart_fast.features import reader_of
+from daart_fast.losses import ignored_class
 from daart_fast.transforms import Transform, ZScore
 
 __all__ = ["build_data_generator", "collect_callbacks", "data_files"]
@@ -170,12 +171,35 @@ def _derived(get: Mapping[str, Any], generator: DataGenerator) -> dict[str, Any]
 def _class_weights(get: Mapping[str, Any], generator: DataGenerator) -> list[float] | None:
     """Weigh each class by the largest class's count over its own; the ignored one and empty ones 0.
 
-    None, which weighs all alike, where that is asked for or no frame is labelled.
+    Hand labels are counted, and heuristic ones for the classes that no hand label shows. Of
+    several behaviours at once, one that never occurs weighs 1: its absence is to be learned. None,
+    which weighs all alike, where that is asked for or no frame is labelled.
     """
-    counts = generator.count_class_examples().astype(np.float64)
-    ignored = get["ignore_class"]
-    if get["classifier_type"] != "binary" and 0 <= ignored < len(counts):
-        counts[ignored] = 0
-    if not get["weight_classes"] or not counts.any():
+    names = generator.label_names
+    learned = np.arange(len(names)) != ignored_class({**get, "label_names": names})
+    by_hand = _weights_by_count(generator.count_class_examples(), learned)
+    weights = np.where(by_hand > 0, by_hand, _weights_by_count(_weak_examples(generator), learned))
+    if not get["weight_classes"] or not weights.any():
         return None
-    return np.divide(counts.max(), counts, out=np.zeros_like(counts), where=counts > 0).tolist()
+    if get["classifier_type"] == "multibinary":
+        weights[learned & (weights == 0)] = 1
+    return weights.tolist()
+
+
+def _weights_by_count(counts: np.ndarray, learned: np.ndarray) -> np.ndarray:
+    """Return the largest count over each one, (n_classes,); 0 where that is 0 or not `learned`."""
+    counts = np.where(learned, counts, 0).astype(np.float64)
+    largest = counts.max(initial=0)
+    return np.divide(largest, counts, out=np.zeros_like(counts), where=counts > 0)
+
+
+def _weak_examples(generator: DataGenerator) -> np.ndarray:
+    """Count the training frames to which heuristic labels give each class, (n_classes,)."""
+    classes = np.arange(len(generator.label_names))
+    counts = np.zeros(len(classes), dtype=np.int64)
+    for dataset in generator.datasets:
+        labels = dataset.session.labels_weak
+        if labels is not None:
+            labels = labels[dataset.frames_of("train")]
+            counts += (labels == 1 if labels.ndim == 2 else labels[:, None] == classes).sum(0)
+    return counts

@@ -82,6 +82,69 @@ def test_weights_are_left_out_where_not_wanted(project):
     assert hparams["class_weights"] is None
 
 
+@pytest.fixture
+def relabel(tmp_path: Path) -> Callable[..., None]:
+    """A function that writes a session's labels anew, (frames, classes) of 0 and 1."""
+
+    def write(values: np.ndarray, names=CLASSES, folder: str = "labels-hand", session="s") -> None:
+        write_table(tmp_path / "data" / folder / f"{session}.csv", names, values.astype(int))
+
+    return write
+
+
+def behaviours(*shares: float) -> np.ndarray:
+    """Labels of 300 frames, of which each behaviour has a share of its own."""
+    return np.random.default_rng(0).random((300, len(shares))) < shares
+
+
+def test_of_several_behaviours_at_once_each_weighs_the_first_one_too(project, relabel):
+    hparams = project("s", classifier_type="multibinary")
+    relabel(behaviours(0.3, 0.6), names=("groom", "rear"))
+    counts = build_data_generator(hparams).count_class_examples()
+    assert hparams["ignore_class"] == 0
+    assert hparams["class_weights"] == [counts[1] / counts[0], 1.0]
+
+
+@pytest.mark.parametrize("name", ["background", "Background"])
+def test_of_several_behaviours_at_once_a_background_weighs_nothing(project, relabel, name):
+    hparams = project("s", classifier_type="multibinary")
+    relabel(behaviours(0.1, 0.5, 0.5), names=(name, "groom", "rear"))
+    build_data_generator(hparams)
+    first, *others = hparams["class_weights"]
+    assert first == 0 and min(others) == 1
+
+
+def test_of_several_behaviours_at_once_one_never_seen_teaches_its_absence(project, relabel):
+    hparams = project("s", classifier_type="multibinary")
+    relabel(behaviours(0.1, 0.5, 0.0, 0.5), names=("background", "groom", "rear", "walk"))
+    build_data_generator(hparams)
+    first, _, absent, _ = hparams["class_weights"]
+    assert (first, absent) == (0, 1)
+
+
+def test_a_class_that_only_heuristics_show_weighs_by_their_count(project, relabel):
+    hparams = project("s", folders=("labels-hand", "labels-heuristic"), lambda_weak=1.0)
+    by_hand = dict(hparams, lambda_weak=0.0)
+    build_data_generator(by_hand)
+    heuristic = np.repeat([0, 1, 3], [100, 50, 150])
+    relabel(np.eye(4)[heuristic], folder="labels-heuristic")
+    generator = build_data_generator(hparams)
+    heuristic = heuristic[generator.datasets[0].frames_of("train")]
+    assert hparams["class_weights"][:3] == by_hand["class_weights"][:3]
+    assert by_hand["class_weights"][3] == 0 and hparams["class_weights"][3] == 1
+    relabel(np.eye(4)[np.repeat([0, 1, 3], [50, 200, 50])], folder="labels-heuristic")
+    build_data_generator(hparams)
+    assert hparams["class_weights"][3] > 2
+
+
+def test_heuristic_labels_alone_weigh_their_classes(project):
+    by_hand = project("s")
+    build_data_generator(by_hand)
+    hparams = project("k", folders=("labels-heuristic",), lambda_strong=0, lambda_weak=1)
+    build_data_generator(hparams)
+    assert hparams["class_weights"] == by_hand["class_weights"]
+
+
 def test_the_mean_and_spread_of_training_go_with_the_model(project):
     hparams = project("s", "tt", normalization="train")
     generator = build_data_generator(hparams)

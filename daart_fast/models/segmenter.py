@@ -102,9 +102,7 @@ class Segmenter(BaseModel):
                 f"not '{self.classifier_type}'"
                 + did_you_mean(self.classifier_type, CLASSIFIER_TYPES)
             )
-        # 'binary' is softmax over two classes of which the first, its background, is scored too
-        ignore = hparams.get("ignore_class", 0)
-        self.ignore_class = losses.IGNORED if self.classifier_type == "binary" else ignore
+        self.ignore_class = losses.ignored_class(hparams)
         self.loss_weights = {name: float(hparams.get(f"lambda_{name}") or 0) for name in HEADS}
         self._heads = self._configured_heads() if heads is None else set(heads)
         self.kl_weight = 1.0

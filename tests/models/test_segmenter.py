@@ -384,17 +384,39 @@ def test_failure_09_multibinary_scores_each_behaviour_by_its_own_sigmoid(
     assert torch.allclose(model.losses(batch)["loss_strong"], expected)
 
 
-def test_multibinary_leaves_out_frames_of_the_ignored_class(
-    make_hparams: Make, make_batch: MakeBatch
+@pytest.mark.parametrize(
+    ("first", "frames_count"), [("background", [False, False, True]), ("groom", [True] * 3)]
+)
+def test_multibinary_leaves_out_frames_of_the_background_but_of_no_behaviour(
+    make_hparams: Make, make_batch: MakeBatch, first: str, frames_count: list[bool]
 ) -> None:
-    hparams = make_hparams(classifier_type="multibinary")
+    names = [first, "rear", "rest", "walk"]
+    hparams = make_hparams(classifier_type="multibinary", label_names=names, ignore_class=0)
     model, batch = Segmenter(hparams), make_batch(hparams)
     labels = torch.zeros(*batch["markers"].shape[:2], 4)
     labels[..., 1:3] = 1.0
     labels[:2, :, 0] = 1.0
     batch["labels_strong"] = labels
     by_sequence = model.losses(batch, reduce="sequence")["loss_strong"]
-    assert by_sequence.isnan().tolist() == [True, True, False]
+    assert by_sequence.isfinite().tolist() == frames_count
+
+
+@pytest.mark.parametrize("ignored", [None, -1, IGNORED])
+@pytest.mark.parametrize("classifier_type", ["multiclass", "binary", "multibinary"])
+def test_no_class_need_be_ignored(
+    make_hparams: Make, make_batch: MakeBatch, classifier_type: str, ignored: int | None
+) -> None:
+    hparams = make_hparams(
+        classifier_type=classifier_type,
+        ignore_class=ignored,
+        label_names=["background", "rear", "rest", "walk"],
+    )
+    batch = make_batch(hparams)
+    batch["labels_strong"].zero_()
+    if classifier_type == "multibinary":
+        batch["labels_strong"] = torch.ones(*batch["labels_strong"].shape, 4)
+    by_sequence = Segmenter(hparams).losses(batch, reduce="sequence")["loss_strong"]
+    assert by_sequence.isfinite().all()
 
 
 def test_losses_by_sequence_are_those_of_each_sequence_alone(
