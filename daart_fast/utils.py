@@ -16,9 +16,9 @@ from daart_fast.data.dataset import SIGNALS
 from daart_fast.data.generator import DataGenerator
 from daart_fast.data.sequences import compute_sequence_pad
 from daart_fast.data.sessions import Tell, signal_paths
-from daart_fast.errors import DataError
+from daart_fast.errors import ConfigError, DataError
 from daart_fast.features import reader_of
-from daart_fast.losses import ignored_class
+from daart_fast.losses import IGNORED, ignored_class
 from daart_fast.transforms import Transform, ZScore
 
 __all__ = ["build_data_generator", "collect_callbacks", "data_files"]
@@ -45,6 +45,8 @@ def build_data_generator(hparams: dict[str, Any]) -> DataGenerator:
     DataError
         Files are missing, cannot be read or do not fit each other; there is nothing to learn
         from, or nothing to validate on.
+    ConfigError
+        There is no such class as ``ignore_class``.
     """
     get = with_defaults(hparams)
     hparams["sequence_pad"] = compute_sequence_pad(get)
@@ -76,6 +78,7 @@ def build_data_generator(hparams: dict[str, Any]) -> DataGenerator:
         cache=cache_folder(get["cache_dir"]),
     )
     _check_splits(get, generator)
+    _check_ignored(get, generator.label_names)
     hparams |= _derived(get, generator)
     return generator
 
@@ -148,6 +151,24 @@ def _check_splits(get: Mapping[str, Any], generator: DataGenerator) -> None:
             f": one block of trial_splits {get['trial_splits']} is "
             f"{train + val + test + 3 * gap} sequences of {get['sequence_length']} frames "
             f"({lengths}). Choose a smaller sequence_length or other trial_splits{held}"
+        )
+
+
+def _check_ignored(get: Mapping[str, Any], names: list[str]) -> None:
+    """Refuse an ``ignore_class`` beyond the classes; tell of one that is not ignored."""
+    ignored = get["ignore_class"]
+    if get["classifier_type"] == "binary" or not names or ignored is None or ignored < 0:
+        return
+    if ignored >= len(names):
+        classes = ", ".join(f"{number} ({name})" for number, name in enumerate(names))
+        raise ConfigError(
+            f"'ignore_class' is {ignored}: expected a class, of {classes}, "
+            f"or {IGNORED} where every labelled frame is scored"
+        )
+    if ignored > 0 and ignored_class({**get, "label_names": names}) == IGNORED:
+        logging.warning(
+            f"ignore_class is {ignored}, but '{names[ignored]}' is learned like the others: "
+            "of multibinary labels only a column called 'background' is ignored"
         )
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from daart_fast.config import KEYS
 from daart_fast.data.sequences import SPLITS
-from daart_fast.errors import DataError
+from daart_fast.errors import ConfigError, DataError
 from daart_fast.utils import build_data_generator
 
 CLASSES = ("background", "rest", "walk", "groom")
@@ -221,6 +221,28 @@ def test_a_session_that_teaches_nothing_is_told_of(project, caplog):
     hparams = project("s", "tt", expt_ids_to_keep=["s"])
     build_data_generator(hparams)
     assert "session tt has no labels, so nothing is learned from it" in caplog.text
+
+
+@pytest.mark.parametrize("ignored", [4, 100])
+def test_an_ignored_class_beyond_the_classes_is_an_error_that_lists_them(project, ignored):
+    expected = (
+        rf"'ignore_class' is {ignored}: expected .* 0 \(background\), .* 3 \(groom\), or -100"
+    )
+    with pytest.raises(ConfigError, match=expected):
+        build_data_generator(project("s", ignore_class=ignored))
+
+
+@pytest.mark.parametrize("ignored", [0, 3, -1, -100, None])
+def test_an_ignored_class_may_be_any_of_the_classes_or_none(project, ignored, caplog):
+    build_data_generator(project("s", ignore_class=ignored))
+    assert "ignore" not in caplog.text
+
+
+def test_a_behaviour_that_multibinary_was_to_ignore_is_told_to_be_learned(project, relabel, caplog):
+    hparams = project("s", classifier_type="multibinary", ignore_class=1)
+    relabel(behaviours(0.3, 0.6), names=("groom", "rear"))
+    build_data_generator(hparams)
+    assert "ignore_class is 1, but 'rear' is learned like the others" in caplog.text
 
 
 def test_no_validation_sequence_anywhere_is_an_error(project):
