@@ -54,6 +54,7 @@ def build_data_generator(hparams: dict[str, Any]) -> DataGenerator:
     paths = _all_paths(get)
     ids = list(paths)
     _check_targets(get, paths)
+    _check_held_out(get, paths)
     transforms: list[Transform | None] = [ZScore(), None, None, None]
     generator = DataGenerator(
         ids,
@@ -137,6 +138,22 @@ def _check_targets(get: Mapping[str, Any], paths: Mapping[str, Mapping[str, Any]
     for session in split_ids(get["expt_ids"]):
         if not any(paths[session][signal] for signal in wanted):
             logging.warning(f"session {session} has no labels, so nothing is learned from it")
+
+
+def _check_held_out(get: Mapping[str, Any], paths: Mapping[str, Mapping[str, Any]]) -> None:
+    """Refuse sessions held out of which none can validate; tell of each one that can't."""
+    held_out = split_ids(get["expt_ids_val"])
+    targets = ("labels_strong", "labels_weak", "tasks")
+    blank = [s for s in held_out if not any(paths[s][signal] for signal in targets)]
+    kept = "; ".join(split_ids(get["expt_ids_to_keep"]))
+    hint = f" (expt_ids_to_keep lists {kept})" if kept else ""
+    if blank and blank == held_out and not (get["lambda_pred"] or get["lambda_recon"]):
+        raise DataError(
+            f"nothing would validate: of expt_ids_val ({', '.join(blank)}) no session has labels "
+            f"that are used{hint}"
+        )
+    for session in blank:
+        logging.warning(f"session {session} of expt_ids_val has no labels that are used{hint}")
 
 
 def _check_splits(get: Mapping[str, Any], generator: DataGenerator) -> None:

@@ -245,6 +245,27 @@ def test_a_behaviour_that_multibinary_was_to_ignore_is_told_to_be_learned(projec
     assert "ignore_class is 1, but 'rear' is learned like the others" in caplog.text
 
 
+def test_sessions_held_out_of_which_none_has_labels_cannot_validate(project):
+    hparams = project("s", "tt", expt_ids=["s"], expt_ids_val=["tt"], expt_ids_to_keep=["s"])
+    expected = (
+        r"nothing would validate: of expt_ids_val \(tt\) no session has labels that are used"
+        r" \(expt_ids_to_keep lists s\)"
+    )
+    with pytest.raises(DataError, match=expected):
+        build_data_generator(hparams)
+    build_data_generator({**hparams, "expt_ids_to_keep": ["s", "tt"]})
+
+
+@pytest.mark.parametrize(
+    ("held_out", "settings"), [(["tt", "uuu"], {}), (["tt"], {"lambda_pred": 1.0})]
+)
+def test_a_session_that_validates_nothing_is_told_of(project, held_out, settings, caplog):
+    hparams = project("s", "tt", "uuu", expt_ids=["s"], expt_ids_val=held_out, **settings)
+    build_data_generator({**hparams, "expt_ids_to_keep": ["s", "uuu"]})
+    assert "session tt of expt_ids_val has no labels that are used" in caplog.text
+    assert "session uuu" not in caplog.text
+
+
 def test_no_validation_sequence_anywhere_is_an_error(project):
     with pytest.raises(
         DataError,
