@@ -30,6 +30,7 @@ from daart_fast.search.trials import (
     folds,
     label_of,
     look_up,
+    loss_settings,
     searched_keys,
 )
 from daart_fast.search.versions import claim_number
@@ -120,6 +121,7 @@ class Search:
             Ctrl-C was pressed: the trials then running can be resumed.
         """
         jobs = self._to_run()
+        self._say_who_is_compared()
         if self.options.dry_run:
             self._print_table(places)
             return
@@ -179,9 +181,11 @@ class Search:
         name = check_name(hparams["tt_experiment_name"], "an experiment name", nested=True)
         parent = Path(get_expt_dir(hparams["results_dir"], hparams["expt_ids"])) / "searches" / name
         self.folder = claim_number(parent, "search_")
+        losses = [loss_settings(trial) for trial in self.trials]
         for job in self.jobs:
             job.log = self.folder / f"trial_{job.number:0{len(str(len(self.jobs)))}}.log"
-            notes = self.folder / "folders" / str(getattr(job.trial, "search_fold", 0))
+            # trials whose losses can be compared share a folder
+            notes = self.folder / "folders" / str(losses.index(loss_settings(job.trial)))
             job.trial.search_notes, job.trial.search_trial = str(notes), job.number
             known = self.outcomes.get(job.number)
             if known is not None and known.folder:
@@ -207,6 +211,19 @@ class Search:
         return in_pool(function, jobs, places)
 
     # ------------------------------------------------------------------------- telling
+
+    def _say_who_is_compared(self) -> None:
+        """Say so where search_pruning can compare a trial with some of the others alone."""
+        pruned = [trial for trial in self.trials if getattr(trial, "search_pruning", None)]
+        losses = [loss_settings(trial) for trial in pruned]
+        keys = [name for name in self.keys if any(name in own for own in losses)]
+        if not set(keys) - {"search_fold"}:
+            return
+        names = ", ".join(name.removeprefix("search_") for name in keys)
+        told = f"search_pruning compares trials of the same {names}: other losses are not alike"
+        if max(losses.count(own) for own in losses) < 3:
+            told += ". No trial has two others to be compared with, so none is stopped"
+        print(told, file=sys.stderr)
 
     @property
     def _cross_validated(self) -> bool:

@@ -32,12 +32,26 @@ __all__ = [
     "folds",
     "label_of",
     "look_up",
+    "loss_settings",
     "output_to",
     "searched_keys",
 ]
 
 #: What a version folder holds if its trial raised: the traceback.
 FAILED = "failed.txt"
+
+#: Keys that decide which loss is validated, on which frames and how often. The weights of its
+#: terms, ``lambda_*``, do too.
+LOSS_KEYS = (
+    "data_dir", "search_fold", "trial_splits", "train_frac", "sequence_length", "rng_seed_train",
+    "val_check_interval", "classifier_type", "ignore_class", "weight_classes", "variational",
+    "semi_supervised_algo",
+)  # fmt: skip
+
+#: Keys that decide the inputs, which are themselves what lambda_pred and lambda_recon predict.
+INPUT_KEYS = ("input_type", "likelihood_threshold", "normalization") + tuple(
+    name for name in KEYS if name.startswith("kinematic_")
+)
 
 
 @dataclass
@@ -115,6 +129,15 @@ def searched_keys(trials: Sequence[Any]) -> list[str]:
 def label_of(trial: Any, keys: Sequence[str]) -> str:
     """Spell the settings by which a trial differs from the others."""
     return ", ".join(f"{name.removeprefix('search_')}={vars(trial).get(name)}" for name in keys)
+
+
+def loss_settings(trial: Any) -> dict[str, Any]:
+    """Return the settings that trials must share for their validation losses to be comparable."""
+    get = vars(trial).get
+    names = [*LOSS_KEYS, *(name for name in KEYS if name.startswith("lambda_"))]
+    if get("lambda_pred") or get("lambda_recon"):
+        names += INPUT_KEYS
+    return {name: get(name) for name in names}
 
 
 def folds(trials: Sequence[Any]) -> list[Any]:

@@ -332,3 +332,13 @@ def test_a_bad_trial_is_stopped_and_the_best_is_not(settings):
     assert rows[1e-2]["epochs"] == 6 and rows[1e-2]["pruned_epoch"] is None
     assert search.failed == [] and search.best is not None
     assert hparams(search.rows()[3].folder)["pruned_epoch"] == 2
+
+
+def test_a_trial_whose_loss_weighs_more_is_not_stopped_for_that(settings, capsys):
+    settings |= {"search_pruning": "median", "search_pruning_epochs": 1, "max_epochs": 3}
+    settings |= {"lambda_pred": [0, 0.01, 0.02, 5], "tt_n_cpu_workers": 1}
+    assert [row.results["pruned_epoch"] for row in run(settings).rows()] == [None] * 4
+    err = capsys.readouterr().err
+    assert (
+        "losses of another lambda_pred are of another kind, and not compared; no trial has" in err
+    )

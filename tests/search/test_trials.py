@@ -13,7 +13,14 @@ from daart_fast.callbacks import MedianPruning, best_losses, collect_callbacks
 from daart_fast.config import with_defaults
 from daart_fast.errors import ConfigError
 from daart_fast.io import export_hparams
-from daart_fast.search.trials import FAILED, folds, label_of, look_up, searched_keys
+from daart_fast.search.trials import (
+    FAILED,
+    folds,
+    label_of,
+    look_up,
+    loss_settings,
+    searched_keys,
+)
 from daart_fast.testtube import create_tt_experiment
 
 
@@ -206,6 +213,29 @@ def test_a_trial_alone_has_the_same_callbacks_and_nobody_to_compare_with(tmp_pat
     assert own.goes_on()
     own.callback = made[1][0]
     assert not own.goes_on()
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "comparable"),
+    [
+        ({"n_lags": 1}, {"n_lags": 2}, True),
+        ({"learning_rate": 0.1, "dropout": 0}, {"learning_rate": 1, "dropout": 0.5}, True),
+        ({"lambda_strong": 1}, {"lambda_strong": 2}, False),
+        ({"weight_classes": True}, {"weight_classes": False}, False),
+        ({"sequence_length": 100}, {"sequence_length": 200}, False),
+        ({"search_fold": 0}, {"search_fold": 1}, False),
+        ({"input_type": "markers"}, {"input_type": "features"}, True),
+        (
+            {"input_type": "markers", "lambda_pred": 1},
+            {"input_type": "features", "lambda_pred": 1},
+            False,
+        ),
+    ],
+)
+def test_losses_are_comparable_where_only_the_quality_of_a_model_changes_them(
+    first, second, comparable
+):
+    assert (loss_settings(trial(**first)) == loss_settings(trial(**second))) == comparable
 
 
 def test_a_trial_that_has_not_started_has_no_losses(tmp_path):
