@@ -18,7 +18,8 @@ def evaluate(model: Any, data_generator: Any, dtype: str) -> dict[int, dict[str,
 
     A term's value is its mean over the sequences that have something to score of each sequence's
     own mean, so neither sequences without labels nor the size of a batch sways it; NaN where no
-    sequence has anything. The loss is the weighted sum of the terms.
+    sequence has anything. The loss is the weighted sum of the terms but the KL divergence,
+    whose weight grows from epoch to epoch, so that no two losses would compare.
 
     Parameters
     ----------
@@ -65,5 +66,6 @@ def _average(model: Any, names: list[str], table: np.ndarray) -> dict[str, float
     total = np.where(known, table, 0.0).sum(1)
     means = np.where(count > 0, total / np.maximum(count, 1), np.nan)
     terms = {name: torch.tensor(mean) for name, mean in zip(names, means, strict=True)}
-    terms["loss"] = model.total_loss(terms, skip_nan=True)
+    compared = {name: term for name, term in terms.items() if name != "loss_kl"}
+    terms["loss"] = model.total_loss(compared, skip_nan=True)
     return {name: float(mean) for name, mean in terms.items()}

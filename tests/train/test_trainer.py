@@ -181,6 +181,17 @@ def test_the_loss_is_the_weighted_sum_of_the_logged_terms(project, training):
     assert terms["loss"] == pytest.approx(2.0 * terms["loss_strong"] + 0.5 * terms["loss_pred"])
 
 
+@pytest.mark.parametrize("epoch", [1, 50, 200])
+def test_validation_losses_compare_between_epochs_as_the_kl_divergence_is_no_part_of_them(
+    project, training, epoch
+):
+    parts = training(project(variational=True, lambda_pred=0.5))
+    parts.model.on_epoch_start(epoch)
+    terms = evaluate(parts.model, parts.generator, "val")[ALL]
+    assert terms["loss"] == pytest.approx(terms["loss_strong"] + 0.5 * terms["loss_pred"])
+    assert terms["loss_kl"] > 0 and terms["kl_weight"] == pytest.approx(parts.model.kl_weight)
+
+
 # ------------------------------------------------------------------------------ metrics.csv
 
 
