@@ -737,6 +737,13 @@ def check_together(hparams: Mapping[str, Any]) -> None:
     if get["semi_supervised_algo"] and get["anneal_start"] > get["anneal_end"]:
         start, end = get["anneal_start"], get["anneal_end"]
         fail("anneal_start", f"'anneal_start' ({start}) comes after 'anneal_end' ({end})")
+    if get["semi_supervised_algo"] and not get["lambda_strong"]:
+        algorithm = get["semi_supervised_algo"]
+        fail(
+            "lambda_strong",
+            f"'lambda_strong' is 0: {algorithm!r} labels what a model that learned from hand "
+            "labels is sure of",
+        )
     if get["input_type"] == KINEMATIC:
         from daart_fast.features import Kinematics  # it reads files, which this module does not
 

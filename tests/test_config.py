@@ -389,6 +389,10 @@ def test_several_data_folders_are_searched_over(write, tmp_path):
             r"'anneal_start' (9) comes after 'anneal_end' (5)",
         ),
         (
+            {"semi_supervised_algo": "ups", "lambda_strong": 0, "lambda_weak": 1},
+            "'lambda_strong' is 0: 'ups' labels what a model that learned from hand labels is sure",
+        ),
+        (
             {"expt_ids_to_keep": ["mouse1"]},
             "'expt_ids_to_keep': 'mouse1' is not in expt_ids (did you mean 'mouse10'?)",
         ),
