@@ -166,7 +166,7 @@ class Trainer:
             done = self.curr_epoch * self._n_batches + self.epoch_batch
             progress = Progress(self.max_epochs, self._n_batches, done)
             with self._background, closing(progress) as self._progress:
-                while self.curr_epoch <= self.max_epochs and not self.should_halt:
+                while self._goes_on():
                     self._run_epoch()
             self._finish()
         finally:
@@ -199,6 +199,10 @@ class Trainer:
         seed_everything(self.rng_seed_train)
 
     # ---------------------------------------------------------------------------- one epoch
+
+    def _goes_on(self) -> bool:
+        """Whether there is an epoch to run, or the rest of one that was halted and cut short."""
+        return self.curr_epoch <= self.max_epochs and (self.epoch_batch > 0 or not self.should_halt)
 
     def _run_epoch(self) -> None:
         """Run the epoch's batches, or, in a training that was resumed, those that are left."""

@@ -13,6 +13,7 @@ import torch
 
 from daart_fast.callbacks import BaseCallback
 from daart_fast.errors import DataError
+from daart_fast.train import interruption
 
 SEMI = {
     "semi_supervised_algo": "ups",
@@ -118,13 +119,16 @@ def test_failure_14_a_killed_process_leaves_a_folder_that_resumes(
 
 
 class _Count(BaseCallback):
-    """Counts the epochs that start."""
+    """Counts the epochs that start, and those that end."""
 
     def __init__(self):
-        self.epochs = []
+        self.epochs, self.ended = [], []
 
     def on_epoch_start(self, *, trainer, **kwargs):
         self.epochs.append(trainer.curr_epoch)
+
+    def on_epoch_end(self, *, trainer, **kwargs):
+        self.ended.append(trainer.curr_epoch)
 
 
 def test_with_nothing_to_resume_from_training_starts_afresh(project, training):
@@ -202,6 +206,54 @@ def test_a_training_that_goes_on_may_be_made_longer(project, training, same_weig
     longer = project(max_epochs=4)
     resumed = training(longer).fit()
     assert same_weights(resumed.weights, training(longer, name="unbroken").fit().weights)
+
+
+class _Halt(BaseCallback):
+    """Ends the training at the first validation of an epoch; may have it interrupted at once."""
+
+    def __init__(self, epoch, interrupted=False):
+        self.epoch, self.interrupted = epoch, interrupted
+
+    def on_val_check(self, *, trainer, **kwargs):
+        if trainer.curr_epoch == self.epoch:
+            trainer.should_halt = True
+            if self.interrupted:
+                interruption.ask()
+
+
+@pytest.mark.parametrize("interval", [0.5, 1.0])
+def test_failure_14_a_training_interrupted_as_it_was_about_to_end_logs_its_last_epoch(
+    project, training, same_weights, monkeypatch, interval
+):
+    hparams = project(val_check_interval=interval)
+    unbroken = training(hparams, _Halt(2), _Count(), name="unbroken").fit()
+    with monkeypatch.context() as patch:
+        patch.setattr(interruption, "_asked", False)
+        with pytest.raises(interruption.Interrupted):
+            training(hparams, _Halt(2, interrupted=True), _Count(), name="broken").fit()
+    count = _Count()
+    resumed = training(hparams, _Halt(2), count, name="broken").fit()
+    assert resumed.metrics == unbroken.metrics
+    assert same_weights(resumed.weights, unbroken.weights)
+    assert (count.epochs, count.ended) == ([], [2])
+
+
+@pytest.mark.parametrize("first", ["within its search", "alone"])
+def test_a_searchs_trial_goes_on_alone_and_within_its_search(
+    project, training, same_weights, tmp_path, caplog, first
+):
+    hparams = project((slice(None), None), **SEMI, search_pruning="median")
+    (tmp_path / "notes").mkdir()
+    search = {"search_notes": str(tmp_path / "notes"), "search_trial": 0}
+    unbroken = training(hparams, name="unbroken").fit()
+    then, now = (search, {}) if first == "within its search" else ({}, search)
+    with pytest.raises(Interrupted):
+        interrupt(training({**hparams, **then}, name="broken", checkpoint_interval=0), 26).fit()
+    with caplog.at_level("INFO"):
+        resumed = training({**hparams, **now}, name="broken").fit()
+    assert "going on in epoch" in caplog.text
+    assert same_weights(resumed.weights, unbroken.weights)
+    assert resumed.metrics == unbroken.metrics
 
 
 # ------------------------------------------------------------------------------ other data
