@@ -40,7 +40,7 @@ class BaseCallback:
 
     What a callback changes in ``model.loss_weights`` the checkpoint keeps; what it remembers
     itself, it must hand over in `state_dict` for an interrupted training to go on as if nothing
-    had happened.
+    had happened, and for a trainer's next `fit` to start without it.
     """
 
     def on_fit_start(self, *, trainer: Any, model: Any, data_generator: Any, **kwargs: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import math
 import os
@@ -122,6 +123,9 @@ class Trainer:
         self.rng_seed_train = rng_seed_train
         self.save_last_model = save_last_model
         self.callbacks = list(callbacks or ())
+        self._untouched = [
+            (callback, copy.deepcopy(callback.state_dict())) for callback in self.callbacks
+        ]
         self.resume = resume
         self.plot_train_curves = plot_train_curves
         self.checkpoint_interval = checkpoint_interval
@@ -176,6 +180,8 @@ class Trainer:
     def _set_up(self, model: Any, data_generator: Any, folder: Path | None) -> None:
         """Bring everything to where an untrained model stands."""
         self.model, self.data_generator, self.folder = model, data_generator, folder
+        for callback, state in self._untouched:  # what it remembers is of the fit before
+            callback.load_state_dict(copy.deepcopy(state))
         # amsgrad and weight decay as daart has them
         self.optimizer = ops.Adam(model.get_parameters(), self.learning_rate, self.l2_reg)
         self.curr_epoch = self.curr_batch = self.epoch_batch = 0

@@ -74,6 +74,20 @@ def test_training_stops_early_and_keeps_the_best_weights(project, training):
     assert fitted.hparams["best_val_epoch"] == 1
 
 
+def fit_again(parts, other):
+    """Fit other's model and data with the trainer of a training that has ended."""
+    parts.trainer.fit(other.model, other.generator, other.folder)
+    return parts.trainer
+
+
+def test_a_trainer_that_stopped_early_trains_the_next_model_as_long(project, training):
+    settings = {"learning_rate": 1e-12, "enable_early_stop": True, "early_stop_history": 3}
+    hparams = project(max_epochs=50, **settings)
+    fitted = training(hparams).fit()
+    epochs = fitted.trainer.curr_epoch
+    assert fit_again(fitted, training(hparams, name="again")).curr_epoch == epochs
+
+
 # ------------------------------------------------------------------------------ annealing
 
 
@@ -202,6 +216,25 @@ def test_pseudo_labels_begin_with_their_epoch(parts):
     )
     start_epoch(callback, parts, epoch=3)
     assert any((b["labels_weak"] >= 0).any() for b, _ in all_batches(parts, "train"))
+
+
+class _PseudoLabelled(BaseCallback):
+    """Notes the epochs at whose end the first session has pseudo-labels."""
+
+    def __init__(self):
+        self.epochs = []
+
+    def on_epoch_end(self, *, trainer, data_generator, **kwargs):
+        if data_generator.datasets[0].pseudo_labels is not None:
+            self.epochs.append(trainer.curr_epoch)
+
+
+def test_the_pseudo_labels_of_one_training_are_none_of_the_next(project, training):
+    notes = _PseudoLabelled()
+    hparams = project(max_epochs=3)
+    fitted = training(hparams, PseudoLabels(0.1, epoch_start=2), notes).fit()
+    fit_again(fitted, training(hparams, name="again"))
+    assert notes.epochs == [2, 3, 2, 3]
 
 
 def test_making_pseudo_labels_leaves_the_model_as_it_was(parts, same_weights):
