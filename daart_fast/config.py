@@ -475,7 +475,9 @@ KEYS: dict[str, Key] = _table(
     Key("resume", "train", BOOL, True,
         "go on with an interrupted training of the same parameters", neutral=True),
     Key("device", "train", DEVICE, "cpu", "where to train", neutral=True),
-    Key("gpus_vis", "train", GPUS, 0, "cuda: which GPUs, as 0 or '0;1'", neutral=True),
+    Key("gpus_vis", "train", GPUS, None,
+        "cuda: which GPUs, as 0 or '0;1'; null: the one that device names, or 0", null=True,
+        neutral=True),
     Key("cuda_graph", "train", BOOL, True,
         "cuda: replay each training step as one CUDA graph, where that gives the same",
         neutral=True),
@@ -508,9 +510,9 @@ KEYS: dict[str, Key] = _table(
 DERIVED = frozenset({
     "best_val_epoch", "class_weights", "data_config", "expt_dir", "hpc_exp_number", "input_mean",
     "input_names", "input_size", "input_std", "kl_weight", "label_names", "model_config",
-    "model_dir", "output_size", "pruned_epoch", "search_notes", "search_trial",
-    "sequence_pad", "task_names", "task_size", "train_config", "training_completed",
-    "tt_expt_dir", "tt_version_dir", "version",
+    "model_dir", "output_size", "pruned_epoch", "search_fold", "search_notes",
+    "search_trial", "sequence_pad", "task_names", "task_size", "train_config",
+    "training_completed", "tt_expt_dir", "tt_version_dir", "version",
 })
 # fmt: on
 

@@ -26,8 +26,8 @@ FILES = ("data", "model", "train")
 
 #: Keys that are about the search as a whole: a list of values makes no sense.
 OF_THE_SEARCH = (
-    "cv_folds", "executor", "gpus_vis", "leave_one_session_out", "slurm", "trials_per_gpu",
-    "tt_n_cpu_trials", "tt_n_cpu_workers",
+    "cv_folds", "device", "executor", "gpus_vis", "leave_one_session_out", "slurm",
+    "trials_per_gpu", "tt_n_cpu_trials", "tt_n_cpu_workers",
 )  # fmt: skip
 
 
@@ -211,6 +211,7 @@ def _namespace(hparams: dict[str, Any], search_type: str, flags: Mapping[str, bo
     for name in OF_THE_SEARCH:
         if isinstance(hparams[name], list):
             raise ConfigError(f"{name!r} is {hparams[name]}: it cannot be searched over")
+    hparams["gpus_vis"] = _gpus_of(hparams)
     # the mapping is no hyperparameter, and test-tube takes none
     options = Options(hparams["executor"], hparams["slurm"] or {}, **flags)
     parser = _trial_parser()(strategy=search_type)
@@ -228,6 +229,20 @@ def _namespace(hparams: dict[str, Any], search_type: str, flags: Mapping[str, bo
     for trial in folds(parser.make_trials(None if search_type == "grid_search" else 1)):
         check_together(vars(trial))
     return namespace
+
+
+def _gpus_of(hparams: Mapping[str, Any]) -> int | str:
+    """Return ``gpus_vis``, or the GPU that ``device`` names instead (``cuda:1``)."""
+    device, given = hparams["device"], hparams["gpus_vis"]
+    named = int(device.partition(":")[2] or 0)
+    if given is None:
+        return named
+    if ":" in device and str(given) != str(named):
+        raise ConfigError(
+            f"'device' is {device}, but 'gpus_vis' is {given}: expected one of them, or the same "
+            "GPU in both"
+        )
+    return given
 
 
 def _trial_parser() -> Any:
@@ -288,10 +303,11 @@ def _trial_parser() -> Any:
         def optimize_parallel_gpu(
             self,
             train_function: Callable[..., Any],
-            gpu_ids: Sequence[str] | str = ("0",),
+            gpu_ids: Sequence[str] | str | None = None,
             max_nb_trials: int | None = None,
         ) -> list[tuple[Any, Any]]:
-            ids = gpu_ids.split(";") if isinstance(gpu_ids, str) else gpu_ids
+            chosen = str(self.hparams["gpus_vis"]) if gpu_ids is None else gpu_ids
+            ids = chosen.split(";") if isinstance(chosen, str) else chosen
             return _as_a_program(self.search_on_gpus, train_function, ids, max_nb_trials)
 
     return TrialParser

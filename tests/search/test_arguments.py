@@ -137,10 +137,42 @@ def test_an_unknown_search_type_is_refused(configs, capsys):
 # ------------------------------------------------------------------------------ of the search
 
 
-@pytest.mark.parametrize("setting", ["executor=[local, slurm]", "cv_folds=[2, 3]"])
+@pytest.mark.parametrize(
+    "setting", ["executor=[local, slurm]", "cv_folds=[2, 3]", "device=[cpu, cuda]"]
+)
 def test_what_is_about_the_whole_search_cannot_be_searched_over(configs, capsys, setting):
     error = refused(capsys, *configs(), "--set", setting)
     assert "it cannot be searched over" in error
+
+
+@pytest.mark.parametrize(
+    ("train", "gpus"),
+    [
+        ("device: cuda\n", ["0"]),
+        ("device: cuda:1\n", ["1"]),
+        ("device: cuda:1\ngpus_vis: 1\n", ["1"]),
+        ("device: cuda\ngpus_vis: 1;2\n", ["1", "2"]),
+    ],
+)
+def test_trials_run_on_the_gpus_that_are_asked_for(configs, monkeypatch, train, gpus):
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    visible = []
+    monkeypatch.setattr(
+        "daart_fast.search.arguments.run_trials",
+        lambda function, trials, places, options: visible.append(
+            [place.environment["CUDA_VISIBLE_DEVICES"] for place in places]
+        ),
+    )
+    params = get_all_params("grid_search", configs(train=train))
+    params.search(print)
+    parser = params.search.__self__
+    parser.search_on_gpus(print, str(params.gpus_vis).split(";"), None)  # as daart's script does
+    assert visible == [gpus, gpus]
+
+
+def test_a_device_that_is_none_of_the_gpus_is_refused(configs, capsys):
+    error = refused(capsys, *configs(train="device: cuda:1\ngpus_vis: 0\n"))
+    assert "'device' is cuda:1, but 'gpus_vis' is 0: expected one of them, or the same" in error
 
 
 def test_a_dry_run_ends_the_program_and_calls_no_function(configs, capsys):
