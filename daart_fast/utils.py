@@ -182,8 +182,9 @@ def _check_ignored(get: Mapping[str, Any], names: list[str]) -> None:
             f"'ignore_class' is {ignored}: expected a class, of {classes}, "
             f"or {IGNORED} where every labelled frame is scored"
         )
-    if ignored > 0 and ignored_class({**get, "label_names": names}) == IGNORED:
-        logging.warning(
+    if ignored_class({**get, "label_names": names}) == IGNORED:
+        tell = logging.warning if ignored else logging.info  # 0 is the default
+        tell(
             f"ignore_class is {ignored}, but '{names[ignored]}' is learned like the others: "
             "of multibinary labels only a column called 'background' is ignored"
         )

@@ -238,11 +238,17 @@ def test_an_ignored_class_may_be_any_of_the_classes_or_none(project, ignored, ca
     assert "ignore" not in caplog.text
 
 
-def test_a_behaviour_that_multibinary_was_to_ignore_is_told_to_be_learned(project, relabel, caplog):
-    hparams = project("s", classifier_type="multibinary", ignore_class=1)
+@pytest.mark.parametrize(("ignored", "level"), [(1, "WARNING"), (0, "INFO")])
+def test_a_behaviour_that_multibinary_was_to_ignore_is_told_to_be_learned(
+    project, relabel, caplog, ignored, level
+):
+    hparams = project("s", classifier_type="multibinary", ignore_class=ignored)
     relabel(behaviours(0.3, 0.6), names=("groom", "rear"))
-    build_data_generator(hparams)
-    assert "ignore_class is 1, but 'rear' is learned like the others" in caplog.text
+    with caplog.at_level("INFO"):
+        build_data_generator(hparams)
+    (told,) = [record for record in caplog.records if "ignore_class" in record.message]
+    assert told.levelname == level
+    assert f"'{('groom', 'rear')[ignored]}' is learned like the others" in told.message
 
 
 def test_sessions_held_out_of_which_none_has_labels_cannot_validate(project):

@@ -79,7 +79,8 @@ class Segmenter(BaseModel):
     hparams
         The flat dict described in docs/architecture.md; kept, and never written to. Needed:
         backbone, input_size, output_size (the number of classes), n_hid_layers, n_hid_units,
-        n_lags, activation, and task_size where lambda_task is above 0.
+        n_lags, activation, and task_size where lambda_task is above 0; label_names where
+        multibinary labels have a background.
     heads
         The heads to make, whatever hparams say: those that a file of weights holds.
 
