@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import copy
+import logging
 import os
 import sys
 import time
 import traceback
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -145,17 +147,19 @@ def folds(trials: Sequence[Any]) -> list[Any]:
 
     Whole sessions are held out, as if `expt_ids_test` listed them: with `cv_folds` k, fold i holds
     out sessions i, i + k, i + 2k, ... of `expt_ids`; with `leave_one_session_out` each session is
-    a fold. Sessions that are held out anyway, or whose hand labels are not used, are in no fold.
+    a fold. Sessions that are held out anyway, or without hand labels in use, are in no fold: they
+    would have no score.
 
     Raises
     ------
     ConfigError
         if there are fewer sessions than folds
     """
-    return [fold for trial in trials for fold in _folds_of(trial)]
+    labelled = cache(_labelled)  # trials share sessions; files may come before the next call
+    return [fold for trial in trials for fold in _folds_of(trial, labelled)]
 
 
-def _folds_of(trial: Any) -> list[Any]:
+def _folds_of(trial: Any, labelled: Callable[..., Collection[str]]) -> list[Any]:
     get = vars(trial).get
     if not get("cv_folds") and not get("leave_one_session_out"):
         return [trial]
@@ -168,6 +172,8 @@ def _folds_of(trial: Any) -> list[Any]:
         for session in split_ids(get("expt_ids"))
         if session not in elsewhere and (not kept or session in kept)
     ]
+    found = labelled(get("data_dir"), get("input_type"), tuple(sessions))
+    sessions = [session for session in sessions if session in found]
     n_folds = get("cv_folds") or len(sessions)
     if len(sessions) < max(n_folds, 2):
         raise ConfigError(
@@ -177,10 +183,25 @@ def _folds_of(trial: Any) -> list[Any]:
     made = []
     for i in range(n_folds):
         fold = copy.copy(trial)
-        fold.search_fold = i
+        fold.search_fold, fold.cv_folds, fold.leave_one_session_out = i, None, False
         fold.expt_ids_test = ";".join(test + sessions[i::n_folds])
         made.append(fold)
     return made
+
+
+def _labelled(data_dir: str, input_type: str, sessions: tuple[str, ...]) -> Collection[str]:
+    """Choose the sessions with a file of hand labels; all, where training will say what is wrong.
+
+    That is where there are no inputs, or no labels of any.
+    """
+    from daart_fast.data.sessions import signal_paths  # late, as few searches have folds
+
+    project = {"data_dir": data_dir, "input_type": input_type}
+    try:
+        paths = {session: signal_paths(project, session, logging.debug) for session in sessions}
+    except DataError:
+        return sessions
+    return [session for session in sessions if paths[session]["labels_strong"]] or sessions
 
 
 # --------------------------------------------------------------------------------------------

@@ -45,6 +45,24 @@ def test_sessions_held_out_anyway_or_without_labels_are_in_no_fold():
     assert held_out(leave_one_session_out=True, expt_ids_to_keep="a;b") == ["a", "b"]
 
 
+def test_sessions_without_a_file_of_hand_labels_are_in_no_fold(tmp_path):
+    for folder, sessions in (("markers", "abcde"), ("labels-hand", "bd")):
+        (tmp_path / folder).mkdir()
+        for session in sessions:
+            (tmp_path / folder / f"{session}.csv").touch()
+    made = folds([trial(data_dir=str(tmp_path), leave_one_session_out=True)])
+    assert [fold.expt_ids_test for fold in made] == ["b", "d"]
+    assert {fold.expt_ids for fold in made} == {"a;b;c;d;e"}  # they still train
+    with pytest.raises(ConfigError, match="needs 3 sessions or more .* it has 2"):
+        folds([trial(data_dir=str(tmp_path), cv_folds=3)])
+
+
+def test_a_fold_is_a_trial_of_its_own():
+    made = folds([trial(cv_folds=2)])
+    assert [vars(fold) for fold in folds(made)] == [vars(fold) for fold in made]
+    assert [fold.search_fold for fold in made] == [0, 1]
+
+
 @pytest.mark.parametrize(
     ("given", "message"),
     [
