@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from daart_fast.config import check_name, split_ids
-from daart_fast.errors import ConfigError
+from daart_fast.errors import ConfigError, some
 from daart_fast.io import get_expt_dir
 from daart_fast.search import summary
 from daart_fast.search.display import Display
@@ -39,6 +40,9 @@ __all__ = ["Options", "Search", "run_trials"]
 
 #: What happened to a trial that another call of the same search has done, for the table.
 BEFORE = {"finished": "finished before", "failed": "failed before", "interrupted": "resumed"}
+
+#: Keys that decide which frames of a session validate.
+FRAME_KEYS = ("sequence_length", "trial_splits", "rng_seed_train")
 
 
 @dataclass(frozen=True)
@@ -105,10 +109,20 @@ class Search:
 
     @property
     def best(self) -> summary.Row | None:
-        """The finished trial with the best score; None where there is none."""
+        """The finished trial with the best score; None where there is none.
+
+        Of a cross-validation: the best fold of the best setting. Its model has not seen the
+        sessions of that fold; its `settings` are what to train with on all of them.
+        """
         rows = self.rows()
-        score = summary.score_of(rows, self._cross_validated)
-        return score and summary.best_of(rows, *score)
+        found = summary.score_of(rows, self._cross_validated)
+        if found is None:
+            return None
+        score, more = found
+        if self._cross_validated:
+            line = summary.best_setting(summary.settings_table(rows, score), more)
+            rows = [row for row in rows if row.setting.items() <= line.items()]
+        return summary.best_of(rows, score, more)
 
     # ------------------------------------------------------------------------- running
 
@@ -122,6 +136,7 @@ class Search:
         """
         jobs = self._to_run()
         self._say_who_is_compared()
+        self._say_who_is_never_held_out()
         if self.options.dry_run:
             self._print_table(places)
             return
@@ -225,6 +240,21 @@ class Search:
             told += ". No trial has two others to be compared with, so none is stopped"
         print(told, file=sys.stderr)
 
+    def _say_who_is_never_held_out(self) -> None:
+        """Name the sessions that cross-validation leaves out, having nothing to score."""
+        if not self._cross_validated:
+            return
+        held_out = {
+            session
+            for trial in self.trials
+            for ids in (trial.expt_ids_val, trial.expt_ids_test)
+            for session in split_ids(ids)
+        }
+        never = [name for name in split_ids(self.trials[0].expt_ids) if name not in held_out]
+        if never:
+            told = "held out in no fold, as they have no hand labels in use"
+            print(f"{told} (they train all the same): {some(never)}", file=sys.stderr)
+
     @property
     def _cross_validated(self) -> bool:
         return any(hasattr(trial, "search_fold") for trial in self.trials)
@@ -274,8 +304,33 @@ class Search:
             print(f"trial {number}{label} failed: {outcome.error}\n    see {where}")
         if self.failed and not self._retries_failed:
             print("(--retry_failed runs failed trials again)")
-        if score := summary.score_of(rows, self._cross_validated):
+        score = summary.score_of(rows, self._cross_validated)
+        self._say_where_frames_differ()
+        self._say_what_scores_lack(rows, score and score[0])
+        if score:
             self._report_best(rows, *score)
+
+    def _say_where_frames_differ(self) -> None:
+        """Say that a difference in scores may be one of the frames that were scored."""
+        keys = [name for name in FRAME_KEYS if name in self.keys]
+        if keys and not self._cross_validated and not getattr(self.trials[0], "expt_ids_val", None):
+            print(
+                f"with another {', '.join(keys)} other frames were validated, so that scores are "
+                "not quite comparable (with expt_ids_val, whole sessions, they are)"
+            )
+
+    def _say_what_scores_lack(self, rows: list[summary.Row], score: str | None) -> None:
+        """Say why trials are compared by another score than the first, or by none."""
+        finished = [row.number for row in rows if row.status == "finished"]
+        for name in summary.HELD_OUT_SCORES if self._cross_validated else summary.SCORES:
+            if name == score or not finished:
+                return
+            lacking = summary.without(rows, name)
+            whose = "no trial has any"
+            if lacking != finished:
+                whose = f"there is none of trial {some([str(number) for number in lacking])}"
+            print(f"trials are not compared by {name}: {whose}")
+        print("so none of them is named the best")
 
     def _report_best(self, rows: list[summary.Row], score: str, more: bool) -> None:
         assert self.folder is not None
@@ -291,7 +346,8 @@ class Search:
         label = f" ({label})" if label else ""
         print(f"best: trial {best.number}{label}, {score} {best.number_of(score):.4g}")
         print(f"the model is in {best.folder}")
-        print(f"predict with it: daart-fast predict {best.folder} NEW_SESSIONS...", flush=True)
+        folder = shlex.quote(str(best.folder))
+        print(f"predict with it: daart-fast predict {folder} NEW_SESSIONS...", flush=True)
 
     def _report_folds(self, rows: list[summary.Row], score: str, more: bool) -> None:
         assert self.folder is not None
@@ -300,19 +356,20 @@ class Search:
         summary.write_table(path, table)
         print(f"{score} on the sessions held out, mean and spread over the folds: {path}")
         keys = [name for name in self.keys if name != "search_fold"]
-        for line in table:
-            words = ", ".join(f"{name}={line[name]}" for name in keys) or "all"
+        words = [", ".join(f"{name}={line[name]}" for name in keys) or "all" for line in table]
+        for setting, line in zip(words, table, strict=True):
             spread = f" +- {line['spread']:.3g}" if line["spread"] is not None else ""
             mean = f"{line['mean']:.4g}{spread}" if line["mean"] is not None else "none finished"
-            print(f"  {words}: {mean} ({line['folds']} folds)")
-        known = [line for line in table if line["mean"] is not None]
-        best = (max if more else min)(known, key=lambda line: line["mean"])
-        words = " ".join(f"--{name} {best[name]}" for name in keys)
-        print(
-            "the best setting, trained on all sessions: the same command with "
-            f"{words} --cv_folds null --leave_one_session_out false",
-            flush=True,
-        )
+            print(f"  {setting}: {mean} ({line['folds']} folds)")
+        best = summary.best_setting(table, more)
+        fewer = [w for w, line in zip(words, table, strict=True) if line["folds"] < best["folds"]]
+        if fewer:
+            print(f"with fewer folds, and so not compared: {some(fewer)}")
+        changes = {name: best[name] for name in keys}
+        changes |= {"cv_folds": "null", "leave_one_session_out": "false"}
+        options = [f"--{name} {shlex.quote(str(value))}" for name, value in changes.items()]
+        told = "the best setting, trained on all sessions: the same command with"
+        print(told, *options, flush=True)
 
     def _say_what_is_left(self) -> None:
         left = len(self.jobs) - len(self.outcomes)

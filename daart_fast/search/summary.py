@@ -15,7 +15,19 @@ from daart_fast.config import split_ids
 from daart_fast.files import replacing
 from daart_fast.io import load_plain_yaml, read_metrics
 
-__all__ = ["Row", "best_of", "draw", "read_row", "score_of", "settings_table", "write_table"]
+__all__ = [
+    "HELD_OUT_SCORES",
+    "SCORES",
+    "Row",
+    "best_of",
+    "best_setting",
+    "draw",
+    "read_row",
+    "score_of",
+    "settings_table",
+    "without",
+    "write_table",
+]
 
 #: Scores that a trial may have, the first that all have being the one to choose by, and whether
 #: more is better. A loss depends on what weighs its terms; F1 doesn't.
@@ -41,6 +53,11 @@ class Row:
         """Return a score; NaN where there is none."""
         value = self.results.get(score)
         return math.nan if value is None else float(value)
+
+    @property
+    def setting(self) -> dict[str, Any]:
+        """The values of the searched keys, without the fold."""
+        return {name: value for name, value in self.settings.items() if name != "search_fold"}
 
     def cells(self) -> dict[str, Any]:
         """Return the whole line, by column."""
@@ -123,11 +140,17 @@ def _mean(values: Iterable[float]) -> float | None:
 
 def score_of(rows: Sequence[Row], held_out: bool = False) -> tuple[str, bool] | None:
     """Name the score that trials are compared by, and whether more of it is better."""
-    finished = [row for row in rows if row.status == "finished"]
-    for name, more in (HELD_OUT_SCORES if held_out else SCORES).items():
-        if finished and all(row.results.get(name) is not None for row in finished):
-            return name, more
+    if any(row.status == "finished" for row in rows):
+        for name, more in (HELD_OUT_SCORES if held_out else SCORES).items():
+            if not without(rows, name):
+                return name, more
     return None
+
+
+def without(rows: Sequence[Row], score: str) -> list[int]:
+    """Return the numbers of the finished trials that have no such score."""
+    finished = [row for row in rows if row.status == "finished"]
+    return [row.number for row in finished if row.results.get(score) is None]
 
 
 def best_of(rows: Sequence[Row], score: str, more: bool) -> Row:
@@ -147,8 +170,7 @@ def settings_table(rows: Sequence[Row], score: str) -> list[dict[str, Any]]:
     """
     groups: dict[str, tuple[dict[str, Any], list[float]]] = {}
     for row in rows:
-        setting = {name: v for name, v in row.settings.items() if name != "search_fold"}
-        values = groups.setdefault(str(setting), (setting, []))[1]
+        values = groups.setdefault(str(row.setting), (row.setting, []))[1]
         if row.status == "finished" and not math.isnan(row.number_of(score)):
             values.append(row.number_of(score))
     return [
@@ -160,6 +182,16 @@ def settings_table(rows: Sequence[Row], score: str) -> list[dict[str, Any]]:
         }
         for setting, values in groups.values()
     ]
+
+
+def best_setting(table: Sequence[dict[str, Any]], more: bool) -> dict[str, Any]:
+    """Return the line of `settings_table` with the best mean, of those with the most folds.
+
+    Folds are not equally hard: a mean over some of them cannot be compared with one over all.
+    """
+    most = max(line["folds"] for line in table)
+    complete = [line for line in table if line["folds"] == most]
+    return (max if more else min)(complete, key=lambda line: line["mean"])
 
 
 def write_table(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:

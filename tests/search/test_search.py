@@ -7,12 +7,14 @@ import json
 import os
 import re
 import signal
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from daart_fast.config import load_config
 from daart_fast.search import run
 
 SEARCH = """
@@ -294,8 +296,17 @@ def test_failure_12_two_searches_started_at_once_share_no_folder_and_lose_none(
 # ------------------------------------------------------------------------------ cross-validation
 
 
-def test_cross_validation_holds_each_session_out_once_and_reports_mean_and_spread(settings, search):
-    settings |= {"expt_ids": ["mouse1", "mouse2", "mouse3"], "leave_one_session_out": True}
+def test_cross_validation_holds_each_session_out_once_and_reports_mean_and_spread(
+    settings, search, demo, tmp_path
+):
+    data = tmp_path / "data"
+    (data / "markers").mkdir(parents=True)
+    (data / "labels-hand").symlink_to(demo / "labels-hand")
+    for session, source in (*((s, s) for s in ("mouse1", "mouse2", "mouse3")), ("new", "mouse1")):
+        (file,) = (demo / "markers").glob(f"{source}.*")
+        (data / "markers" / f"{session}{file.suffix}").symlink_to(file)
+    settings |= {"expt_ids": ["mouse1", "mouse2", "mouse3", "new"], "data_dir": str(data)}
+    settings |= {"leave_one_session_out": True}
     settings |= {"n_lags": [1, 2], "max_epochs": 1}
     code, out, err = search(settings).finish()
     assert code == 0, err
@@ -303,9 +314,11 @@ def test_cross_validation_holds_each_session_out_once_and_reports_mean_and_sprea
     assert [(row["n_lags"], row["fold"]) for row in rows] == [
         (n, fold) for n in "12" for fold in "012"
     ]
+    assert "no hand labels in use (they train all the same): new\n" in err
     held_out = [hparams(row["folder"])["expt_ids_test"] for row in rows]
     assert held_out == [["mouse1"], ["mouse2"], ["mouse3"]] * 2
     assert len({Path(row["folder"]).parent for row in rows}) == 1
+    load_config(Path(rows[0]["folder"]) / "hparams.yaml")  # a config of this one fold
 
     (path,) = Path(settings["results_dir"]).glob("*/searches/test/search_0/search_settings.csv")
     with open(path, newline="") as file:
@@ -318,6 +331,67 @@ def test_cross_validation_holds_each_session_out_once_and_reports_mean_and_sprea
         assert float(line["spread"]) == pytest.approx(spread)
         assert f"n_lags={line['n_lags']}: " in out and line["folds"] == "3"
     assert "the best setting, trained on all sessions: the same command with --n_lags" in out
+
+
+# ------------------------------------------------------------------------------ the best
+
+
+def scoring(folder: Path, *scores: float | None) -> Callable[[Any], str]:
+    """A function that gives each trial's split and sessions the next score; with None it fails."""
+    given = iter(scores)
+
+    def score(trial: Any) -> str:
+        own, f1 = folder / f"model {trial.search_trial}", next(given)
+        if f1 is None:
+            raise ValueError("no such luck")
+        own.mkdir(parents=True)
+        trial.tt_version_dir = str(own)
+        scores = {split: {"macro_f1": f1} for split in ("val", "test")}
+        sessions = {name: {"scores": scores} for name in trial.expt_ids.split(";")}
+        (own / "hparams.yaml").write_text("best_val_epoch: 1\n")
+        summary = {"scores": scores, "sessions": sessions if f1 else {}}
+        (own / "summary.json").write_text(json.dumps(summary))
+        return str(own)
+
+    return score
+
+
+def test_what_is_printed_can_be_pasted_into_a_shell(settings, tmp_path, capsys):
+    best = run(settings | {"n_lags": [1, 2]}, function=scoring(tmp_path, 0.5, 0.6)).best
+    assert best.settings == {"n_lags": 2} and " " in best.folder
+    assert f"predict with it: daart-fast predict '{best.folder}' NEW" in capsys.readouterr().out
+
+
+def test_the_best_of_a_cross_validation_is_of_the_best_setting_with_all_folds(
+    settings, tmp_path, capsys
+):
+    settings |= {"expt_ids": ["mouse1", "mouse2", "mouse3"], "leave_one_session_out": True}
+    settings |= {"trial_splits": ["9;1;0;0", "8;1;0;0", "4;1;0;0"]}
+    scores = [0.9, None, None, 0.95, 0.1, 0.2, 0.7, 0.8, 0.7]
+    search = run(settings, function=scoring(tmp_path, *scores))
+    assert search.best.settings == {"trial_splits": "4;1;0;0", "search_fold": 1}
+    out = capsys.readouterr().out
+    assert "with fewer folds, and so not compared: trial_splits=9;1;0;0\n" in out
+    assert "the same command with --trial_splits '4;1;0;0' --cv_folds null --leave" in out
+
+
+def test_where_a_score_is_missing_the_trials_without_it_are_named(settings, tmp_path, capsys):
+    settings |= {"expt_ids": ["mouse1", "mouse2", "mouse3"], "leave_one_session_out": True}
+    search = run(settings, function=scoring(tmp_path, 0.9, 0, 0.5))
+    assert search.best is None
+    out = capsys.readouterr().out
+    assert "trials are not compared by test_f1: there is none of trial 2\n" in out
+    assert "test_loss: no trial has any\nso none of them is named the best" in out
+
+
+@pytest.mark.parametrize(("held_out", "said"), [({}, True), ({"expt_ids_val": ["mouse3"]}, False)])
+def test_that_trials_were_scored_on_different_frames_is_said(
+    settings, tmp_path, capsys, held_out, said
+):
+    settings |= {"sequence_length": [100, 250], **held_out}
+    run(settings, function=scoring(tmp_path, 0.5, 0.6))
+    told = "with another sequence_length other frames were validated" in capsys.readouterr().out
+    assert told == said
 
 
 # ------------------------------------------------------------------------------ pruning

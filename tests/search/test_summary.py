@@ -10,7 +10,14 @@ import pytest
 
 from daart_fast.config import with_defaults
 from daart_fast.search.fit import fit
-from daart_fast.search.summary import read_row
+from daart_fast.search.summary import (
+    Row,
+    best_setting,
+    read_row,
+    score_of,
+    settings_table,
+    without,
+)
 
 
 def row_of(folder, held_out=()):
@@ -58,3 +65,42 @@ def test_a_folder_without_scores_has_none(folder):
     (folder / "summary.json").unlink()
     assert row_of(folder)["test_f1"] is None
     assert row_of(folder)["best_val_epoch"] == 3
+
+
+# ------------------------------------------------------------------------------ the best
+
+
+def folds_of(n_lags, *scores):
+    """A setting's folds, None being one that failed."""
+    return [
+        Row(
+            number=10 * n_lags + fold,
+            status="failed" if f1 is None else "finished",
+            settings={"n_lags": n_lags, "search_fold": fold},
+            results={"test_f1": f1},
+            folder=None,
+        )
+        for fold, f1 in enumerate(scores)
+    ]
+
+
+def test_the_best_setting_is_one_with_all_of_its_folds():
+    rows = folds_of(1, 0.9, None, None) + folds_of(2, 0.95, 0.5, 0.6) + folds_of(3, 0.7, 0.7, 0.7)
+    table = settings_table(rows, "test_f1")
+    assert [line["folds"] for line in table] == [1, 3, 3]
+    assert best_setting(table, more=True)["n_lags"] == 3
+    assert best_setting(table, more=False)["n_lags"] == 2
+
+
+def test_where_no_setting_has_all_folds_those_with_most_are_compared():
+    rows = folds_of(1, 0.9, None, None) + folds_of(2, 0.6, 0.5, None) + folds_of(3, 0.4, 0.4, None)
+    assert best_setting(settings_table(rows, "test_f1"), more=True)["n_lags"] == 2
+
+
+def test_trials_are_compared_by_a_score_that_all_finished_ones_have():
+    rows = folds_of(1, 0.9, 0.8, None)
+    assert score_of(rows, held_out=True) == ("test_f1", True)
+    rows[1].results = {"test_loss": 2.0}
+    assert score_of(rows, held_out=True) is None and without(rows, "test_f1") == [11]
+    rows[0].results["test_loss"] = 1.0
+    assert score_of(rows, held_out=True) == ("test_loss", False)
