@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike
 from daart_fast.api.model import Model
 from daart_fast.errors import ConfigError, DataError, did_you_mean
 from daart_fast.models.rnn import RNN
+from daart_fast.online.clock import FrameClock
 from daart_fast.online.engines import context_of, make_engine, memory_of
 from daart_fast.online.intake import Intake, keypoints_of, pose_places
 
@@ -89,7 +90,7 @@ class OnlineSegmenter:
 
     n_frames: int
     missed: int
-    time: float | None
+    _clock: FrameClock | None
     _untimed: int
 
     def __init__(
@@ -165,7 +166,8 @@ class OnlineSegmenter:
             (N,) or (K, 3) as `layout` says, with `streams` before them (streams, ...).
         time
             Seconds, later than the last frame's. With `fps` known, frames that were skipped are
-            taken as missing ones, without an answer; `missed` counts them.
+            taken as missing ones, without an answer; `missed` counts them. `FrameClock` says what
+            is told apart from a frame that is late.
         out
             A contiguous float32 array to write the answer to; None makes a new one.
 
@@ -181,7 +183,7 @@ class OnlineSegmenter:
             The frame has another shape, or the time is not later. Nothing has changed then: the
             next frame is taken as if this one had not come.
         """
-        missed = 0 if time is None else self._missed_before(time)
+        missed, clock = (0, self._clock) if time is None else self._missed_before(time)
         try:
             if missed or self._kinematics is not None:
                 self._check(frame, out)
@@ -192,10 +194,7 @@ class OnlineSegmenter:
             raise error if isinstance(error, DataError) else DataError(str(error)) from None
         self.n_frames += 1
         self.missed = missed
-        if time is None:
-            self._untimed += 1
-        else:
-            self.time, self._untimed = float(time), 0
+        self._clock, self._untimed = clock, self._untimed + 1 if time is None else 0
         if self.n_frames <= self.delay:
             return None
         return answer[0] if self.streams is None and out is None else answer
@@ -252,7 +251,7 @@ class OnlineSegmenter:
 
     def _start(self) -> None:
         self.n_frames = self.missed = 0
-        self.time = None
+        self._clock = None  # none has come with a time
         self._untimed = 0  # frames since the last one with a time
         self._held: list[int] | None = None
 
@@ -269,24 +268,25 @@ class OnlineSegmenter:
             self._held = [missing]
         return self.engine.step(frame, out)
 
-    def _missed_before(self, time: float) -> int:
-        """Return how many frames are missing before one of this time; check that it is later."""
+    def _missed_before(self, time: float) -> tuple[int, FrameClock]:
+        """Return how many frames are missing before one of this time, and the clock after it."""
         try:
             time = float(time)
         except (TypeError, ValueError):
             raise DataError(f"frame {self.n_frames}: expected seconds, got {time!r}") from None
-        if not math.isfinite(time) or (self.time is not None and time <= self.time):
-            after = "" if self.time is None else f" after {self.time:g} s, the last frame's"
+        clock = self._clock
+        if not math.isfinite(time) or (clock is not None and time <= clock.time):
+            after = "" if clock is None else f" after {clock.time:g} s, the last frame's"
             raise DataError(f"frame {self.n_frames}: expected a time{after}, got {time:g} s")
-        if self.time is None or self.fps is None:
-            return 0
-        frames = (time - self.time) * self.fps
+        if clock is None or self.fps is None:
+            return 0, FrameClock.at(time)
+        frames = (time - clock.due) * self.fps
         if frames > MOST_MISSED:
             raise DataError(
                 f"frame {self.n_frames}: expected a time in seconds, got {time:g} s after "
-                f"{self.time:g} s: {frames:.0e} frames would be missing"
+                f"{clock.time:g} s: {frames:.0e} frames would be missing"
             )
-        return max(round(frames) - 1 - self._untimed, 0)
+        return clock.after(time, self._untimed, self.fps)
 
     def _hold(self, missed: int) -> None:
         """Take this many frames that are missing."""
@@ -327,7 +327,7 @@ class OnlineSegmenter:
                 model=np.frombuffer(self._fingerprint, dtype=np.uint8),
                 engine=self.engine.state(),
                 frames=np.array([self.engine.frames, self.n_frames]),
-                time=np.array([math.nan if self.time is None else self.time, self._untimed]),
+                time=np.array(self._times()),
                 poses=poses,
             )
             return file.getvalue()
@@ -341,14 +341,15 @@ class OnlineSegmenter:
             The state is none, or that of another model, mode or number of streams.
         """
         try:
+            check_archive(io.BytesIO(state))  # np.load doesn't, of parts that claim to be shorter
             with np.load(io.BytesIO(state), allow_pickle=False) as file:
                 names = ("model", "engine", "frames", "time", "poses")
                 held = {name: np.asarray(file[name]) for name in names}
             frames, n_frames = (int(count) for count in held["frames"])
-            time, untimed = float(held["time"][0]), int(held["time"][1])
+            clock, untimed = _clock_of(held["time"].tolist())
         except Exception as error:  # whatever a file that is none makes zipfile and NumPy raise
             raise DataError(f"expected a state as save_state returns it: {error}") from None
-        if not 0 <= untimed <= n_frames or math.isinf(time):
+        if not 0 <= untimed <= n_frames:
             raise DataError("expected a state as save_state returns it: its times are none")
         if held["model"].tobytes() != self._fingerprint:
             raise DataError("the state is that of another model, mode, layout or number of streams")
@@ -360,9 +361,16 @@ class OnlineSegmenter:
             raise DataError(f"expected a state as save_state returns it: {error}") from None
         self._start()
         self.n_frames = n_frames
-        self.time, self._untimed = None if math.isnan(time) else time, untimed
+        self._clock, self._untimed = clock, untimed
         if self._kinematics is not None:
             self._kinematics.poses = held["poses"]
+
+    def _times(self) -> list[float]:
+        """Return what a state holds of times: the last one, frames since, the rest of the clock."""
+        if self._clock is None:
+            return [math.nan, self._untimed]
+        time, *rest = self._clock
+        return [time, self._untimed, *rest]
 
     # ------------------------------------------------------------------------------ making it
 
@@ -442,6 +450,21 @@ def _mode(model: Model, mode: str | None) -> tuple[str, int]:
         )
         return mode, 0
     return "delayed", after
+
+
+def _clock_of(times: list[float]) -> tuple[FrameClock | None, int]:
+    """Return the clock of a state's times, and the frames since its last one.
+
+    Raises
+    ------
+    ValueError
+        there are no such times
+    """
+    time, untimed, *rest = times
+    if math.isnan(time):
+        return None, int(untimed)
+    rest = rest or [*FrameClock.at(time)[1:]]  # of a version that had no clock
+    return FrameClock.checked(time, *rest), int(untimed)
 
 
 def _mean_and_scale(model: Model, stats: Stats | None) -> tuple[np.ndarray, np.ndarray]:

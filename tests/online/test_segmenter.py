@@ -504,6 +504,67 @@ def test_frames_without_a_time_are_not_missed_again() -> None:
         assert (one.missed, one.n_frames) == (1, 11)
 
 
+def late_times(n_frames: int, seed: int) -> np.ndarray:
+    """Times of frames at 30 a second, late by half a frame's time and more."""
+    late = np.abs(np.random.default_rng(seed).normal(0, 0.012, n_frames))
+    return np.sort(np.arange(n_frames) / 30 + late)
+
+
+def test_frames_that_are_late_are_not_taken_for_missing_ones_again_and_again() -> None:
+    online = OnlineSegmenter(make_model(), fps=30)
+    for when in late_times(1000, seed=0):
+        online.step(np.zeros(4), time=when)
+    assert 1000 <= online.n_frames <= 1001
+
+
+def test_a_state_knows_which_frames_were_late() -> None:
+    online = OnlineSegmenter(make_model(), fps=30)
+    other = OnlineSegmenter(make_model(), fps=30)
+    for when in late_times(300, seed=1):
+        other.load_state(online.save_state())
+        for one in (online, other):
+            one.step(np.zeros(4), time=when)
+        assert (online.missed, online.save_state()) == (other.missed, other.save_state())
+
+
+def with_times(state: bytes, times: list[float]) -> bytes:
+    """A state that holds other times."""
+    with np.load(io.BytesIO(state)) as file, io.BytesIO() as changed:
+        np.savez(changed, **(dict(file) | {"time": np.array(times)}))
+        return changed.getvalue()
+
+
+def test_a_state_that_knows_the_last_time_alone_goes_on_from_it() -> None:
+    """As those were that an earlier version wrote."""
+    online = OnlineSegmenter(make_model(), fps=30)
+    online.step(np.zeros(4), time=2.0)
+    online.load_state(with_times(online.save_state(), [2.0, 0]))
+    online.step(np.zeros(4), time=2.1)
+    assert (online.missed, online.n_frames) == (2, 4)
+
+
+@pytest.mark.parametrize(
+    "times",
+    [
+        [],
+        [2.0],
+        [np.inf, 0],
+        [2.0, 2],
+        [2.0, 0, 2.0],
+        [2.0, 0, 3.0, 0, 0, 0.5],  # due after it came
+        [2.0, 0, 2.0, -1, 0, 0.5],
+        [2.0, 0, 2.0, np.nan, 0, 0.5],
+        [2.0, 0, 2.0, 0, 8, 0.5],
+        [2.0, 0, 2.0, 0, 1, np.nan],
+    ],
+)
+def test_a_state_of_impossible_times_is_refused(times: list[float]) -> None:
+    online = OnlineSegmenter(make_model(), fps=30)
+    online.step(np.zeros(4), time=2.0)
+    with pytest.raises(DataError, match="as save_state returns it"):
+        online.load_state(with_times(online.save_state(), times))
+
+
 @pytest.mark.parametrize("time", ["soon", 1e308, float("nan"), object()])
 def test_a_time_that_is_none_is_named(time: Any) -> None:
     online = OnlineSegmenter(make_model(), fps=30)
