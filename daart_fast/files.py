@@ -10,6 +10,7 @@ import zipfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import IO
 
 from daart_fast.errors import DataError, some
 
@@ -134,7 +135,7 @@ def checksum_of(path: str | os.PathLike[str]) -> str:
     return digest.hexdigest()
 
 
-def check_archive(path: str | os.PathLike[str]) -> None:
+def check_archive(file: str | os.PathLike[str] | IO[bytes]) -> None:
     """Compare a zip archive's parts with their checksums, as ``torch.load`` does not.
 
     Raises
@@ -142,8 +143,8 @@ def check_archive(path: str | os.PathLike[str]) -> None:
     ValueError
         naming the first part that is not as it was written; files of other kinds pass
     """
-    if zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
+    if zipfile.is_zipfile(file):
+        with zipfile.ZipFile(file) as archive:
             damaged = archive.testzip()
         if damaged is not None:
             raise ValueError(f"the checksum of its part {damaged} is wrong")
