@@ -13,6 +13,9 @@ from daart_fast.errors import ConfigError, DataError, did_you_mean
 
 __all__ = ["Debounce", "Event", "Rule"]
 
+#: Seconds, far less than a frame's, by which sums of times are off: 0.3 + 0.1 may be above 0.4.
+ROUNDING = 1e-6
+
 
 @dataclass(frozen=True)
 class Rule:
@@ -77,9 +80,10 @@ class _Trigger:
         elif not self.on:
             if self.since is None and probability >= rule.on:
                 self.since = time
-            if self.since is not None and time >= max(self.since + rule.minimum, self.ready_at):
-                self.on = True
-                return True
+            if self.since is not None:
+                earliest = max(self.since + rule.minimum, self.ready_at)
+                self.on = time >= earliest - ROUNDING
+                return self.on
         return False  # a probability that is NaN changes nothing
 
 

@@ -8,20 +8,25 @@ import pytest
 from daart_fast.errors import ConfigError, DataError
 from daart_fast.online import Debounce, Event, Rule
 
-FPS = 50.0
 
-
-def events_of(rule: Rule, probabilities: np.ndarray) -> list[tuple[bool, int]]:
-    """Begins and ends, with the frames at which they were known."""
+def events_of(
+    rule: Rule, probabilities: np.ndarray, fps: float, first: int = 0
+) -> list[tuple[bool, int]]:
+    """Begins and ends, with the frames at which they were known, from frame ``first`` on."""
     debounce = Debounce(["rest", "groom"], {"groom": rule})
     found = []
     for t, p in enumerate(probabilities):
-        found += [(e.on, t) for e in debounce.update(t / FPS, np.array([1 - p, p]))]
+        found += [(e.on, t) for e in debounce.update((first + t) / fps, np.array([1 - p, p]))]
     return found
 
 
-def twin(rule: Rule, probabilities: np.ndarray) -> list[tuple[bool, int]]:
-    """The same from the whole recording: bouts by hysteresis, those too short or early cut."""
+def twin(
+    rule: Rule, probabilities: np.ndarray, minimum: int, refractory: int
+) -> list[tuple[bool, int]]:
+    """The same from the whole recording: bouts by hysteresis, those too short or early cut.
+
+    ``minimum`` and ``refractory`` are the rule's, in frames.
+    """
     off = rule.on if rule.off is None else rule.off
     bouts, start = [], None
     for t, p in enumerate([*probabilities, -1.0]):
@@ -30,31 +35,39 @@ def twin(rule: Rule, probabilities: np.ndarray) -> list[tuple[bool, int]]:
         elif start is not None and p < off:
             bouts.append((start, t))
             start = None
-    found, ready = [], -np.inf
+    found, ready = [], 0
     for start, stop in bouts:
-        earliest = max(start / FPS + rule.minimum, ready)
-        known = [t for t in range(start, stop) if t / FPS >= earliest]
-        if known:
-            found += [(True, known[0]), (False, stop)]
-            ready = stop / FPS + rule.refractory
+        known = max(start + minimum, ready)
+        if known < stop:
+            found += [(True, known), (False, stop)]
+            ready = stop + refractory
     return [(on, t) for on, t in found if t < len(probabilities)]
 
 
 @pytest.mark.parametrize("seed", range(40))
 def test_events_are_those_of_the_whole_recording(seed):
     draw = np.random.default_rng(seed)
-    on = draw.uniform(0.3, 0.9)
+    on, fps = draw.uniform(0.3, 0.9), draw.choice([10, 25, 30, 50, 100, 200])
+    minimum, refractory = (int(draw.choice(frames)) for frames in ([0, 1, 3], [0, 2, 5, 30]))
     rule = Rule(
         on=on,
         off=draw.choice([None, on * draw.random()]),
-        minimum=draw.choice([0, 0.02, 0.1]),
-        refractory=draw.choice([0, 0.1, 1]),
+        minimum=minimum / fps,
+        refractory=refractory / fps,
     )
     steps = draw.normal(0, 0.2, 500).cumsum()
     probabilities = 0.5 + 0.5 * np.sin(steps + draw.normal(0, 0.3, 500))
-    found = events_of(rule, probabilities)
-    assert found == twin(rule, probabilities)
+    found = events_of(rule, probabilities, fps, first=draw.integers(10**6))
+    assert found == twin(rule, probabilities, minimum, refractory)
     assert len(found) > 0
+
+
+@pytest.mark.parametrize(("fps", "minimum"), [(30, 0.1), (10, 0.2), (100, 0.05), (25, 0.2)])
+def test_what_has_gone_on_for_just_the_minimum_counts_whenever_it_began(fps, minimum):
+    frames = round(minimum * fps)
+    for first in range(2000):
+        lasting = events_of(Rule(minimum=minimum), np.ones(frames + 1), fps, first)
+        assert lasting == [(True, frames)]
 
 
 def test_each_class_has_its_own_rule():
