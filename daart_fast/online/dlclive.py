@@ -21,6 +21,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +64,8 @@ class BehaviourProcessor(_base()):  # type: ignore[misc]
     probabilities : np.ndarray or None
         (C,), of the last frame that was answered.
     n_errors : int
-        Poses that could not be used: they were logged, and held as missing.
+        Poses that could not be used: they were logged. One of another shape is held as missing;
+        one whose time is not after the last one's is passed over.
     """
 
     def __init__(
@@ -104,12 +106,7 @@ class BehaviourProcessor(_base()):  # type: ignore[misc]
         """
         when = kwargs.get("frame_time")
         when = time.perf_counter() if when is None else float(when)
-        try:
-            answer = self.segmenter.step(pose, time=when)
-        except DataError as error:  # the camera goes on, whatever the pose
-            self.n_errors += 1
-            logging.warning(f"pose {len(self._times) + self.n_errors - 1}: {error}")
-            return pose
+        answer = self._answer(pose, when)
         if answer is not None:
             self.probabilities = answer
             self._record(when, answer)
@@ -118,6 +115,17 @@ class BehaviourProcessor(_base()):  # type: ignore[misc]
             self._tell(events)
         self.segmenter.prepare()
         return pose
+
+    def _answer(self, pose: np.ndarray, when: float) -> np.ndarray | None:
+        """Answer, whatever the pose, as the camera goes on; None where there is no answer."""
+        try:
+            return self.segmenter.step(pose, time=when)
+        except DataError as error:
+            self.n_errors += 1
+            logging.warning(f"pose at {when:.3f} s: {error}")
+        with suppress(DataError):  # its time can't be used either
+            return self.segmenter.step(None, time=when)
+        return None
 
     def _tell(self, events: Sequence[Event]) -> None:
         """Tell of each event, also after one that ends in an error: another may end a stimulus."""

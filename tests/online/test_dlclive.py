@@ -82,7 +82,9 @@ def test_every_pose_is_answered_and_recorded(processor, live_class, tmp_path):
         assert len(seen) > 0
 
 
-def test_a_pose_that_cannot_be_used_is_logged_and_the_camera_goes_on(processor, caplog):
+@pytest.mark.parametrize("fps", [None, 30])
+def test_a_pose_that_cannot_be_used_is_logged_and_the_camera_goes_on(fps, caplog):
+    processor = BehaviourProcessor(OnlineSegmenter(MODEL, layout="pose", fps=fps))
     poses = poses_of(30)
     for t, pose in enumerate(poses):
         if t == 10:
@@ -92,7 +94,12 @@ def test_a_pose_that_cannot_be_used_is_logged_and_the_camera_goes_on(processor, 
             processor.process(pose, frame_time=1 + t / 30)
     assert processor.n_errors == 2
     assert "expected 6 channels" in caplog.text and "expected a time after" in caplog.text
-    assert processor.segmenter.n_frames == 30  # frame 10 is missing by the times, and was held
+    assert processor.segmenter.n_frames == 30
+    channels = np.concatenate([poses[..., 0], poses[..., 1]], axis=1).astype(np.float32)
+    channels[10] = channels[9]  # it was held
+    answered = 30 - processor.segmenter.delay
+    np.testing.assert_allclose(processor._answers, offline(MODEL, channels)[:answered], atol=1e-5)
+    assert processor._frames == list(range(answered))
 
 
 def test_an_event_is_told_of_though_another_of_its_frame_ended_in_an_error(processor, monkeypatch):
