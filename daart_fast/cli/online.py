@@ -88,22 +88,27 @@ def _answer_all(model: Any, stream: BinaryIO, options: argparse.Namespace) -> No
         frames = _at_real_speed(frames, options.fps)
     _print_row(["frame", "class", *online.names])
     latencies, n_answers = [], 0
+    several = model.model.classifier_type == "multibinary"
     for read_at, frame in frames:
         answer = online.step(frame)
         if answer is not None:
-            _print_answer(n_answers, answer, online.names)
+            _print_answer(n_answers, answer.tolist(), online.names, several)
             n_answers += 1
         latencies.append(time.perf_counter() - read_at)
         online.prepare()
     for answer in online.flush():
-        _print_answer(n_answers, answer, online.names)
+        _print_answer(n_answers, answer.tolist(), online.names, several)
         n_answers += 1
     _print_latency(latencies, online.delay)
 
 
-def _print_answer(frame: int, answer: Any, names: list[str]) -> None:
-    cells = [str(frame), names[int(answer.argmax())], *(f"{p:.6g}" for p in answer.tolist())]
-    _print_row(cells)
+def _print_answer(frame: int, probabilities: list[float], names: list[str], several: bool) -> None:
+    """Print a frame's row; its class is what ``predict`` calls it that does not smooth."""
+    if several:  # at once
+        told = "+".join(name for name, p in zip(names, probabilities, strict=True) if p > 0.5)
+    else:
+        told = names[probabilities.index(max(probabilities))]
+    _print_row([str(frame), told, *(f"{p:.6g}" for p in probabilities)])
 
 
 def _print_row(cells: list[str]) -> None:

@@ -15,6 +15,7 @@ import yaml
 
 from daart_fast.api import Model
 from daart_fast.cli import main
+from daart_fast.eval import Smoother
 
 from .conftest import draw_frames, make_model, offline
 
@@ -133,6 +134,27 @@ def test_a_centred_model_answers_late_and_to_the_last_frame(tmp_path, monkeypatc
 def test_what_the_user_can_mend(model, monkeypatch, capsys, arguments, words):
     assert run(model, b"", monkeypatch, *arguments) == 2
     assert words in capsys.readouterr().err
+
+
+def test_behaviours_that_occur_at_once_are_named_as_predict_names_them(
+    tmp_path, monkeypatch, capsys
+):
+    made = make_model(classifier_type="multibinary", input_names=NAMES, label_names=CLASSES)
+    made.model.save(tmp_path / "best_val_model.pt")
+    (tmp_path / "hparams.yaml").write_text(yaml.safe_dump(made.config))
+    Smoother(multibinary=True).save(tmp_path / "smoothing.json")  # as training leaves it
+    several = Model(made.model, made.config, tmp_path)
+    frames = 5 * draw_frames(several, 200)
+    session = csv_of(frames, "," + ",".join(NAMES) + "\n", numbered=True)
+    (tmp_path / "s.csv").write_text(session)
+    main(["predict", str(tmp_path), str(tmp_path / "s.csv"), "--output_dir", str(tmp_path / "o")])
+    with open(tmp_path / "o" / "s_predictions.csv") as file:
+        expected = [row["class"] for row in csv.DictReader(file)]
+    capsys.readouterr()
+    run(several, session.encode(), monkeypatch)
+    found = [row["class"] for row in csv.DictReader(io.StringIO(capsys.readouterr().out))]
+    assert found == expected
+    assert "" in found and "rest" in found and any("+" in name for name in found)
 
 
 def test_names_of_classes_and_channels_may_be_any(tmp_path, monkeypatch, capsys):
