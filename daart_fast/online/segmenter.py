@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike
 
 from daart_fast.api.model import Model
 from daart_fast.errors import ConfigError, DataError, did_you_mean
+from daart_fast.files import check_archive
 from daart_fast.models.rnn import RNN
 from daart_fast.online.clock import FrameClock
 from daart_fast.online.engines import context_of, make_engine, memory_of
