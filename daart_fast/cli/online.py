@@ -3,22 +3,27 @@
 Reads frames from standard input, or from a file, and writes a line for each: the frame, the class
 and the probabilities. A csv may have the header rows of DeepLabCut (scorer, bodyparts, coords) or
 of features (one row of names), with the frame number first; without a header its rows are the
-model's channels. Empty cells are held at their last value. A row that can't be read is told, and
-held as a whole. At the end the latency is printed, from a frame that is read to its line.
+model's channels, or poses with --layout. Empty cells are held at their last value. A row that can't
+be read is told, and held as a whole; so are frames that the numbers skip, while numbers that do not
+rise are refused. At the end the latency is printed, from a frame that is read to its line.
 """
 
 from __future__ import annotations
 
 import argparse
 import csv
+import math
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 from daart_fast.cli.options import setting
-from daart_fast.errors import DataError
+from daart_fast.errors import ConfigError, DataError
+
+if TYPE_CHECKING:
+    from daart_fast.online import OnlineSegmenter
 
 HELP = "tell the behaviour frame by frame, while frames come in"
 EXAMPLES = """
@@ -27,6 +32,11 @@ EXAMPLES = """
   tracker | daart-fast online version_0 --binary --mode provisional > answers.csv
 """
 MARKER_HEADERS = ("scorer", "individuals", "bodyparts", "coords")
+#: A frame number beyond this, a year of frames, is none.
+LARGEST = 2**30
+#: Of frames that are skipped so many are answered, after those whose answers are due: more would
+#: keep the frame that has come waiting.
+MOST_ANSWERED = 100
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -45,10 +55,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--stats", type=Path, help="a recording to take mean and spread from, to normalise by"
     )
     parser.add_argument(
-        "--layout", choices=("channels", "pose"), help="--binary: the model's channels, or "
-        "x, y, likelihood of each keypoint"
+        "--layout", choices=("channels", "pose"), help="what a frame is that comes without a "
+        "header: the model's channels, or x, y, likelihood of each keypoint"
     )  # fmt: skip
-    parser.add_argument("--keypoints", help="--binary: a pose's keypoints, as 'nose;tail_base'")
+    parser.add_argument("--keypoints", help="the keypoints of such a pose, as 'nose;tail_base'")
     parser.add_argument(
         "--fps", type=setting("fps"), help="play a file at this many frames a second"
     )
@@ -68,37 +78,48 @@ def run(options: argparse.Namespace) -> None:
             _answer_all(model, stream, options)
 
 
-def _answer_all(model: Any, stream: BinaryIO, options: argparse.Namespace) -> None:
+def _segmenter(model: Any, lines: _Rows, options: argparse.Namespace) -> OnlineSegmenter:
+    """Make what answers, for frames as the header or the options tell."""
     from daart_fast.online import OnlineSegmenter
 
-    lines = _Rows(stream, "standard input" if options.input is None else str(options.input))
     layout, keypoints = options.layout, (options.keypoints or "").split(";")
-    if not options.binary:
-        layout, keypoints = lines.read_header(model.config)
-    online = OnlineSegmenter(
+    if not options.binary and lines.read_header(model.config):
+        if options.layout or options.keypoints:
+            given = "--layout" if options.layout else "--keypoints"
+            raise ConfigError(f"{given}: {lines.source} has a header, which tells what a frame is")
+        layout, keypoints = lines.layout, lines.keypoints
+    return OnlineSegmenter(
         model,
         mode=options.mode,
         stats=options.stats,
         layout=layout,
         keypoints=[word.strip() for word in keypoints if word.strip()] or None,
+        fps=1.0,  # frame numbers are taken for times
     )
+
+
+def _answer_all(model: Any, stream: BinaryIO, options: argparse.Namespace) -> None:
+    lines = _Rows(stream, "standard input" if options.input is None else str(options.input))
+    online = _segmenter(model, lines, options)
     n_raw = 3 * len(online.keypoints) if online.layout == "pose" else online.intake.raw_channels
-    frames = lines.binary(n_raw) if options.binary else lines.rows(n_raw)
+    frames = lines.binary(n_raw) if options.binary else lines.rows(n_raw, online.delay)
     if options.fps:
         frames = _at_real_speed(frames, options.fps)
     _print_row(["frame", "class", *online.names])
-    latencies, n_answers = [], 0
+    latencies, first, end = [], 0, 0
     several = model.model.classifier_type == "multibinary"
-    for read_at, frame in frames:
-        answer = online.step(frame)
+    for read_at, number, frame in frames:
+        answer = online.step(frame, time=number)
+        if number is not None:
+            first = number + 1 - online.n_frames
+        end = first + online.n_frames
         if answer is not None:
-            _print_answer(n_answers, answer.tolist(), online.names, several)
-            n_answers += 1
+            _print_answer(end - 1 - online.delay, answer.tolist(), online.names, several)
         latencies.append(time.perf_counter() - read_at)
         online.prepare()
-    for answer in online.flush():
-        _print_answer(n_answers, answer.tolist(), online.names, several)
-        n_answers += 1
+    due = online.flush()
+    for i, answer in enumerate(due, end - len(due)):
+        _print_answer(i, answer.tolist(), online.names, several)
     _print_latency(latencies, online.delay)
 
 
@@ -131,19 +152,34 @@ def _print_latency(latencies: list[float], delay: int) -> None:
     )
 
 
-def _at_real_speed(frames: Iterator[tuple[float, Any]], fps: float) -> Iterator[tuple[float, Any]]:
+def _at_real_speed(frames: Iterator[Frame], fps: float) -> Iterator[Frame]:
     """Give each frame at its time; one that is late is given at once."""
     start = time.perf_counter()
-    for i, (_, frame) in enumerate(frames):
+    for i, frame in enumerate(frames):
         time.sleep(max(0.0, start + i / fps - time.perf_counter()))
-        yield time.perf_counter(), frame
+        yield frame._replace(read_at=time.perf_counter())
+
+
+class Frame(NamedTuple):
+    """When a frame was read, its number, where frames are numbered, and what it holds.
+
+    ``values`` is None for a frame that is missing.
+    """
+
+    read_at: float
+    number: int | None
+    values: Any
 
 
 class _Rows:
-    """A stream of frames, and when each was read."""
+    """A stream of frames, and what its header tells of them."""
 
     def __init__(self, stream: BinaryIO, source: str) -> None:
         self.stream, self.source = stream, source
+        self.layout: str | None = None
+        self.keypoints: list[str] = []
+        self.numbered: bool | None = None  # whether the rows have frame numbers, if that is known
+        self.last: int | None = None  # frame number
         self.line = 0
         self.first: list[str] | None = None  # a row of numbers, read while looking for a header
         self.order: list[int] | None = None  # a row's cells in the frame's order; -1 is a 1
@@ -161,22 +197,23 @@ class _Rows:
                 return [cell.strip() for cell in text.split(",")]
         return None
 
-    def read_header(self, config: dict[str, Any]) -> tuple[str | None, list[str]]:
-        """Read the header rows, if any; return the layout and keypoints that they tell."""
+    def read_header(self, config: dict[str, Any]) -> bool:
+        """Read the header rows; return whether there are any."""
         header: list[list[str]] = []
         while (cells := self._next()) is not None and cells[0] in MARKER_HEADERS:
             header.append(cells)
         if header:
             self.first = cells
-            return "pose", self._pose_order([row for row in header if row[0] != "scorer"])
+            self._pose_order([row for row in header if row[0] != "scorer"])
+            return True
         names = list(config.get("input_names") or [])
         if cells is not None and (not all(map(_is_number, cells)) or names == cells[1:]):
             self._channel_order(cells, names)
-        else:
-            self.first = cells
-        return None, []
+            return True
+        self.first = cells
+        return False
 
-    def _pose_order(self, header: list[list[str]]) -> list[str]:
+    def _pose_order(self, header: list[list[str]]) -> None:
         """Find x, y and likelihood of each keypoint; several animals' are ``animal-part``."""
         *owners, coordinates = header
         places: dict[str, dict[str, int]] = {}
@@ -192,7 +229,7 @@ class _Rows:
                 raise DataError(f"{self.source}: expected columns x and y of '{part}'")
             self.order += [own["x"], own["y"], own.get("likelihood", -1)]
         self.n_cells = len(header[0])
-        return list(places)
+        self.layout, self.keypoints = "pose", list(places)
 
     def _channel_order(self, header: list[str], names: list[str]) -> None:
         """Put the columns in the order of the model's channels, if both have names."""
@@ -206,26 +243,75 @@ class _Rows:
                 )
             self.order = [header.index(name, 1) for name in names]
 
-    def rows(self, n_raw: int) -> Iterator[tuple[float, Any]]:
-        """Yield when a row was read, and its frame; None for one that can't be read."""
-        import numpy as np
+    def rows(self, n_raw: int, delay: int) -> Iterator[Frame]:
+        """Yield each row's frame, and before it those that its number skips.
 
+        A row that can't be read is told of, and is a frame that is missing. Where frames are
+        numbered, and its own is lost, the numbers of the rows that follow say whether one is.
+        """
         expected = n_raw if self.n_cells is None else self.n_cells
         while (cells := self._next()) is not None:
             read_at = time.perf_counter()
-            try:
-                if len(cells) != expected:
-                    raise ValueError(f"expected {expected} cells, found {len(cells)}")
-                if self.order is not None:
-                    cells = ["1" if i < 0 else cells[i] for i in self.order]
-                frame = np.array([float(cell) if cell else np.nan for cell in cells])
-            except ValueError as error:
-                print(f"{self.source}, line {self.line}: {error}; held", file=sys.stderr)
-                frame = None
-            yield read_at, frame
+            values = self._values(cells, expected)
+            number = self._number(cells) if len(cells) == expected else None
+            if number is not None:
+                for skipped in self._skipped(number)[: delay + MOST_ANSWERED]:
+                    yield Frame(read_at, skipped, None)
+                self.numbered, self.last = True, number
+            elif values is not None and self.numbered is None:
+                self.numbered = False
+            if number is not None or self.numbered is False:
+                yield Frame(read_at, number, values)
 
-    def binary(self, n_raw: int) -> Iterator[tuple[float, Any]]:
-        """Yield when a frame of float32 numbers was read, and the frame."""
+    def _values(self, cells: list[str], expected: int) -> Any:
+        """Return what a row holds; tell of one that can't be read, and return None."""
+        import numpy as np
+
+        try:
+            if len(cells) != expected:
+                raise ValueError(f"expected {expected} cells, found {len(cells)}")
+            if self.order is not None:
+                cells = ["1" if i < 0 else cells[i] for i in self.order]
+            return np.array([float(cell) if cell else np.nan for cell in cells])
+        except ValueError as error:
+            self._tell(f"{error}; held")
+            return None
+
+    def _number(self, cells: list[str]) -> int | None:
+        """Return a row's frame number, None where it has none; refuse one that does not rise."""
+        if self.order is None:
+            return None
+        number = float(cells[0] or "nan") if _is_number(cells[0]) else math.nan
+        if math.isnan(number):
+            if self.numbered:
+                self._tell(f"expected a frame number first, found '{cells[0]}'; passed over")
+            return None
+        if self.numbered is False:
+            wanted = "no frame number, as the lines before have none,"
+        else:
+            wanted = "a frame number" + ("" if self.last is None else f" after {self.last}")
+            rises = self.last is None or number > self.last
+            if rises and number.is_integer() and abs(number) <= LARGEST:
+                return int(number)
+        raise DataError(
+            f"{self.source}, line {self.line}: expected {wanted} in the first column, "
+            f"found {number:.15g}"
+        )
+
+    def _skipped(self, number: int) -> range:
+        """Return the frames before this one that are missing, and tell of them."""
+        skipped = range(number if self.last is None else self.last + 1, number)
+        if len(skipped) == 1:
+            self._tell(f"frame {skipped[0]} is missing; held")
+        elif skipped:
+            self._tell(f"frames {skipped[0]} to {skipped[-1]} are missing; held")
+        return skipped
+
+    def _tell(self, text: str) -> None:
+        print(f"{self.source}, line {self.line}: {text}", file=sys.stderr)
+
+    def binary(self, n_raw: int) -> Iterator[Frame]:
+        """Yield frames of float32 numbers."""
         import numpy as np
 
         while data := self.stream.read(4 * n_raw):
@@ -235,7 +321,7 @@ class _Rows:
                     file=sys.stderr,
                 )
                 return
-            yield time.perf_counter(), np.frombuffer(data, dtype="<f4")
+            yield Frame(time.perf_counter(), None, np.frombuffer(data, dtype="<f4"))
 
 
 def _is_number(cell: str) -> bool:

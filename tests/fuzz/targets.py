@@ -525,14 +525,16 @@ def run_online(path: Path, binary: bool) -> None:
         online._answer_all(_model(), stream, options)
     header, *rows = answers.getvalue().splitlines()
     assert header == "frame,class,background,walk"
-    assert [row.split(",")[0] for row in rows] == [str(i) for i in range(len(rows))]
+    numbers = [int(row.split(",")[0]) for row in rows]
+    steps = np.diff(numbers)  # all frames are told, but of a long gap the first hundred alone
+    assert (steps > 0).all() and len(rows) >= 100 * np.sum(steps > 1)
     for row in rows:
         probabilities = [float(cell) for cell in row.split(",")[2:]]
         assert abs(sum(probabilities) - 1) < 1e-4 and min(probabilities) >= 0
     n_frames = told.getvalue().splitlines()[-1].split(" ")[0]
     assert n_frames == (str(len(rows)) if rows else "no")
     if binary:
-        assert len(rows) == path.stat().st_size // 12
+        assert numbers == list(range(path.stat().st_size // 12))
 
 
 def frames(folder: Path) -> Sequence[bytes]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 import sys
 import time
 from pathlib import Path
@@ -31,12 +32,12 @@ def model(tmp_path: Path) -> Model:
     return Model(made.model, made.config, tmp_path)
 
 
-def answers(text: str) -> np.ndarray:
-    """Check the table's form; return the probabilities."""
+def answers(text: str, first: int = 0) -> np.ndarray:
+    """Check the table's form, from the first frame's number on; return the probabilities."""
     header, *rows = text.splitlines()
     assert header == "frame,class,rest,groom,rear"
     cells = [row.split(",") for row in rows]
-    assert [int(row[0]) for row in cells] == list(range(len(rows)))
+    assert [int(row[0]) for row in cells] == list(range(first, first + len(rows)))
     states = np.array([[float(p) for p in row[2:]] for row in cells])
     assert [row[1] for row in cells] == [CLASSES[i] for i in states.argmax(1)]
     return states
@@ -67,6 +68,119 @@ def test_columns_are_found_by_their_names(model, monkeypatch, capsys):
     np.testing.assert_allclose(answers(capsys.readouterr().out), offline(model, frames), atol=2e-5)
     run(model, b",a,b,c,d\n0,1,2,3,4\n", monkeypatch)
     assert "the model's channel 'nose_x' is not in the header" in capsys.readouterr().err
+
+
+HEADER = "," + ",".join(NAMES) + "\n"
+
+
+def rows_of(frames: np.ndarray, first: int = 0) -> list[str]:
+    """The lines of numbered frames."""
+    return [f"{first + i}," + ",".join(f"{v:.9g}" for v in f) for i, f in enumerate(frames)]
+
+
+def held(frames: np.ndarray, missing: np.ndarray) -> np.ndarray:
+    """Frames of which some are missing, and are as the last one that is not."""
+    came = np.where(missing, 0, np.arange(len(frames)))
+    return frames[np.maximum.accumulate(came)]
+
+
+@pytest.fixture
+def late(tmp_path: Path) -> Model:
+    """A centred model, that answers late."""
+    made = make_model(input_names=NAMES, label_names=CLASSES, causal=False)
+    made.model.save(tmp_path / "best_val_model.pt")
+    (tmp_path / "hparams.yaml").write_text(yaml.safe_dump(made.config))
+    return Model(made.model, made.config, tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["model", "late"])
+@pytest.mark.parametrize("first", [0, 1, -3, 10**6])
+def test_frames_that_the_numbers_skip_are_told_and_held(kind, first, request, monkeypatch, capsys):
+    chosen = request.getfixturevalue(kind)
+    frames = draw_frames(chosen, 200)
+    draw = np.random.default_rng(abs(first))
+    missing = (draw.random(200) < 0.05) | (np.abs(np.arange(200) - 100) < 30)
+    missing[[0, 150, -1]] = False, True, False
+    rows = [row for row, gone in zip(rows_of(frames, first), missing, strict=True) if not gone]
+    assert run(chosen, (HEADER + "\n".join(rows)).encode(), monkeypatch) == 0
+    out, err = capsys.readouterr()
+    expected = offline(chosen, held(frames, missing))
+    np.testing.assert_allclose(answers(out, first), expected, atol=2e-5)
+    told = re.findall(r"frames? (-?\d+)(?: to (-?\d+))? (?:is|are) missing; held", err)
+    runs = [range(int(a), int(b or a) + 1) for a, b in told]
+    assert [n for own in runs for n in own] == (first + np.flatnonzero(missing)).tolist()
+
+
+def test_a_long_gap_is_answered_at_its_beginning_alone(model, monkeypatch, capsys):
+    frames = draw_frames(model, 3)
+    rows = [row for n, f in zip((7, 8, 10**7), frames, strict=True) for row in rows_of([f], n)]
+    assert run(model, (HEADER + "\n".join(rows)).encode(), monkeypatch) == 0
+    out, err = capsys.readouterr()
+    assert "line 4: frames 9 to 9999999 are missing; held" in err
+    numbers = [int(row.split(",")[0]) for row in out.splitlines()[1:]]
+    assert numbers == [7, 8, *range(9, 109), 10**7]
+    session = np.concatenate([frames[:2], np.repeat(frames[1:2], 50, 0), frames[2:]])
+    last = np.array(out.splitlines()[-1].split(",")[2:], dtype=float)
+    np.testing.assert_allclose(last, offline(model, session)[-1], atol=2e-5)
+
+
+@pytest.mark.parametrize(
+    ("numbers", "words"),
+    [
+        (["0", "1", "1"], "line 4: expected a frame number after 1 in the first column, found 1"),
+        (["5", "4"], "line 3: expected a frame number after 5 in the first column, found 4"),
+        (["0", "0.5"], "line 3: expected a frame number after 0 in the first column, found 0.5"),
+        (["1e300"], "line 2: expected a frame number in the first column, found 1e+300"),
+        (["inf"], "line 2: expected a frame number in the first column, found inf"),
+        (["", "1"], "line 3: expected no frame number, as the lines before have none, in the"),
+    ],
+)
+def test_numbers_that_do_not_rise_are_refused(model, monkeypatch, capsys, numbers, words):
+    rows = "".join(f"{number},1,2,3,4\n" for number in numbers)
+    assert run(model, (HEADER + rows).encode(), monkeypatch) == 2
+    out, err = capsys.readouterr()
+    assert f"standard input, {words}" in err
+    assert len(out.splitlines()) == len(numbers)  # those before were answered
+
+
+def test_a_column_of_numbers_may_be_empty(model, monkeypatch, capsys):
+    frames = draw_frames(model, 20)
+    text = HEADER + csv_of(frames).replace("\n", "\n,").removesuffix(",")
+    assert run(model, text.replace(HEADER, HEADER + ",").encode(), monkeypatch) == 0
+    np.testing.assert_allclose(answers(capsys.readouterr().out), offline(model, frames), atol=2e-5)
+
+
+def test_the_frame_of_a_row_that_cannot_be_read_is_known_by_its_number(model, monkeypatch, capsys):
+    """Or by those of the rows after it; a line that is none of the tracker's makes no frame."""
+    frames = draw_frames(model, 10)
+    rows = rows_of(frames)
+    rows[3], rows[5], rows[7] = "3,x,1,2,3", "5,1", "," + rows[7].split(",", 1)[1]
+    rows.insert(0, "warming up")
+    rows.insert(10, "a frame was late")
+    assert run(model, (HEADER + "\n".join(rows)).encode(), monkeypatch) == 0
+    out, err = capsys.readouterr()
+    expected = held(frames, np.isin(np.arange(10), (3, 5, 7)))
+    np.testing.assert_allclose(answers(out), offline(model, expected), atol=2e-5)
+    assert "line 6: could not convert string to float: 'x'; held" in err
+    assert "line 8: expected 5 cells, found 2; held" in err
+    assert "line 9: frame 5 is missing; held" in err
+    assert "line 10: expected a frame number first, found ''; passed over" in err
+
+
+def test_poses_without_a_header(model, monkeypatch, capsys):
+    poses = np.random.default_rng(0).normal(size=(30, 2, 3))
+    poses[..., 2] = 1
+    rows = csv_of(poses[:, ::-1].reshape(30, 6)).encode()
+    run(model, rows, monkeypatch, "--layout", "pose", "--keypoints", "tail;nose")
+    frames = np.concatenate([poses[..., 0], poses[..., 1]], axis=1).astype(np.float32)
+    np.testing.assert_allclose(answers(capsys.readouterr().out), offline(model, frames), atol=2e-5)
+
+
+@pytest.mark.parametrize("option", [["--layout", "pose"], ["--keypoints", "nose;tail"]])
+@pytest.mark.parametrize("header", [HEADER, "bodyparts,nose,nose,tail,tail\ncoords,x,y,x,y\n"])
+def test_what_a_header_tells_is_not_told_by_an_option(model, monkeypatch, capsys, option, header):
+    assert run(model, (header + "0,1,2,3,4\n").encode(), monkeypatch, *option) == 2
+    assert f"{option[0]}: standard input has a header" in capsys.readouterr().err
 
 
 def test_a_file_of_deeplabcut(model, tmp_path, capsys):
@@ -111,11 +225,7 @@ def test_rows_that_cannot_be_read_are_told_and_held(model, monkeypatch, capsys):
     assert "line 4: could not convert string to float: 'x'; held" in err
 
 
-def test_a_centred_model_answers_late_and_to_the_last_frame(tmp_path, monkeypatch, capsys):
-    made = make_model(label_names=CLASSES, causal=False)
-    made.model.save(tmp_path / "best_val_model.pt")
-    (tmp_path / "hparams.yaml").write_text(yaml.safe_dump(made.config))
-    late = Model(made.model, made.config, tmp_path)
+def test_a_centred_model_answers_late_and_to_the_last_frame(late, monkeypatch, capsys):
     frames = draw_frames(late, 30)
     run(late, csv_of(frames).encode(), monkeypatch)
     out, err = capsys.readouterr()
