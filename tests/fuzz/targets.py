@@ -563,7 +563,11 @@ def read_online_state(path: Path) -> None:
     assert np.isfinite(_online().step(np.ones(3))).all()
 
 
-ONLINE = ("0.5,1,2\n1,,3\n1,x,2\n", "frame,z,y,x\n0,1,2,3\n1,nan,inf,1e39\n")
+ONLINE = (
+    "0.5,1,2\n1,,3\n1,x,2\n",
+    "frame,z,y,x\n0,1,2,3\n1,nan,inf,1e39\n",
+    ",x,y,z\n7,1,2,3\n9,4,5,6\n",
+)
 
 TARGETS: dict[str, Target] = {
     "markers": Target("s.csv", texts(MARKERS, ANIMALS), read_csv_inputs, TABLE_WORDS),
