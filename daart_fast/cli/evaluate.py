@@ -90,8 +90,9 @@ def _check_output(folder: Path, models: Sequence[Path]) -> None:
         raise ConfigError(f"--output_dir: expected one model, found {len(models)}")
     if not folder.is_dir() or folder.resolve() == models[0].resolve():
         return
-    names = {path.name for path in folder.iterdir()}
-    if names and ("summary.json" not in names or "hparams.yaml" in names):
+    names = {path.name for path in folder.iterdir() if not path.name.startswith(".")}
+    cut_short = all(name.endswith("_states.npy") for name in names)  # they are written first
+    if "hparams.yaml" in names or not (cut_short or "summary.json" in names):
         raise DataError(
             f"{folder}: expected no folder, an empty one, or one of an earlier evaluation; found "
             f"{some(sorted(names))}"
@@ -222,15 +223,16 @@ def _current_states(
 
 
 def _check_names(config: dict[str, Any], generator: DataGenerator, data_dir: str) -> None:
-    """Refuse data whose classes are not the model's, or whose channels come in another order."""
+    """Refuse data whose classes or channels are not the model's, or come in another order."""
+    from daart_fast.data.readers import channel_names
+
     for what, key, found in (
         ("classes", "label_names", generator.label_names),
         ("channels", "input_names", generator.input_names),
     ):
         expected = list(config.get(key) or found)
-        # channels may have come without names, as in npy
-        other = expected != found and (key == "label_names" or set(expected) == set(found))
-        if other and found:
+        unnamed = channel_names(len(found)) in (expected, found)  # as those of npy
+        if found and expected != found and (key == "label_names" or not unnamed):
             raise DataError(
                 f"{data_dir}: expected the {what} that the model was trained with "
                 f"({', '.join(expected[:8])}), found {', '.join(found[:8])}"

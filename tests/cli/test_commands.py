@@ -334,6 +334,15 @@ def test_an_evaluation_is_not_written_among_files_of_something_else(
     assert contents(tmp_path / "out") == {name: b"precious"}
 
 
+def test_an_evaluation_that_was_cut_short_can_be_repeated(model_dir, tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "m1_states.npy").write_bytes(b"half")
+    arguments = ["evaluate", str(model_dir), "--no-pictures", "--data_dir"]
+    arguments += [str(other_data(tmp_path)), "--output_dir", str(tmp_path / "out")]
+    assert main(arguments) == 0
+    assert len(np.load(tmp_path / "out" / "m1_states.npy")) == 300
+
+
 def trained_on(data: Path, folder: Path, **settings: Any) -> Path:
     """An untrained model of m1, with m2 held out."""
     hparams = with_defaults(
@@ -359,6 +368,34 @@ def test_sessions_are_put_on_the_scale_of_training_whatever_became_of_its_data(t
     assert main(["evaluate", str(folder), "--no-pictures"]) == 0
     found, expected = np.load(folder / "m2_states.npy"), np.load(tmp_path / "m2_states.npy")
     np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+def with_points_reversed(path: Path) -> None:
+    """Write the same tracked points in the other order."""
+    rows = [line.split(",") for line in path.read_text().splitlines()]
+    turned = [[row[0], *row[7:10], *row[4:7], *row[1:4]] for row in rows]
+    path.write_text("\n".join(map(",".join, turned)))
+
+
+def test_keypoints_in_another_order_than_the_models_angles_are_of_are_refused(tmp_path, capsys):
+    data = write_project(tmp_path / "data", "m1", "m2")
+    for path in (data / "markers").iterdir():  # a third point, for an angle
+        head, body, axes, *rows = path.read_text().splitlines()
+        ends = (
+            ",s,s,s",
+            ",tip,tip,tip",
+            ",x,y,likelihood",
+            *(f",{i % 7},3,0.9" for i in range(300)),
+        )
+        lines = zip((head, body, axes, *rows), ends, strict=True)
+        path.write_text("\n".join(line + end for line, end in lines))
+    settings = {"input_type": "features-kinematic", "kinematic_groups": "speeds;angles"}
+    folder = trained_on(data, tmp_path / "version_0", **settings)
+    for path in (data / "markers").iterdir():
+        with_points_reversed(path)
+    assert main(["evaluate", str(folder), "--no-pictures"]) == 2
+    told = capsys.readouterr().err
+    assert f"{data}: expected the channels that the model was trained with" in told
 
 
 def test_another_frame_rate_changes_times_and_no_features(tmp_path):
