@@ -472,9 +472,22 @@ class Trainer:
             return False
         if completed:
             return self._take_up_completed(state)
+        if not self._weighs_classes_as(state["model"]):
+            logging.warning(
+                f"{self._checkpoint.file}: an older version weighed the classes otherwise, so "
+                f"training starts anew"
+            )
+            return False
         self._restore(state)
         logging.info(f"going on in epoch {self.curr_epoch}, after batch {self.curr_batch}")
         return False
+
+    def _weighs_classes_as(self, model: Mapping[str, Tensor]) -> bool:
+        """Tell whether the classes of a checkpoint's model weigh what they weigh now."""
+        then, now = (own.get("class_loss.weight") for own in (model, self.model.state_dict()))
+        if then is None or now is None or then.shape != now.shape:
+            return True  # what does not fit is told where it is loaded
+        return torch.equal(then.cpu(), now.cpu())
 
     def _refuse_other_data(self, then: Mapping[str, Any] | None) -> None:
         """Raise if the checkpoint is of other data; those of older versions do not say."""

@@ -444,3 +444,17 @@ def test_a_checkpoint_that_somebody_changed_is_refused_by_its_name(project, trai
         training(hparams).fit()
     assert str(caught.value).startswith(f"{file}: no training can go on from it")
     training(hparams, resume=False).fit()
+
+
+def test_a_checkpoint_whose_classes_weigh_otherwise_is_told_of_and_not_used(
+    project, training, caplog
+):
+    hparams = project(max_epochs=1)
+    before = training(hparams, _Count(), checkpoint_interval=0)
+    before.model.class_loss.weight[1] = 0  # as an older version weighed what it did not count
+    with pytest.raises(Interrupted):
+        interrupt(before, 11).fit()
+    count = _Count()
+    training(hparams, count).fit()
+    assert count.epochs == [0, 1]
+    assert "an older version weighed the classes otherwise, so training starts anew" in caplog.text
