@@ -182,7 +182,7 @@ class MedianPruning(BaseCallback):
         for file in self.notes.glob("*"):
             if not file.name.isdigit() or file.name == str(self.trial):
                 continue
-            note = json.loads(file.read_text(encoding="utf-8"))
+            note = _read_note(file)
             best = best_losses(note["folder"])
             if note["ended"] or max(best, default=-1) >= epoch:
                 losses.append(min((best[e] for e in best if e <= epoch), default=math.inf))
@@ -200,6 +200,14 @@ def leave_note(
     with replacing(Path(notes) / str(trial)) as temporary:
         note = {"folder": os.fspath(folder), "ended": ended}
         temporary.write_text(json.dumps(note), encoding="utf-8")
+
+
+def _read_note(file: Path) -> dict[str, Any]:
+    text = file.read_text(encoding="utf-8")
+    try:
+        return dict(json.loads(text))
+    except ValueError:  # of an older version: the folder alone
+        return {"folder": text, "ended": False}
 
 
 def best_losses(folder: str | os.PathLike[str]) -> dict[int, float]:
