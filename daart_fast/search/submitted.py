@@ -33,12 +33,14 @@ class Submission:
     log: str
     #: what tells the trial from others
     parameters: str
+    #: and its data; not known of older versions' trials
+    data_dir: str = ""
 
 
 def note_submissions(search: Path, made: Iterable[tuple[Job, str, Path]]) -> None:
     """Note in a search's folder each trial, its job's id, and where submitit keeps its files."""
     notes = [
-        asdict(Submission(job_id, str(folder), str(job.log), _parameters(job.trial)))
+        asdict(Submission(job_id, str(folder), str(job.log), *_key(job.trial)))
         for job, job_id, folder in made
     ]
     with replacing(search / NOTE) as temporary:
@@ -58,11 +60,16 @@ def submissions_of(jobs: Sequence[Job], searches: Path) -> dict[int, Submission]
     notes: list[Submission] = []
     for path in sorted(searches.glob(f"search_*/{NOTE}"), key=lambda path: path.stat().st_mtime):
         notes += [Submission(**note) for note in json.loads(path.read_text(encoding="utf-8"))]
-    last = {note.parameters: note for note in notes}
-    told = {job.number: last.get(_parameters(job.trial)) for job in jobs}
+    last = {(note.parameters, note.data_dir): note for note in notes}
+    told = {}
+    for job in jobs:
+        parameters, data_dir = _key(job.trial)
+        told[job.number] = last.get((parameters, data_dir)) or last.get((parameters, ""))
     return {number: note for number, note in told.items() if note is not None}
 
 
-def _parameters(trial: Any) -> str:
+def _key(trial: Any) -> tuple[str, str]:
+    """Return what tells a trial from others: its parameters, and where its data are."""
     values = {name: vars(trial).get(name) for name, key in KEYS.items() if not key.neutral}
-    return json.dumps(values, sort_keys=True, default=str)
+    parameters = json.dumps(values, sort_keys=True, default=str)
+    return parameters, str(vars(trial).get("data_dir") or "")

@@ -86,3 +86,9 @@ def test_what_has_left_the_queue_unfinished_is_submitted_again(submit):
     submit.queue.jobs.remove("1_0")
     assert submit(0.1, 0.2) == (["job 2_0", "job 1_1"], ["search_1", "search_0"])
     assert submit(0.1, 0.2) == (["job 2_0", "job 1_1"], ["search_1", "search_0"])
+
+
+def test_trials_of_other_data_are_other_trials(submit):
+    assert submit(0.1, data_dir="/data/first")[0] == ["job 1_0"]
+    assert submit(0.1, data_dir="/data/second")[0] == ["job 2_0"]
+    assert submit(0.1, data_dir="/data/first")[0] == ["job 1_0"]
