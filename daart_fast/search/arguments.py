@@ -116,7 +116,10 @@ def run(
     changes = [] if executor is None else [f"executor={executor}"]
     if isinstance(configs, Mapping):
         # JSON is YAML: they are checked as if they stood in a file
-        values = [f"{name}={json.dumps(value, default=str)}" for name, value in configs.items()]
+        values = [
+            f"{name}={json.dumps(value, default=str, ensure_ascii=False)}"
+            for name, value in configs.items()
+        ]
         hparams = load_config(overrides=values + changes)
         missing = [name for name, key in KEYS.items() if key.required and not hparams[name]]
         if missing:

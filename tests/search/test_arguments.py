@@ -145,6 +145,16 @@ def test_what_is_about_the_whole_search_cannot_be_searched_over(configs, capsys,
     assert "it cannot be searched over" in error
 
 
+def test_a_gpu_may_be_named_beside_the_configs_that_come_along():
+    folder = Path(__file__).parents[2] / "configs"
+    files = [
+        (f"--{name}_config", str(folder / f"{name}.yaml")) for name in ("data", "model", "train")
+    ]
+    arguments = [word for pair in files for word in pair]
+    params = get_all_params("grid_search", [*arguments, "--device", "cuda:1"])
+    assert str(params.gpus_vis) == "1"
+
+
 @pytest.mark.parametrize(
     ("train", "gpus"),
     [
