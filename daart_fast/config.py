@@ -576,7 +576,7 @@ def _as_typed(text: str) -> str:
     """Quote a name with a # in it: where YAML begins a comment, a command line does not."""
     text = text.strip()
     begins = re.search(r"(^|\s)#", text) and text[0] not in "[{\"'"
-    return json.dumps(text) if begins else text
+    return json.dumps(text, ensure_ascii=False) if begins else text
 
 
 @dataclass(frozen=True)

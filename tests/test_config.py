@@ -91,7 +91,7 @@ def test_a_key_may_stand_in_any_file_but_only_once(write):
     )
 
 
-@pytest.mark.parametrize("name", ["lr 0.01 #2", "#2", "a#b", "[#2"])
+@pytest.mark.parametrize("name", ["lr 0.01 #2", "#2", "a#b", "\N{RAT} #1", "[#2"])
 def test_a_name_on_the_command_line_may_hold_a_number_sign(name):
     if name.startswith("["):
         assert "not valid YAML" in refused(overrides=[f"tt_experiment_name={name}"])
