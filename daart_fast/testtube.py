@@ -10,10 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from daart_fast.config import IDS, KEYS, check_name, split_ids
-from daart_fast.errors import DataError, some
-from daart_fast.files import changed_at
 from daart_fast.io import (
-    best_weights,
     export_hparams,
     find_experiment,
     get_expt_dir,
@@ -67,6 +64,8 @@ def create_tt_experiment(
         if a finished model of the same parameters exists; its folder is printed. A finished model
         whose weights are gone or damaged is named, left as it is, and does not count.
     """
+    from daart_fast.utils import tell_of_newer_data  # torch with it
+
     for name in [name for name, value in hparams.items() if callable(value)]:
         del hparams[name]
     for name, key in KEYS.items():
@@ -79,7 +78,7 @@ def create_tt_experiment(
     while True:
         if finished := find_experiment(hparams):
             print(f"this experiment is finished already; its model is in {finished[0]}")
-            _tell_of_newer_data(hparams, Path(finished[0]))
+            tell_of_newer_data(hparams, Path(finished[0]))
             return None, None
         _tell_of_broken_models(hparams)
         experiment = _interrupted(hparams) or claim_version(Path(hparams["tt_expt_dir"]))
@@ -104,25 +103,6 @@ def _interrupted(hparams: Mapping[str, Any]) -> Experiment | None:
             print(f"going on with the interrupted training in {folder}")
             return taken
     return None
-
-
-def _tell_of_newer_data(hparams: Mapping[str, Any], folder: Path) -> None:
-    """Name the files of data that have changed since a model was finished."""
-    from daart_fast.utils import data_files
-
-    weights = best_weights(folder)
-    try:
-        files = data_files(hparams)
-    except DataError:  # data that are gone hold no news
-        return
-    if weights is None or not files:
-        return
-    finished = changed_at(weights)
-    if newer := [str(path) for path in files if changed_at(path) > finished]:
-        print(
-            f"{some(newer)}: changed since that model was trained; to train on what is there now, "
-            f"choose another tt_experiment_name, or move the model's folder away"
-        )
 
 
 def _tell_of_broken_models(hparams: Mapping[str, Any]) -> None:

@@ -16,12 +16,14 @@ from daart_fast.data.dataset import SIGNALS
 from daart_fast.data.generator import DataGenerator
 from daart_fast.data.sequences import compute_sequence_pad
 from daart_fast.data.sessions import Tell, signal_paths
-from daart_fast.errors import ConfigError, DataError
+from daart_fast.errors import ConfigError, DataError, some
 from daart_fast.features import reader_of
+from daart_fast.files import changed_at
+from daart_fast.io import best_weights
 from daart_fast.losses import IGNORED, ignored_class
 from daart_fast.transforms import Transform, ZScore
 
-__all__ = ["build_data_generator", "collect_callbacks", "data_files"]
+__all__ = ["build_data_generator", "collect_callbacks", "data_files", "tell_of_newer_data"]
 
 
 def build_data_generator(hparams: dict[str, Any]) -> DataGenerator:
@@ -51,10 +53,12 @@ def build_data_generator(hparams: dict[str, Any]) -> DataGenerator:
     get = with_defaults(hparams)
     hparams["sequence_pad"] = compute_sequence_pad(get)
     held_out = [split_ids(get["expt_ids_val"]), split_ids(get["expt_ids_test"])]
+    training = not get.get("training_completed")  # a finished model's settings are what they are
     paths = _all_paths(get)
     ids = list(paths)
     _check_targets(get, paths)
-    _check_held_out(get, paths)
+    if training:
+        _check_held_out(get, paths)
     transforms: list[Transform | None] = [ZScore(), None, None, None]
     generator = DataGenerator(
         ids,
@@ -79,7 +83,8 @@ def build_data_generator(hparams: dict[str, Any]) -> DataGenerator:
         cache=cache_folder(get["cache_dir"]),
     )
     _check_splits(get, generator)
-    _check_ignored(get, generator.label_names)
+    if training:
+        _check_ignored(get, generator.label_names)
     hparams |= _derived(get, generator)
     return generator
 
@@ -94,6 +99,23 @@ def data_files(hparams: Mapping[str, Any]) -> list[Path]:
     """
     sessions = _all_paths(with_defaults(hparams), logging.debug).values()
     return [path for paths in sessions for path in paths.values() if path is not None]
+
+
+def tell_of_newer_data(hparams: Mapping[str, Any], folder: Path) -> None:
+    """Name the files of data that are newer than a finished model of these settings."""
+    weights = best_weights(folder)
+    if weights is None or not hparams.get("data_dir"):
+        return
+    try:
+        files = data_files(hparams)
+    except DataError:  # data that are gone hold no news
+        return
+    finished = changed_at(weights)
+    if newer := [str(path) for path in files if changed_at(path) > finished]:
+        print(
+            f"{some(newer)}: newer than the model in {folder}; to train on what is there now, "
+            f"choose another tt_experiment_name, or move the model's folder away"
+        )
 
 
 def _all_paths(

@@ -98,8 +98,9 @@ def test_data_that_are_newer_than_a_finished_model_are_told(
             (tmp_path / changed).write_text("2")
     assert create_tt_experiment(hparams(data_dir=str(tmp_path))) == (None, None)
     out = capsys.readouterr().out
-    assert (f"{tmp_path / str(changed)}: changed since that model was trained" in out) == told
-    assert ("changed since" in out) == told
+    folder = made["tt_version_dir"]
+    assert (f"{tmp_path / str(changed)}: newer than the model in {folder}" in out) == told
+    assert ("newer than" in out) == told
 
 
 def test_another_data_folder_is_another_experiment_unless_the_first_is_gone(hparams, tmp_path):

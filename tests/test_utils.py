@@ -286,3 +286,8 @@ def test_an_unknown_session_is_an_error_that_lists_what_there_is(project):
     hparams = project("mouse1", expt_ids=["mouse_1"])
     with pytest.raises(DataError, match=r"no inputs of session 'mouse_1' \(did you mean 'mouse1'"):
         build_data_generator(hparams)
+
+
+def test_a_finished_model_that_was_trained_with_what_is_refused_now_can_be_looked_at(project):
+    settings = {"ignore_class": 100, "training_completed": True}
+    assert build_data_generator(project("s", **settings)).n_datasets == 1

@@ -175,7 +175,8 @@ class Search:
         if len(self.jobs) == 1 and self.options.executor == "local":
             return self.jobs  # no search: what became of it before, the function finds out
         left_alone = {"finished"} if self._retries_failed else {"finished", "failed"}
-        jobs = []
+        jobs: list[Job] = []
+        looked_at = set()  # data folders
         for job in self.jobs:
             known = look_up(job.trial)
             if known.state not in left_alone:
@@ -184,6 +185,12 @@ class Search:
             folder = str(known.folder)
             result = folder if known.state == "finished" else None
             self.outcomes[job.number] = Outcome(known.state, result, known.error, folder)
+            data_dir = getattr(job.trial, "data_dir", None)
+            if result is not None and data_dir not in looked_at:
+                from daart_fast.utils import tell_of_newer_data  # torch with it
+
+                looked_at.add(data_dir)
+                tell_of_newer_data(vars(job.trial), Path(result))
         return jobs
 
     def _claim_folder(self) -> None:
