@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import mmap
 import os
 import struct
@@ -19,8 +20,12 @@ __all__ = ["opened"]
 MOST_TIMES = 1032
 #: bytes that any h5 file may say to hold
 LEAST_CLAIM = 2**24
+#: chunks that any table may have, and bytes that a file needs at least for each that it holds
+LEAST_CHUNKS, CHUNK_ENTRY = 4096, 16
 #: how a collection of texts of any length begins (HDF5's "global heap"): its name and version
 HEAP, HEAD = b"GCOL\x01\x00\x00\x00", 16
+#: where an encoded type of any length says what it is: 0 a sequence, 1 a text
+VLEN_KIND = 3
 #: what stands for a text of any length: how long it is, and where
 POINTER = np.dtype([("length", "<u4"), ("heap", "<u8"), ("number", "<u4")])
 
@@ -70,16 +75,47 @@ def _check_claims(file: Any, data: mmap.mmap, path: str | os.PathLike[str]) -> N
     import h5py
 
     most = max(len(data) * MOST_TIMES, LEAST_CLAIM)
+    most_chunks = LEAST_CHUNKS + len(data) // CHUNK_ENTRY
 
     def look(name: str, item: Any) -> None:
+        for attribute in item.attrs:
+            if not _is_known(item.attrs.get_id(attribute).get_type()):
+                raise DataError(f"{path}: the type of '{attribute}' of '{name}' is damaged")
         if not isinstance(item, h5py.Dataset):
             return
+        if not _is_known(item.id.get_type()):
+            raise DataError(f"{path}: the type of '{name}' is damaged")
         if item.nbytes > most:
             raise DataError(f"{path}: '{name}' says to hold {item.nbytes} bytes: it is damaged")
+        if (n_chunks := _n_chunks(item)) > most_chunks:
+            raise DataError(f"{path}: '{name}' says to hold {n_chunks} chunks: it is damaged")
         if (longest := _longest_text(item, data)) > len(data):
             raise DataError(f"{path}: a text in '{name}' says to be {longest} long: it is damaged")
 
+    look("/", file)
     file.visititems(look)
+
+
+def _is_known(kind: Any) -> bool:
+    """Whether a type, and all that it is made of, is one that libhdf5 has functions for.
+
+    What is of any length may be a sequence or a text; of others it would call what is not there.
+    """
+    import h5py
+
+    if isinstance(kind, h5py.h5t.TypeCompoundID):
+        return all(_is_known(kind.get_member_type(i)) for i in range(kind.get_nmembers()))
+    if isinstance(kind, h5py.h5t.TypeVlenID) and kind.encode()[VLEN_KIND] & 15 != 0:
+        return False  # h5py has texts of any length as another class
+    if isinstance(kind, (h5py.h5t.TypeVlenID, h5py.h5t.TypeArrayID)):
+        return _is_known(kind.get_super())
+    return True
+
+
+def _n_chunks(dataset: Any) -> int:
+    """Return how many chunks a table says to consist of; 0 if it is in one piece."""
+    pairs = zip(dataset.shape or (), dataset.chunks or (), strict=False)
+    return math.prod(-(-n // chunk) for n, chunk in pairs) if dataset.chunks else 0
 
 
 def _longest_text(dataset: Any, data: mmap.mmap) -> int:
@@ -105,53 +141,65 @@ def _longest_text(dataset: Any, data: mmap.mmap) -> int:
     return longest
 
 
-def _checked_heaps(data: mmap.mmap, path: str | os.PathLike[str]) -> list[int]:
-    """Return where collections of texts are; refuse those whose lengths don't add up.
+def _checked_heaps(data: mmap.mmap, path: str | os.PathLike[str]) -> dict[int, set[int]]:
+    """Return where collections of texts are, and the numbers of each one's texts.
 
-    Libhdf5 would walk them without end.
+    Those whose lengths don't add up are refused: libhdf5 would walk them without end.
     """
-    heaps: list[int] = []
+    heaps: dict[int, set[int]] = {}
     place = data.find(HEAP)
     while place >= 0:
-        if not _adds_up(data, place):
+        numbers = _numbers_in(data, place)
+        if numbers is None:
             raise DataError(f"{path}: the texts at byte {place} are damaged")
-        heaps.append(place)
+        heaps[place] = numbers
         place = data.find(HEAP, place + HEAD)
     return heaps
 
 
-def _check_pointers(data: mmap.mmap, heaps: list[int], path: str | os.PathLike[str]) -> None:
+def _check_pointers(
+    data: mmap.mmap, heaps: dict[int, set[int]], path: str | os.PathLike[str]
+) -> None:
     """Refuse texts in a collection, wherever they are spoken of, that are longer than the file.
 
     (Those that lead to no collection are found in datasets alone, see `_check_claims`.)
     """
-    for place in _pointers_to(heaps, data):
-        length = int.from_bytes(data[place : place + 4], "little")
-        if length > len(data):
+    for place in _places_of(list(heaps), data):
+        pointer = data[place : place + POINTER.itemsize]
+        if place < 0 or len(pointer) < POINTER.itemsize:
+            continue
+        length, heap, number = struct.unpack("<IQI", pointer)
+        # what reads as an address may be part of something else: its text must be there as well
+        if length > len(data) and number in heaps[heap]:
             raise DataError(
                 f"{path}: a text at byte {place} says to be {length} long: it is damaged"
             )
 
 
-def _pointers_to(heaps: list[int], data: mmap.mmap) -> list[int]:
-    """Return where a text's length stands, 4 bytes before the address of its collection."""
+def _places_of(heaps: list[int], data: mmap.mmap) -> list[int]:
+    """Return where a text is spoken of, 4 bytes before the address of its collection."""
     found: list[int] = []
     for shift in range(8 if heaps else 0):
         words = np.frombuffer(data, "<u8", (len(data) - shift) // 8, shift)
         found += (8 * np.flatnonzero(np.isin(words, heaps)) + shift - 4).tolist()
-    return [place for place in found if place >= 0]
+    return found
 
 
-def _adds_up(data: mmap.mmap, place: int) -> bool:
-    """Whether the objects of a collection fill it; the last, numbered 0, is its free room."""
+def _numbers_in(data: mmap.mmap, place: int) -> set[int] | None:
+    """Return the numbers of a collection's texts; None if their lengths don't fill it.
+
+    The last object, numbered 0, is its free room.
+    """
     (size,) = struct.unpack_from("<Q", data, place + 8)
     end = place + size
     if end > len(data):
-        return False
+        return None
+    numbers: set[int] = set()
     place += HEAD
     while end - place >= HEAD:
         number, _, _, length = struct.unpack_from("<HHIQ", data, place)
         if number == 0:
-            return bool(length == end - place)
+            return numbers if length == end - place else None
+        numbers.add(number)
         place += HEAD + -(-length // 8) * 8
-    return place <= end
+    return numbers if place <= end else None

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from daart_fast.data.h5 import opened
 from daart_fast.data.readers import (
     fill_gaps,
     first_frame,
@@ -550,6 +551,44 @@ def test_an_attribute_that_says_to_be_longer_than_the_file_takes_no_memory(tmp_p
     path.write_bytes(content)
     said = refused(read_inputs, path)
     assert said.endswith(f": a text at byte {place} says to be 4294967295 long: it is damaged")
+
+
+def test_bytes_that_read_as_the_address_of_texts_are_not_taken_for_one(tmp_path):
+    # the collection is at 2048, and amid the group's table of names 0, 8, 0, ... stand
+    with h5py.File(tmp_path / "s.h5", "w") as file:
+        file.create_group("names").attrs["text"] = "nose"
+    with opened(tmp_path / "s.h5") as file:
+        assert file["names"].attrs["text"] == "nose"
+
+
+#: how the type of texts of any length is written; the second byte tells that they are texts
+TEXTS = re.compile(rb"\x19(\x01)..\x10\x00\x00\x00", re.DOTALL)
+
+
+@pytest.mark.parametrize("where", ["dataset", "attribute", "row"])
+def test_a_type_of_any_length_that_is_neither_sequence_nor_text_is_refused(tmp_path, where):
+    # libhdf5 calls functions that this type has not, and the process dies
+    path = tmp_path / "s.h5"
+    texts = h5py.string_dtype()
+    with h5py.File(path, "w") as file:
+        if where == "dataset":
+            file["names"] = ["nose"]
+        elif where == "attribute":
+            file.create_group("names").attrs.create("names", "nose", dtype=texts)
+        else:
+            file.create_dataset("names", (1,), np.dtype([("a", "i4"), ("b", texts)]))
+    content = bytearray(path.read_bytes())
+    content[TEXTS.search(content).start(1)] |= 14
+    path.write_bytes(content)
+    whose = "'names' of 'names'" if where == "attribute" else "'names'"
+    assert refused(read_inputs, path).endswith(f": the type of {whose} is damaged")
+
+
+def test_a_table_of_more_chunks_than_the_file_can_hold_takes_no_memory(tmp_path):
+    with h5py.File(tmp_path / "s.h5", "w") as file:
+        file.create_dataset("tracks", (2**20,), "f8", chunks=(1,))
+    said = refused(read_inputs, tmp_path / "s.h5")
+    assert said.endswith(": 'tracks' says to hold 1048576 chunks: it is damaged")
 
 
 def sleap_labels(animals: tuple[str, ...], n_videos: int = 1):
