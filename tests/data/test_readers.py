@@ -561,6 +561,41 @@ def test_bytes_that_read_as_the_address_of_texts_are_not_taken_for_one(tmp_path)
         assert file["names"].attrs["text"] == "nose"
 
 
+def write_anything(file: h5py.File, draw: np.random.Generator) -> None:
+    """Groups, attributes, numbers and texts of any length, as other programs may keep them."""
+    groups: list[h5py.Group] = [file]
+    for i in range(draw.integers(1, 13)):
+        group, texts = (
+            groups[draw.integers(len(groups))],
+            ["x" * n for n in draw.integers(0, 40, 9)],
+        )
+        kind = draw.integers(6)
+        if kind == 0:
+            groups.append(group.create_group(f"n{i}"))
+        elif kind == 1:
+            chunks = (None, (1,), (7,))[draw.integers(3)]
+            group.create_dataset(f"n{i}", data=texts, dtype=h5py.string_dtype(), chunks=chunks)
+        elif kind == 2:
+            group.create_dataset(f"n{i}", data=texts, compression="gzip", chunks=(4,))
+        elif kind == 3:
+            group.create_dataset(f"n{i}", data=draw.integers(0, 3000, (60, 3)))
+        elif kind == 4:
+            row = np.dtype([("text", h5py.string_dtype()), ("x", "f8")])
+            group.create_dataset(f"n{i}", (3,), dtype=row, maxshape=(None,), chunks=(1024,))
+        else:
+            group.attrs[f"n{i}"] = (texts[0], texts[:2], 5)[draw.integers(3)]
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_no_good_h5_file_is_taken_for_a_damaged_one(tmp_path, seed):
+    draw = np.random.default_rng(seed)
+    version = ("earliest", "v108", "latest")[seed % 3]
+    with h5py.File(tmp_path / "s.h5", "w", libver=version) as file:
+        write_anything(file, draw)
+    with opened(tmp_path / "s.h5"):
+        pass
+
+
 #: how the type of texts of any length is written; the second byte tells that they are texts
 TEXTS = re.compile(rb"\x19(\x01)..\x10\x00\x00\x00", re.DOTALL)
 
