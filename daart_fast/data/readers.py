@@ -492,6 +492,7 @@ def _is_number(cell: str) -> bool:
 
 def _load_npy(path: PathLike) -> tuple[np.ndarray, list[str]]:
     try:
+        _check_npy_header(path)
         values = np.load(path, allow_pickle=False)
     except Exception as error:  # its header is Python text, and may be wrong in any way
         raise DataError(f"{path}: expected a .npy file of numbers: {error}") from None
@@ -505,6 +506,16 @@ def _load_npy(path: PathLike) -> tuple[np.ndarray, list[str]]:
         row, column = infinite[0]
         raise DataError(f"{path}, row {row}, column {column}: expected a finite number, found inf")
     return values.astype(np.float64, copy=False), channel_names(values.shape[1])
+
+
+def _check_npy_header(path: PathLike) -> None:
+    """Refuse a header that says to be longer than its file: NumPy asks for memory of that size."""
+    with open(path, "rb") as file:
+        start = file.read(12)
+        size = file.seek(0, os.SEEK_END)
+    length = int.from_bytes(start[8:], "little") if start[6:7] in (b"\2", b"\3") else 0
+    if length > size:
+        raise ValueError(f"its header says to be {length} bytes long")
 
 
 def channel_names(n_channels: int) -> list[str]:

@@ -133,7 +133,7 @@ def read_state_dict(filepath: str | os.PathLike[str]) -> dict[str, Tensor]:
         raise DataError(f"{filepath}: expected a torch state dict; {error}") from error
     if not (isinstance(state, dict) and all(torch.is_tensor(v) for v in state.values())):
         raise DataError(f"{filepath}: expected a torch state dict, got a {type(state).__name__}")
-    return state
+    return dict(state)  # without what it may say of modules' versions, which ours have none of
 
 
 def __getattr__(name: str) -> Any:

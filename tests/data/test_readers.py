@@ -849,3 +849,8 @@ def test_a_number_that_float32_cannot_hold_is_shown(write):
     assert refused(read_inputs, path) == (
         ", frame 1, channel 'angle': -1e+39 is too large a number"
     )
+
+
+def test_an_npy_header_that_says_to_be_longer_than_its_file_takes_no_memory(write):
+    said = refused(read_inputs, write("s.npy", b"\x93NUMPY\x02\x00" + b"\xff" * 4 + b"{}"))
+    assert said.endswith("numbers: its header says to be 4294967295 bytes long")
