@@ -55,17 +55,14 @@ def session_files(paths: Iterable[Path]) -> dict[str, Path]:
 
 def _inputs_of(path: Path) -> list[Path]:
     """Return a file, or the files of inputs in a folder."""
-    from daart_fast.data.readers import INPUT_SUFFIXES, suffix_of
+    from daart_fast.data.readers import INPUT_SUFFIXES
+    from daart_fast.data.sessions import input_files
 
     if not path.exists():
         raise DataError(f"{path}: no such file or folder")
     if not path.is_dir():
         return [path]
-    files = sorted(
-        file
-        for file in path.iterdir()
-        if file.is_file() and suffix_of(file) in INPUT_SUFFIXES and file.name[0] != "."
-    )
+    files = input_files(path)
     if not files:
         raise DataError(f"{path}: expected files of inputs ({', '.join(INPUT_SUFFIXES)})")
     return files

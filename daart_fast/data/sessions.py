@@ -24,6 +24,7 @@ __all__ = [
     "Session",
     "find_file",
     "first_of",
+    "input_files",
     "inputs_folder",
     "load_session",
     "read_session",
@@ -166,14 +167,22 @@ def session_ids(hparams: Mapping[str, Any]) -> list[str]:
         if there are none, naming what is there
     """
     folder = inputs_folder(hparams)
-    files = [file for file in folder.iterdir() if file.is_file() and file.name[0] != "."]
-    ids = {session_of(file.name) for file in files if suffix_of(file) in INPUT_SUFFIXES}
+    ids = {session_of(file.name) for file in input_files(folder)}
     if not ids:
         raise DataError(
             f"{folder}: expected files of inputs ({', '.join(INPUT_SUFFIXES)}); "
             f"{_what_is_there(folder)}"
         )
     return sorted(ids)
+
+
+def input_files(folder: Path) -> list[Path]:
+    """List the files of inputs in a folder, by name; those that are hidden are left out."""
+    return sorted(
+        file
+        for file in folder.iterdir()
+        if file.is_file() and suffix_of(file) in INPUT_SUFFIXES and file.name[0] != "."
+    )
 
 
 def inputs_folder(hparams: Mapping[str, Any]) -> Path:
