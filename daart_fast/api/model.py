@@ -138,14 +138,14 @@ class Model:
         name = sess_id or Path(expt_file).stem
         session = Session(name, values, list(names)).normalised_by(**statistics(values))
         if self.config.get("normalization") == "train":
-            session = session.normalised_by(*self._training_statistics())
+            session = session.normalised_by(*self.training_statistics())
         probabilities = predict_session(self.model, session)
         if output is not None:
             with replacing(output) as temporary:
                 np.save(temporary, probabilities)
         return probabilities
 
-    def _training_statistics(self) -> list[np.ndarray]:
+    def training_statistics(self) -> list[np.ndarray]:
         """Return the mean and the spread (N,) that the training sessions have in common."""
         values = [self.config.get(name) for name in ("input_mean", "input_std")]
         if not all(_are_numbers(value, self.config["input_size"]) for value in values):

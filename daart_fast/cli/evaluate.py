@@ -177,7 +177,7 @@ def _generator_of(model: Model, data_dir: str) -> DataGenerator:
     generator = build_data_generator({**model.config, "data_dir": data_dir, "device": "cpu"})
     _check_names(model.config, generator, data_dir)
     if model.config.get("normalization") == "train":
-        generator.normalise_by(*model._training_statistics())
+        generator.normalise_by(*model.training_statistics())
     return generator
 
 

@@ -480,7 +480,7 @@ def _mean_and_scale(model: Model, stats: Stats | None) -> tuple[np.ndarray, np.n
                 "and spread, which are not known while a session goes on: expected stats=, a "
                 "calibration recording or (mean, std), or a model trained with normalization: train"
             )
-        mean, std = model._training_statistics()
+        mean, std = model.training_statistics()
     elif isinstance(stats, tuple):
         mean, std = (np.asarray(values, dtype=np.float64) for values in stats)
     else:
