@@ -12,7 +12,7 @@ import torch
 
 from daart_fast.data.gather import gather_window
 from daart_fast.data.readers import read_inputs
-from daart_fast.data.sequences import count_windows
+from daart_fast.data.sequences import count_windows, frames_of_windows
 from daart_fast.data.sessions import Reader, Session, read_session, window_of
 from daart_fast.errors import ConfigError, did_you_mean
 from daart_fast.transforms import Compose, Transform, ZScore
@@ -196,9 +196,9 @@ class SingleDataset:
 
     def frames_of(self, split: str) -> np.ndarray:
         """Return (T,) bool: the frames that the sequences of a split answer for."""
-        frames = np.zeros(self.n_sequences * self.sequence_length, dtype=bool)
-        frames.reshape(self.n_sequences, -1)[self.batch_idxs[split]] = True
-        return frames[: len(self.session)]
+        none = np.empty(0, dtype=np.int64)  # of a split that training does not know
+        windows = self.batch_idxs.get(split, none)
+        return frames_of_windows(windows, len(self.session), self.sequence_length)
 
 
 def _transformed(session: Session, transforms: Mapping[str, Transform | None]) -> Session:

@@ -14,7 +14,7 @@ from daart_fast.data.dataset import SingleDataset
 from daart_fast.data.description import describe
 from daart_fast.data.device import ResidentSessions, StreamedBatches, batches_on
 from daart_fast.data.readers import read_inputs
-from daart_fast.data.sequences import SPLITS, splits_of
+from daart_fast.data.sequences import SPLITS, share_out
 from daart_fast.data.sessions import Reader, Session
 from daart_fast.errors import ConfigError, DataError
 from daart_fast.transforms import Transform
@@ -199,25 +199,16 @@ class DataGenerator:
         for name in sorted((ids_val | ids_test) - set(self.ids)):
             raise ConfigError(f"session {name} is held out, but is not in the list of sessions")
         for number, dataset in enumerate(self.datasets):
-            every = np.arange(dataset.n_sequences)
-            none = np.empty(0, dtype=np.int64)
-            held = "val" if dataset.id in ids_val else "test" if dataset.id in ids_test else None
-            if held:
-                dataset.batch_idxs = {split: none for split in SPLITS} | {held: every}
-                continue
-            splits = splits_of(
+            dataset.batch_idxs = share_out(
+                dataset.id,
+                number,
                 dataset.n_sequences,
                 trial_splits,
                 self.rng_seed,
-                without=[s for s, ids in (("val", ids_val), ("test", ids_test)) if ids],
+                train_frac,
+                ids_val,
+                ids_test,
             )
-            if train_frac != 1:
-                draw = np.random.default_rng([self.rng_seed, number])
-                n_train = len(splits["train"])
-                wanted = np.ceil(train_frac * n_train) if train_frac < 1 else train_frac
-                kept = min(max(int(wanted), 1), n_train)
-                splits["train"] = draw.permutation(splits["train"])[:kept]
-            dataset.batch_idxs = splits
 
     def _normalise_by_training_sessions(self) -> None:
         """Give every session the mean and spread of all frames of the sessions that train."""

@@ -13,6 +13,8 @@ __all__ = [
     "compute_sequence_pad",
     "compute_sequences",
     "count_windows",
+    "frames_of_windows",
+    "share_out",
     "split_trials",
     "splits_of",
 ]
@@ -165,3 +167,56 @@ def splits_of(
         none = np.empty(0, dtype=np.int64)
         return {"train": np.arange(n_windows), "val": none, "test": none}
     return split_trials(n_windows, rng_seed, sizes["train"], sizes["val"], sizes["test"], gap)
+
+
+def share_out(
+    session: str,
+    number: int,
+    n_windows: int,
+    trial_splits: str | Mapping[str, int],
+    rng_seed: int,
+    train_frac: float = 1.0,
+    ids_val: Collection[str] = (),
+    ids_test: Collection[str] = (),
+) -> dict[str, np.ndarray]:
+    """Share a session's windows out to training, validation and test.
+
+    Parameters
+    ----------
+    session, number
+        its name, and its place in the list of all sessions
+    n_windows
+        its sequences
+    trial_splits, rng_seed
+        see `splits_of`
+    train_frac
+        up to 1: the fraction of its training sequences that is used, at least one; above 1: so
+        many of them
+    ids_val, ids_test
+        the sessions that are held out whole
+
+    Returns
+    -------
+    dict
+        arrays of sequence numbers by split
+    """
+    none = np.empty(0, dtype=np.int64)
+    for split, held_out in (("val", ids_val), ("test", ids_test)):
+        if session in held_out:
+            return {name: none for name in SPLITS} | {split: np.arange(n_windows)}
+    without = [split for split, ids in (("val", ids_val), ("test", ids_test)) if ids]
+    splits = splits_of(n_windows, trial_splits, rng_seed, without)
+    if train_frac != 1:
+        draw = np.random.default_rng([rng_seed, number])
+        n_train = len(splits["train"])
+        wanted = np.ceil(train_frac * n_train) if train_frac < 1 else train_frac
+        kept = min(max(int(wanted), 1), n_train)
+        splits["train"] = draw.permutation(splits["train"])[:kept]
+    return splits
+
+
+def frames_of_windows(windows: np.ndarray, n_frames: int, sequence_length: int) -> np.ndarray:
+    """Return (T,) bool: the frames that some of a session's windows answer for."""
+    frames = np.zeros((count_windows(n_frames, sequence_length), sequence_length), dtype=bool)
+    frames[windows] = True
+    return frames.ravel()[:n_frames]
