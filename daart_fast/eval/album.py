@@ -15,18 +15,19 @@ from daart_fast.eval.selection import background_of, labels_on, smoother_of
 
 if TYPE_CHECKING:
     from daart_fast.data import DataGenerator
+    from daart_fast.eval.new_sessions import NewSessions
 
 __all__ = ["draw_all", "split_shown"]
 
 
 def split_shown(scores: Mapping[str, Any]) -> str | None:
     """Return which of a summary's scores stand for the model: of frames held out from training."""
-    return next((split for split in ("test", "val") if split in scores), None)
+    return next((split for split in ("new", "test", "val") if split in scores), None)
 
 
 def draw_all(
     hparams: Mapping[str, Any],
-    data_generator: DataGenerator,
+    data_generator: DataGenerator | NewSessions,
     folder: str | os.PathLike[str],
     summary: Mapping[str, Any],
     states_dir: str | os.PathLike[str] | None = None,

@@ -18,6 +18,7 @@ from daart_fast.eval.smoothing import METHODS, Smoother, learn_durations, learn_
 
 if TYPE_CHECKING:
     from daart_fast.data import DataGenerator
+    from daart_fast.eval.new_sessions import NewSessions
 
 __all__ = ["SMOOTHER_FILE", "background_of", "choose_smoother", "labels_on", "smoother_of"]
 
@@ -59,7 +60,7 @@ def smoother_of(
 
 def choose_smoother(
     hparams: Mapping[str, Any],
-    data_generator: DataGenerator,
+    data_generator: DataGenerator | NewSessions,
     states: Mapping[str, np.ndarray],
 ) -> Smoother:
     """Make the smoother that hparams ask for.
@@ -95,7 +96,9 @@ def choose_smoother(
     return chosen
 
 
-def _candidates(get: Mapping[str, Any], generator: DataGenerator) -> Iterator[Smoother]:
+def _candidates(
+    get: Mapping[str, Any], generator: DataGenerator | NewSessions
+) -> Iterator[Smoother]:
     several = get["classifier_type"] == "multibinary"
     wanted = get["smoothing"]
     methods: tuple[str, ...] = () if wanted is None else (wanted,)
@@ -132,7 +135,9 @@ def _lengths(get: Mapping[str, Any]) -> list[int]:
     return list(FRAMES)
 
 
-def _learned(get: Mapping[str, Any], generator: DataGenerator) -> dict[str, Any] | None:
+def _learned(
+    get: Mapping[str, Any], generator: DataGenerator | NewSessions
+) -> dict[str, Any] | None:
     """Return transitions, durations and class shares of the training labels; None without any."""
     n_classes = len(generator.label_names)
     found = (labels_on(dataset, "train") for dataset in generator.datasets)
@@ -165,7 +170,7 @@ def labels_on(dataset: Any, split: str) -> np.ndarray | None:
 
 def _score(
     smoother: Smoother,
-    generator: DataGenerator,
+    generator: DataGenerator | NewSessions,
     states: Mapping[str, np.ndarray],
     background: int | None,
 ) -> float:

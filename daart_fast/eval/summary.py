@@ -6,7 +6,8 @@ Beside ``<sess_id>_states.npy``, which stays the raw probabilities whatever is d
   probability of each class;
 - ``<sess_id>_bouts.csv``: class, start, stop, duration (seconds; frames without fps);
 - ``smoothing.json``: how classes were smoothed, for new sessions;
-- ``summary.json``: how much of each behaviour there is in each session, and every score.
+- ``summary.json``: how much of each behaviour there is in each session, and every score;
+- ``time_budget.csv``: the former as one table over all sessions.
 """
 
 from __future__ import annotations
@@ -28,14 +29,16 @@ from daart_fast.eval.scores import score
 from daart_fast.eval.segments import bout_statistics, bouts
 from daart_fast.eval.selection import SMOOTHER_FILE, background_of, choose_smoother, labels_on
 from daart_fast.eval.smoothing import Smoother
+from daart_fast.eval.time_budget import TIME_BUDGET, write_time_budget
 from daart_fast.files import replacing
 
 if TYPE_CHECKING:
     from daart_fast.data import DataGenerator
+    from daart_fast.eval.new_sessions import NewSessions
 
 __all__ = ["describe_session", "summarise", "write_bouts", "write_predictions"]
 
-SPLITS = ("train", "val", "test")
+SPLITS = ("train", "val", "test", "new")
 
 #: Rows of a table that are spelled at a time.
 ROWS = 4096
@@ -125,35 +128,57 @@ def _all_bouts(classes: np.ndarray) -> np.ndarray:
 
 
 def describe_session(
-    classes: np.ndarray, label_names: Sequence[str], fps: float | None = None
+    classes: np.ndarray,
+    label_names: Sequence[str],
+    fps: float | None = None,
+    labels: np.ndarray | None = None,
+    background: int | None = None,
 ) -> dict[str, Any]:
-    """Tell how much of each class a session has: its share of the frames, bouts, durations.
+    """Describe how much of each class a session has: frames, share, bouts, durations, latency.
 
-    Durations are in seconds, without fps in frames.
+    Durations, and the latency to the first bout, are in seconds, without fps in frames. With hand
+    labels, the frames that they give each class are counted too, and those that are scored: all
+    that have a label other than the background.
     """
     n = len(label_names)
     if classes.ndim == 2:
-        shares = classes.mean(0)
+        counts = classes.sum(0)
         rows = [bout_statistics(column, 2, fps)[1] for column in classes.T]
     else:
-        shares = np.bincount(classes, minlength=n) / max(len(classes), 1)
+        counts = np.bincount(classes, minlength=n)
         rows = bout_statistics(classes, n, fps)
-    return {
+    tracks = classes.T == 1 if classes.ndim == 2 else np.arange(n)[:, None] == classes
+    described: dict[str, Any] = {
         "frames": len(classes),
         "seconds": len(classes) / fps if fps else None,
         "classes": {
-            name: {"share": float(share), **{k: None if np.isnan(v) else v for k, v in row.items()}}
-            for name, share, row in zip(label_names, shares, rows, strict=True)
+            name: {
+                "frames": int(count),
+                "share": float(count / max(len(classes), 1)),
+                **{k: None if np.isnan(v) else v for k, v in row.items()},
+                "latency": float(track.argmax() / (fps or 1)) if count else None,
+            }
+            for name, count, row, track in zip(label_names, counts, rows, tracks, strict=True)
         },
     }
+    if labels is not None:
+        labelled = (labels == 1).T if labels.ndim == 2 else np.arange(n)[:, None] == labels
+        for found, track in zip(described["classes"].values(), labelled, strict=True):
+            found["labelled_frames"] = int(track.sum())
+        scored = ~np.isnan(labels).all(1) if labels.ndim == 2 else labels >= 0
+        if labels.ndim == 1 and background is not None:
+            scored &= labels != background
+        described["scored_frames"] = int(scored.sum())
+    return described
 
 
 def summarise(
     hparams: Mapping[str, Any],
-    data_generator: DataGenerator,
+    data_generator: DataGenerator | NewSessions,
     folder: str | os.PathLike[str],
     states_dir: str | os.PathLike[str] | None = None,
     smoother: Smoother | None = None,
+    tables: bool = True,
 ) -> dict[str, Any]:
     """Write the files above for every session of a model whose states are written.
 
@@ -162,13 +187,15 @@ def summarise(
     hparams
         the model's: ``smoothing``, ``fps``, ``ignore_class``, ``classifier_type``, ...
     data_generator
-        what it was trained with
+        what it was trained with, or new sessions
     folder
         where to write: the model's
     states_dir
         the folder with ``<sess_id>_states.npy``; None: `folder`
     smoother
-        how to smooth; None: as hparams ask for
+        how to smooth, which new sessions need; None: as hparams ask for
+    tables
+        whether to write predictions and bouts too
 
     Returns
     -------
@@ -185,21 +212,29 @@ def summarise(
     names, fps = data_generator.label_names, get["fps"]
     stored = folder if states_dir is None else Path(states_dir)
     states = {d.id: _states(stored, d.id, len(d.session)) for d in data_generator.datasets}
-    smoother = smoother or choose_smoother(get, data_generator, states)
+    if smoother is None:
+        smoother = choose_smoother(get, data_generator, states)
     smoother.save(folder / SMOOTHER_FILE)
     classes = {name: smoother(own) for name, own in states.items()}
+    background = background_of(get)
     sessions = {}
-    for name, own in states.items():
-        write_predictions(folder / f"{name}_predictions.csv", own, classes[name], names, fps)
-        write_bouts(folder / f"{name}_bouts.csv", classes[name], names, fps)
-        sessions[name] = describe_session(classes[name], names, fps)
+    for dataset in data_generator.datasets:
+        name, labels = dataset.id, dataset.session.labels_strong
+        if tables:
+            path = folder / f"{name}_predictions.csv"
+            write_predictions(path, states[name], classes[name], names, fps)
+            write_bouts(folder / f"{name}_bouts.csv", classes[name], names, fps)
+        contents = describe_session(classes[name], names, fps, labels, background)
+        split = next((split for split in SPLITS if dataset.frames_of(split).any()), None)
+        sessions[name] = {"split": split, **contents}
+    write_time_budget(folder / TIME_BUDGET, sessions)
     scores, scores_by_session = _scores(get, data_generator, states, classes)
     for name, own_scores in scores_by_session.items():
         sessions[name]["scores"] = own_scores
     summary = {
         "data": checksum(data_generator.description()),
         "label_names": list(names),
-        "background": background_of(get),
+        "background": background,
         "fps": fps,
         "unit": "seconds" if fps else "frames",
         "smoothing": _in_words(smoother),
@@ -223,7 +258,7 @@ def _states(folder: Path, session: str, n_frames: int) -> np.ndarray:
 
 def _scores(
     get: Mapping[str, Any],
-    generator: DataGenerator,
+    generator: DataGenerator | NewSessions,
     states: Mapping[str, np.ndarray],
     classes: Mapping[str, np.ndarray],
 ) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:

@@ -44,4 +44,5 @@ def test_of_several_behaviours_at_once_nothing_is_drawn(tmp_path, generator, dra
 def test_scores_shown_are_those_of_the_frames_held_out_that_are_labelled():
     assert album.split_shown({"train": {}, "val": {}, "test": {}}) == "test"
     assert album.split_shown({"train": {}, "val": {}}) == "val"
+    assert album.split_shown({"train": {}, "new": {}}) == "new"
     assert album.split_shown({"train": {}}) is None
