@@ -27,6 +27,7 @@ from daart_fast.eval.stored import scores_are_current, states_are_current
 
 if TYPE_CHECKING:
     from daart_fast.data import DataGenerator
+    from daart_fast.eval.new_sessions import NewSessions
 
 __all__ = ["collect"]
 
@@ -48,6 +49,7 @@ def collect(
     folder: Path,
     data_dir: str | os.PathLike[str] | None = None,
     results: Path | None = None,
+    new: NewSessions | None = None,
 ) -> tuple[dict[str, Any], list[str]]:
     """Gather what a report shows of one model.
 
@@ -59,6 +61,8 @@ def collect(
         where the data are; None: where hparams say
     results
         the folder with summary.json, smoothing.json and perhaps states; None: the model's
+    new
+        the new sessions that `results` are of; None: they are of the model's own, in `data_dir`
 
     Returns
     -------
@@ -68,7 +72,6 @@ def collect(
         for each session its probabilities of every frame: a line of base64 for each chunk
     """
     from daart_fast.api.model import read_hparams
-    from daart_fast.utils import build_data_generator
 
     results = results or folder
     path = results / "summary.json"
@@ -76,28 +79,20 @@ def collect(
         raise DataError(f"{path}: no such file; daart-fast evaluate writes it")
     summary = json.loads(path.read_text(encoding="utf-8"))
     hparams = with_defaults(read_hparams(folder / "hparams.yaml"))
-    trained = dict(hparams)
-    if data_dir is not None:
-        hparams["data_dir"] = str(data_dir)
-    try:
-        generator = build_data_generator({**hparams, "device": "cpu"})
-    except (ConfigError, DataError) as error:
-        labels, note = {}, f"Without hand labels: {error}"
+    split = split_shown(summary["scores"])
+    if new is None:
+        labels, note = _labels_now(folder, hparams, data_dir, split, results == folder)
     else:
-        labels, note = _labels(generator, split_shown(summary["scores"])), ""
-        if results == folder and (
-            not states_are_current(folder, trained, hparams, generator)
-            or not scores_are_current(folder, generator)
-        ):
-            note = OLDER
+        labels, note = _labels(new, split), ""
+    stored = (results, folder if new is None else new.folder)
     names = summary["label_names"]
     background = background_of(hparams)
     several = hparams["classifier_type"] == "multibinary"
     smoother = smoother_of(results)
     sessions, fine, worst = [], [], []
     for session in summary["sessions"]:
-        own = results / f"{session}_states.npy"
-        states = np.load(own if own.is_file() else folder / own.name)
+        files = [where / f"{session}_states.npy" for where in stored]
+        states = np.load(next((file for file in files if file.is_file()), files[-1]))
         classes = smoother(states)
         truth, held_out = labels.get(session, (None, None))
         sessions.append(
@@ -114,7 +109,7 @@ def collect(
             worst += _worst(session, held_out, classes, background)
     worst.sort(key=lambda bout: -bout["wrong"])
     model = {
-        "name": _name(folder),
+        "name": _name(folder) if new is None else f"{new.folder.absolute().name}, new videos",
         "settings": {
             name: str(hparams[name]) for name in KEYS if not isinstance(hparams[name], list)
         },
@@ -128,6 +123,7 @@ def collect(
         "curves": _curves(folder / "metrics.csv"),
         "best_epoch": hparams.get("best_val_epoch"),
         "sessions": sessions,
+        "time_budget": _time_budget(summary),
         "worst": worst[:WORST],
         "block": BLOCK,
         "chunk": CHUNK,
@@ -141,7 +137,56 @@ def _name(folder: Path) -> str:
     return "/".join(folder.absolute().parts[-3:])
 
 
-def _labels(generator: DataGenerator, split: str | None) -> _Labels:
+def _labels_now(
+    folder: Path,
+    trained: dict[str, Any],
+    data_dir: str | os.PathLike[str] | None,
+    split: str | None,
+    stored: bool,
+) -> tuple[_Labels, str]:
+    """Return the hand labels of a model's own sessions, and what the report has to note.
+
+    Parameters
+    ----------
+    folder, trained
+        the model's folder and hparams
+    data_dir
+        where the data are; None: where hparams say
+    split
+        see `_labels`
+    stored
+        whether scores and probabilities are those in the model's folder
+    """
+    from daart_fast.utils import build_data_generator
+
+    hparams = dict(trained)
+    if data_dir is not None:
+        hparams["data_dir"] = str(data_dir)
+    try:
+        generator = build_data_generator({**hparams, "device": "cpu"})
+    except (ConfigError, DataError) as error:
+        return {}, f"Without hand labels: {error}"
+    current = not stored or (
+        states_are_current(folder, trained, hparams, generator)
+        and scores_are_current(folder, generator)
+    )
+    return _labels(generator, split), "" if current else OLDER
+
+
+def _time_budget(summary: dict[str, Any]) -> list[list[Any]]:
+    """List session, class, share, total, bouts and mean duration; no class 0 that never occurs."""
+    found = {name: own.get("classes", {}) for name, own in summary["sessions"].items()}
+    background = summary["label_names"][0]
+    unused = not any(own.get(background, {}).get("share") for own in found.values())
+    return [
+        [session, name, *(own[key] for key in ("share", "total", "bouts", "mean"))]
+        for session, classes in found.items()
+        for name, own in classes.items()
+        if not (unused and name == background)
+    ]
+
+
+def _labels(generator: DataGenerator | NewSessions, split: str | None) -> _Labels:
     """Return hand labels: all of them, and those of a split, if there is one.
 
     They are (T,) integers of each session twice, the second -100 on frames of other splits and

@@ -8,11 +8,14 @@ import re
 from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from daart_fast.errors import DataError
 from daart_fast.files import replacing
 from daart_fast.report.collect import collect
+
+if TYPE_CHECKING:
+    from daart_fast.eval.new_sessions import NewSessions
 
 __all__ = ["check_output", "write_report"]
 
@@ -22,6 +25,7 @@ def write_report(
     output: str | os.PathLike[str],
     data_dir: str | os.PathLike[str] | None = None,
     results: Mapping[Path, Path] | None = None,
+    new: NewSessions | None = None,
 ) -> None:
     """Write a report on finished models into one html file without links to anything outside.
 
@@ -38,6 +42,8 @@ def write_report(
     results
         for some version folders, a folder with a summary.json of the data as they are now, and
         with states where the version folder's are not of these data
+    new
+        the new sessions that `results` are of, which one version folder has predicted
 
     Raises
     ------
@@ -48,7 +54,7 @@ def write_report(
     models: list[dict[str, Any]] = []
     texts: dict[str, str] = {}
     for number, folder in enumerate(model_dirs):
-        model, fine = collect(Path(folder), data_dir, (results or {}).get(Path(folder)))
+        model, fine = collect(Path(folder), data_dir, (results or {}).get(Path(folder)), new)
         models.append(model)
         texts |= {f"fine-{number}-{i}": text for i, text in enumerate(fine)}
     with replacing(output) as temporary:

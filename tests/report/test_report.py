@@ -15,9 +15,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from daart_fast.api.model import read_hparams
 from daart_fast.config import with_defaults
+from daart_fast.data.sessions import Session
 from daart_fast.errors import DataError
-from daart_fast.eval import summarise
+from daart_fast.eval import Smoother, summarise
+from daart_fast.eval.new_sessions import NewSession, NewSessions
 from daart_fast.io import export_hparams
 from daart_fast.report import write_report
 from daart_fast.report.collect import BLOCK, CHUNK
@@ -160,6 +163,34 @@ def test_without_the_data_a_report_is_without_labels(small, tmp_path):
     write_report([tmp_path / "version_0"], tmp_path / "report.html", data_dir=tmp_path / "none")
     (model,) = data_of(tmp_path / "report.html")["models"]
     assert model["note"].startswith("Without hand labels") and model["worst"] == []
+
+
+def new_sessions(model: Path, folder: Path, labelled: bool) -> NewSessions:
+    """The states of m2 as those of a session z that no training has seen, in a folder."""
+    folder.mkdir()
+    states = np.load(model / "m2_states.npy")
+    np.save(folder / "z_states.npy", states)
+    labels = states.argmax(1) if labelled else None
+    session = Session("z", np.empty((len(states), 0), np.float32), [], labels_strong=labels)
+    splits = {"new": np.ones(len(states), dtype=bool)}
+    return NewSessions(folder, [NewSession(session, splits)], NAMES)
+
+
+@pytest.mark.parametrize("labelled", [False, True])
+def test_a_report_on_new_sessions_shows_theirs_and_not_the_models(small, tmp_path, labelled):
+    new = new_sessions(small, tmp_path / "predictions", labelled)
+    results = tmp_path / "results"
+    results.mkdir()
+    hparams = read_hparams(small / "hparams.yaml")
+    summarise(hparams, new, results, new.folder, Smoother(), tables=False)
+    write_report([small], tmp_path / "report.html", results={small: results}, new=new)
+    (model,) = data_of(tmp_path / "report.html")["models"]
+    assert model["name"] == "predictions, new videos"
+    (session,) = model["sessions"]
+    assert session["id"] == "z" and session["frames"] == 40_000
+    assert (session["truth"] is not None) == labelled == ("new" in model["scores"])
+    assert {(row[0], row[1]) for row in model["time_budget"]} == {("z", name) for name in NAMES[1:]}
+    assert sum(row[2] for row in model["time_budget"]) == pytest.approx(1)
 
 
 def test_a_model_that_was_not_evaluated_is_named(tmp_path):
