@@ -68,6 +68,7 @@ USED_BY = {
 
 def run(options: argparse.Namespace) -> None:
     from daart_fast.eval import plot_search
+    from daart_fast.eval.printed import print_scores
 
     folders = model_folders(options.model_dir)
     if options.output_dir is not None:
@@ -237,29 +238,3 @@ def _check_names(config: dict[str, Any], generator: DataGenerator, data_dir: str
                 f"{data_dir}: expected the {what} that the model was trained with "
                 f"({', '.join(expected[:8])}), found {', '.join(found[:8])}"
             )
-
-
-def print_scores(summary: dict[str, Any]) -> None:
-    """Print the scores of each split, and of each class on the frames held out."""
-    line = "  {:<24}" + "{:>10}" * 6
-    print(line.format("", "frames", "macro-F1", "accuracy", "edit", "F1@0.25", "F1@0.50"))
-    for split, scores in summary["scores"].items():
-        bouts = scores.get("segment_f1", {})
-        cells = [scores.get(name) for name in ("macro_f1", "accuracy", "edit")]
-        cells += [bouts.get("0.25"), bouts.get("0.50")]
-        print(line.format(split, scores["frames"], *map(_cell, cells)))
-    held_out = next((s for s in ("test", "val") if s in summary["scores"]), None)
-    if held_out is None:
-        return
-    line = "  {:<24}" + "{:>10}" * 7
-    print(f"  {held_out}, by class")
-    head = ("frames", "precision", "recall", "F1", "AP", "true", "predicted")
-    print(line.format("", *head) + "   bouts")
-    for name, own in summary["scores"][held_out]["classes"].items():
-        cells = [own[key] for key in ("precision", "recall", "f1", "average_precision")]
-        counts = [f"{own[key]['bouts']:.0f}" for key in ("true_bouts", "predicted_bouts")]
-        print(line.format(name[:24], own["frames"], *map(_cell, cells), *counts))
-
-
-def _cell(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3f}"

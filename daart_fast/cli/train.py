@@ -52,7 +52,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Train on what the command line says, which `get_all_params` reads key by key."""
-    from daart_fast.cli.evaluate import evaluate, print_scores
+    from daart_fast.cli.evaluate import evaluate
+    from daart_fast.eval.printed import print_scores
     from daart_fast.search.fit import fit
     from daart_fast.testtube import get_all_params
 

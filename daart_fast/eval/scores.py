@@ -26,6 +26,9 @@ __all__ = ["OVERLAPS", "score"]
 #: The intersections over union at which Lea et al. 2017 report F1 of bouts.
 OVERLAPS = (0.10, 0.25, 0.50)
 
+#: What a class's scores say of bouts where sessions are not whole.
+NO_BOUTS = {"segment_f1": None, "true_bouts": None, "predicted_bouts": None}
+
 
 def score(
     labels: Sequence[np.ndarray],
@@ -34,11 +37,13 @@ def score(
     label_names: Sequence[str],
     background: int | None = 0,
     fps: float | None = None,
+    whole_sessions: bool = True,
 ) -> dict[str, Any]:
     """Score predictions of some sessions, pooled.
 
     Frames are pooled, and so are the counts of bouts; the edit score is the mean over sessions
-    weighed by their counted frames.
+    weighed by their counted frames. Pieces of sessions have no bouts: one that is cut by the end
+    of a piece is shorter than it was, and begins or ends where nothing happened.
 
     Parameters
     ----------
@@ -56,6 +61,8 @@ def score(
         the class that is not scored; None scores every labelled frame
     fps
         frames a second: bouts are then in seconds, else in frames
+    whole_sessions
+        whether labels are of whole sessions; if not, ``edit`` and all that is about bouts is None
 
     Returns
     -------
@@ -63,46 +70,65 @@ def score(
         numbers, lists and dicts alone; None where there is nothing to score
     """
     if labels and labels[0].ndim == 2:
-        return _score_behaviours(labels, states, classes, label_names, fps)
+        return _score_behaviours(labels, states, classes, label_names, fps, whole_sessions)
     n = len(label_names)
     true, pred = np.concatenate(labels), np.concatenate(classes)
     matrix = confusion_matrix(true, pred, background, n)
     scored = [c for c in range(n) if c != background]
     frames = get_precision_recall(true, pred, background, len(scored))
     precision = average_precision(true, np.concatenate(states), background)
-    segments = {
-        k: np.sum(
-            [segment_counts(t, p, k, background, n) for t, p in zip(labels, classes, strict=True)],
-            axis=0,
-        )
-        for k in OVERLAPS
-    }
     occurs = matrix.sum(0) + matrix.sum(1) > 0
-    true_bouts, pred_bouts = _bouts_of(labels, classes, background, n, fps)
-    by_class = {}
-    for i, c in enumerate(scored):
-        by_class[label_names[c]] = {
+    by_class = {
+        label_names[c]: {
             **{name: float(values[i]) if occurs[c] else None for name, values in frames.items()},
             "average_precision": float(precision[c]),
-            "segment_f1": {f"{k:.2f}": f1_of(counts[c]) for k, counts in segments.items()},
             "frames": int(matrix[c].sum()),
-            "true_bouts": true_bouts[c],
-            "predicted_bouts": pred_bouts[c],
+            **NO_BOUTS,
         }
-    return _plain(
-        {
-            "frames": int(matrix.sum()),
-            "macro_f1": macro_f1(true, pred, background, len(scored)),
-            "weighted_f1": weighted_f1(true, pred, background),
-            "accuracy": accuracy(true, pred, background),
-            "balanced_accuracy": balanced_accuracy(true, pred, background),
-            "mean_iou": mean_iou(true, pred, background),
-            "edit": _edit(labels, classes, background),
-            "segment_f1": {f"{k:.2f}": f1_of(v.sum(0)) for k, v in segments.items()},
-            "classes": by_class,
-            "confusion": matrix.tolist(),
-        }
-    )
+        for i, c in enumerate(scored)
+    }
+    found = {
+        "whole_sessions": whole_sessions,
+        "frames": int(matrix.sum()),
+        "macro_f1": macro_f1(true, pred, background, len(scored)),
+        "weighted_f1": weighted_f1(true, pred, background),
+        "accuracy": accuracy(true, pred, background),
+        "balanced_accuracy": balanced_accuracy(true, pred, background),
+        "mean_iou": mean_iou(true, pred, background),
+        "edit": None,
+        "segment_f1": None,
+        "classes": by_class,
+        "confusion": matrix.tolist(),
+    }
+    if whole_sessions:
+        _score_bouts(found, labels, classes, label_names, background, fps)
+    return _plain(found)
+
+
+def _score_bouts(
+    found: dict[str, Any],
+    labels: Sequence[np.ndarray],
+    classes: Sequence[np.ndarray],
+    label_names: Sequence[str],
+    background: int | None,
+    fps: float | None,
+) -> None:
+    """Fill in what `found` says of bouts, as a whole and of each class."""
+    n, pairs = len(label_names), list(zip(labels, classes, strict=True))
+    segments = {
+        f"{k:.2f}": np.sum([segment_counts(t, p, k, background, n) for t, p in pairs], axis=0)
+        for k in OVERLAPS
+    }
+    true_bouts, pred_bouts = _bouts_of(labels, classes, background, n, fps)
+    found["edit"] = _edit(labels, classes, background)
+    found["segment_f1"] = {k: f1_of(counts.sum(0)) for k, counts in segments.items()}
+    for c, name in enumerate(label_names):
+        if c != background:
+            found["classes"][name] |= {
+                "segment_f1": {k: f1_of(counts[c]) for k, counts in segments.items()},
+                "true_bouts": true_bouts[c],
+                "predicted_bouts": pred_bouts[c],
+            }
 
 
 def _bouts_of(
@@ -140,25 +166,32 @@ def _score_behaviours(
     classes: Sequence[np.ndarray],
     label_names: Sequence[str],
     fps: float | None,
+    whole_sessions: bool,
 ) -> dict[str, Any]:
     """Score each of several behaviours by itself: there (1) or not (0)."""
     by_class = {}
     for c, name in enumerate(label_names):
-        own = score(
+        alone = score(
             [_there(track[:, c]) for track in labels],
             [np.stack([1 - track[:, c], track[:, c]], axis=1) for track in states],
             [track[:, c] for track in classes],
             ["", name],
             None,
             fps,
+            whole_sessions,
         )
-        by_class[name] = own["classes"][name]
-    f1 = [
-        own["f1"] for own in by_class.values() if own["frames"] or own["predicted_bouts"]["bouts"]
-    ]
-    frames = sum(int((~np.isnan(track).all(1)).sum()) for track in labels)
+        by_class[name] = alone["classes"][name]
+    # a behaviour that is neither there nor predicted has no F1
+    f1 = [scores["f1"] for scores in by_class.values() if scores["f1"] is not None]
     return _plain(
-        {"frames": frames, "macro_f1": float(np.mean(f1)) if f1 else None, "classes": by_class}
+        {
+            "whole_sessions": whole_sessions,
+            "frames": sum(int((~np.isnan(track).all(1)).sum()) for track in labels),
+            "macro_f1": float(np.mean(f1)) if f1 else None,
+            "edit": None,
+            "segment_f1": None,
+            "classes": by_class,
+        }
     )
 
 

@@ -16,6 +16,7 @@ import csv
 import io
 import json
 import os
+import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +26,7 @@ import numpy as np
 from daart_fast.config import with_defaults
 from daart_fast.data.description import checksum
 from daart_fast.errors import DataError
+from daart_fast.eval.cautions import cautions_of
 from daart_fast.eval.scores import score
 from daart_fast.eval.segments import bout_statistics, bouts
 from daart_fast.eval.selection import SMOOTHER_FILE, background_of, choose_smoother, labels_on
@@ -36,7 +38,13 @@ if TYPE_CHECKING:
     from daart_fast.data import DataGenerator
     from daart_fast.eval.new_sessions import NewSessions
 
-__all__ = ["describe_session", "summarise", "write_bouts", "write_predictions"]
+__all__ = [
+    "describe_session",
+    "over_sessions",
+    "summarise",
+    "write_bouts",
+    "write_predictions",
+]
 
 SPLITS = ("train", "val", "test", "new")
 
@@ -200,8 +208,9 @@ def summarise(
     Returns
     -------
     dict
-        what stands in ``summary.json``: ``sessions`` by name, and ``scores`` of each split that
-        has hand labels, all its sessions pooled
+        what stands in ``summary.json``: ``sessions`` by name; ``scores`` of each split that has
+        hand labels, all its sessions pooled (see `daart_fast.eval.scores.score` and
+        `over_sessions`); ``cautions``, sentences that whoever reads the scores must not miss
 
     Raises
     ------
@@ -238,6 +247,7 @@ def summarise(
         "fps": fps,
         "unit": "seconds" if fps else "frames",
         "smoothing": _in_words(smoother),
+        "cautions": cautions_of(get, data_generator, scores),
         "scores": scores,
         "sessions": sessions,
     }
@@ -266,23 +276,53 @@ def _scores(
     pooled: dict[str, Any] = {}
     single: dict[str, dict[str, Any]] = {}
 
-    def of(labels: Mapping[str, np.ndarray]) -> dict[str, Any]:
-        found, own_classes = [states[name] for name in labels], [classes[name] for name in labels]
+    def of(labels: Mapping[str, np.ndarray], whole: bool) -> dict[str, Any]:
         return score(
-            list(labels.values()), found, own_classes, generator.label_names,
-            background_of(get), get["fps"],
-        )  # fmt: skip
+            list(labels.values()),
+            [states[name] for name in labels],
+            [classes[name] for name in labels],
+            generator.label_names,
+            background_of(get),
+            get["fps"],
+            whole,
+        )
 
     for split in SPLITS:
         found = {dataset.id: labels_on(dataset, split) for dataset in generator.datasets}
-        labels = {name: own for name, own in found.items() if own is not None}
-        if not labels or not (whole := of(labels))["frames"]:
+        labels = {name: track for name, track in found.items() if track is not None}
+        whole = {d.id: bool(d.frames_of(split).all()) for d in generator.datasets if d.id in labels}
+        if not labels or not (scores := of(labels, all(whole.values())))["frames"]:
             continue
-        pooled[split] = whole
-        for name, own in labels.items():
-            if (score_of_one := of({name: own}))["frames"]:
-                single.setdefault(name, {})[split] = score_of_one
+        alone = {name: of({name: track}, whole[name]) for name, track in labels.items()}
+        alone = {name: own_scores for name, own_scores in alone.items() if own_scores["frames"]}
+        pooled[split] = scores | over_sessions([own["macro_f1"] for own in alone.values()])
+        for name, own_scores in alone.items():
+            single.setdefault(name, {})[split] = own_scores
     return pooled, single
+
+
+def over_sessions(macro_f1: Sequence[float | None]) -> dict[str, Any]:
+    """Describe how a score differs between sessions.
+
+    Parameters
+    ----------
+    macro_f1
+        of each session that has a scored frame
+
+    Returns
+    -------
+    dict
+        ``sessions``, how many there are, and ``by_session``: of ``macro_f1`` the ``mean``, ``sd``
+        (that of a sample), ``lowest`` and ``highest``; None for fewer than two sessions
+    """
+    known = [value for value in macro_f1 if value is not None]
+    spread = {
+        "mean": statistics.fmean(known),
+        "sd": statistics.stdev(known),
+        "lowest": min(known),
+        "highest": max(known),
+    } if len(known) > 1 else None  # fmt: skip
+    return {"sessions": len(macro_f1), "by_session": spread and {"macro_f1": spread}}
 
 
 def _in_words(smoother: Smoother) -> dict[str, Any]:

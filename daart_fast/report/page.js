@@ -377,7 +377,7 @@ function drawScores(model, m) {
   const unit = model.fps ? "s" : "frames";
   const body = table(element, ["", "precision", "recall", "F1", "avg. precision", "bouts true", "predicted", `median true, ${unit}`, "predicted"],
     Object.entries(scores.classes).map(([name, s]) => ["", number(s.precision), number(s.recall), number(s.f1), number(s.average_precision),
-      s.true_bouts.bouts, s.predicted_bouts.bouts, number(s.true_bouts.median, 2), number(s.predicted_bouts.median, 2)]));
+      ...["bouts", "median"].flatMap((k) => [s.true_bouts, s.predicted_bouts].map((bouts) => (bouts ? number(bouts[k], k === "median" ? 2 : 0) : "–")))]));
   Object.keys(scores.classes).forEach((name, i) => {
     const cell = body.rows[i].cells[0];
     add(cell, "i", null, { class: "box", style: `background:${model.colours[model.classes.indexOf(name)]}` });

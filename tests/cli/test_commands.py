@@ -221,7 +221,7 @@ def test_evaluate_writes_scores_tables_and_pictures(model_dir, capsys):
     summary = json.loads((model_dir / "summary.json").read_text())
     assert set(summary["scores"]) == {"train", "val", "test"}
     out = capsys.readouterr().out
-    assert "macro-F1" in out and "test, by class" in out and "walk" in out
+    assert "macro-F1" in out and "held-out videos, by class" in out and "walk" in out
     for name in ("m1_ethogram", "m2_ethogram", "confusion", "bout_lengths", "reliability"):
         assert (model_dir / f"{name}.png").stat().st_size > 1000
     assert (model_dir / "m2_bouts.csv").is_file()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -24,6 +25,7 @@ from daart_fast.eval import (
     write_bouts,
     write_predictions,
 )
+from daart_fast.eval.printed import print_scores
 
 NAMES = ["background", "rest", "walk"]
 CLASSES = np.repeat([0, 1, 2, 1], [5, 20, 10, 65])
@@ -128,6 +130,25 @@ def test_scores_of_several_sessions_are_pooled():
     json.dumps(found, allow_nan=False)
 
 
+@pytest.mark.parametrize("several", [False, True])
+def test_pieces_of_sessions_have_no_bouts(several):
+    labels = [np.repeat([1, 2, 1], 10)]
+    if several:
+        labels = [np.eye(3)[labels[0]]]
+    classes = [own.astype(int) for own in labels]
+    whole = score(labels, [np.ones((30, 3))], classes, NAMES, None)
+    pieces = score(labels, [np.ones((30, 3))], classes, NAMES, None, whole_sessions=False)
+    assert whole["whole_sessions"] and not pieces["whole_sessions"]
+    assert pieces["edit"] is None and pieces["segment_f1"] is None
+    assert pieces["macro_f1"] == whole["macro_f1"] == 1
+    for name, of_pieces in pieces["classes"].items():
+        about_bouts = {"segment_f1", "true_bouts", "predicted_bouts"}
+        assert {key for key, value in of_pieces.items() if value is None} >= about_bouts
+        assert whole["classes"][name]["true_bouts"] is not None
+        same = of_pieces.keys() - about_bouts
+        assert {k: of_pieces[k] for k in same} == {k: whole["classes"][name][k] for k in same}
+
+
 def test_a_class_that_is_neither_true_nor_predicted_has_no_score():
     found = score([np.array([1, 1])], [np.ones((2, 3))], [np.array([1, 1])], NAMES)
     assert found["classes"]["walk"]["f1"] is None and found["classes"]["rest"]["f1"] == 1
@@ -192,6 +213,75 @@ def test_each_session_and_each_split_is_in_the_summary(project):
     for session in "st":
         assert len(rows(folder / f"{session}_predictions.csv")) == 101
         assert len(rows(folder / f"{session}_bouts.csv")) == 5
+
+
+def test_bouts_are_of_whole_sessions_or_of_none(project):
+    summary = summarise({"fps": 10.0}, *project())
+    test, val = summary["scores"]["test"], summary["scores"]["val"]
+    assert test["whole_sessions"] and test["classes"]["walk"]["true_bouts"]["bouts"] == 1
+    assert test["edit"] == 1.0 and test["segment_f1"]["0.50"] == 1.0
+    for pieces in (val, summary["scores"]["train"], summary["sessions"]["s"]["scores"]["val"]):
+        assert not pieces["whole_sessions"] and pieces["edit"] is None
+        assert pieces["classes"]["walk"]["true_bouts"] is None
+
+
+def test_a_split_tells_how_its_sessions_differ(project, tmp_path):
+    generator, folder = project()
+    summary = summarise({}, generator, folder)
+    assert summary["scores"]["test"]["sessions"] == 1
+    assert summary["scores"]["test"]["by_session"] is None  # one session has no spread
+    generator.datasets[0].batch_idxs, generator.datasets[1].batch_idxs = (
+        generator.datasets[1].batch_idxs,
+    ) * 2
+    np.save(folder / "t_states.npy", sure_of(np.where(np.arange(100) < 50, 1, CLASSES)))
+    found = summarise({}, generator, folder)
+    alone = [found["sessions"][name]["scores"]["test"]["macro_f1"] for name in "st"]
+    assert alone[0] == 1.0 and alone[1] < 0.6
+    assert found["scores"]["test"]["sessions"] == 2
+    spread = found["scores"]["test"]["by_session"]["macro_f1"]
+    assert spread["mean"] == pytest.approx(np.mean(alone))
+    assert spread["sd"] == pytest.approx(np.std(alone, ddof=1))
+    assert (spread["lowest"], spread["highest"]) == (alone[1], alone[0])
+
+
+def test_a_score_without_held_out_videos_comes_with_a_caution(project):
+    generator, folder = project()
+    assert summarise({}, generator, folder)["cautions"] == []
+    held_out = generator.datasets[1]
+    held_out.batch_idxs = generator.datasets[0].batch_idxs
+    (caution,) = summarise({}, generator, folder)["cautions"]
+    assert caution.startswith("no video was held out")
+    held_out.session.labels_strong[:] = -100
+    generator.datasets[1] = replace_labels(held_out, None)
+    (caution,) = summarise({}, generator, folder)["cautions"]
+    assert caution.startswith("only one video has hand labels")
+
+
+def replace_labels(dataset, labels):
+    dataset.session = dataclasses.replace(dataset.session, labels_strong=labels)
+    return dataset
+
+
+def test_held_out_videos_that_nobody_scored_are_named(project):
+    generator, folder = project()
+    generator.datasets[1].session.labels_strong[:] = -100
+    (caution,) = summarise({"expt_ids_test": ["t"]}, generator, folder)["cautions"]
+    assert caution.startswith("the held-out videos (t) have no scored frames")
+
+
+def test_printed_scores_say_what_they_are_of(project, capsys):
+    summary = summarise({}, *project())
+    print_scores(summary)
+    printed = capsys.readouterr().out
+    held_out, pieces = printed.index("held-out videos (never"), printed.index("pieces of training")
+    assert held_out < printed.index("  t  ") < pieces < printed.index("frames trained on (no mea")
+    assert "optimistic" in printed and "Read this first" not in printed
+    del summary["scores"]["test"]
+    print_scores(summary | {"cautions": ["no video was held out"]})
+    printed = capsys.readouterr().out
+    assert printed.endswith("Read this first:\n- no video was held out\n")
+    row = next(line for line in printed.splitlines() if line.startswith("  walk"))
+    assert row.split()[-2:] == ["-", "-"]  # pieces have no bouts
 
 
 def test_classes_are_smoothed_and_probabilities_stay_as_they_are(project):

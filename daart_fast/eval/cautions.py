@@ -1,0 +1,51 @@
+"""What nobody who reads a model's scores may miss, as sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from daart_fast.config import split_ids
+from daart_fast.errors import some
+
+if TYPE_CHECKING:
+    from daart_fast.data import DataGenerator
+
+__all__ = ["cautions_of"]
+
+
+def cautions_of(
+    hparams: Mapping[str, Any], generator: DataGenerator, scores: Mapping[str, Any]
+) -> list[str]:
+    """List the reasons why the scores of a model are less than they seem.
+
+    Parameters
+    ----------
+    hparams
+        the model's
+    generator
+        of the data that the model was trained with
+    scores
+        by split, as in a summary
+    """
+    if not scores:
+        return ["no frame has a hand label that is scored, so there is no score"]
+    if "test" in scores and scores["test"]["whole_sessions"]:
+        return []
+    if held_out := split_ids(hparams.get("expt_ids_test")):
+        return [f"the held-out videos ({some(held_out)}) have no scored frames, so no score either"]
+    labelled = sum(d.session.labels_strong is not None for d in generator.datasets)
+    if labelled == 1:
+        return [
+            "only one video has hand labels, and the model was trained on it: no score says how "
+            "good it is on new videos. That needs a second labelled video"
+        ]
+    if scores.get("val", {}).get("whole_sessions"):
+        return [
+            "no video was held out for testing: the validation videos were used to choose when to "
+            "stop, so that their score is higher than that of new videos will be"
+        ]
+    return [
+        "no video was held out: the scores are of videos that the model was trained on, and will "
+        "be lower on new videos"
+    ]
