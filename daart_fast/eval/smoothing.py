@@ -216,13 +216,14 @@ def merge_bouts(probabilities: np.ndarray, n_frames: int) -> np.ndarray:
 def median(probabilities: np.ndarray, n_frames: int) -> np.ndarray:
     """Return the running median of each column, over n_frames (odd; an even number has one more).
 
-    The window is cut off at the ends of the session; of an even number of values the lower of the
-    two in the middle counts.
+    At the ends of the session the window is cut off. Of an even number of values the median is the
+    mean of the two in the middle.
     """
-    out = np.empty(probabilities.shape, dtype=np.float64)
-    half = max(int(n_frames), 1) // 2
-    _median()(np.ascontiguousarray(probabilities, dtype=np.float64), half, out)
-    return out
+    import pandas as pd
+
+    window = 2 * (max(int(n_frames), 1) // 2) + 1
+    rolling = pd.DataFrame(probabilities).rolling(window, center=True, min_periods=1)
+    return rolling.median().to_numpy()
 
 
 # ------------------------------------------------------------------------------ learning
@@ -305,31 +306,6 @@ def log_durations(durations: np.ndarray, longest: int) -> tuple[np.ndarray, np.n
 # ------------------------------------------------------------------------------ loops
 
 
-def _median_loop(values: Any, half: Any, out: Any) -> None:
-    n_frames, n_classes = values.shape
-    window = values[0 : min(2 * half + 1, n_frames), 0].copy()
-    for c in range(n_classes):
-        size = 0
-        for t in range(-half, n_frames):
-            leaves, enters = t - half - 1, t + half
-            if leaves >= 0:  # take the value out of the sorted window
-                i = 0
-                while window[i] != values[leaves, c]:
-                    i += 1
-                size -= 1
-                for j in range(i, size):
-                    window[j] = window[j + 1]
-            if 0 <= enters < n_frames:  # put the new one in its place
-                i = size
-                while i > 0 and window[i - 1] > values[enters, c]:
-                    window[i] = window[i - 1]
-                    i -= 1
-                window[i] = values[enters, c]
-                size += 1
-            if t >= 0:
-                out[t, c] = window[(size - 1) // 2]
-
-
 def _viterbi_loop(evidence: Any, moves: Any, path: Any, best_from: Any) -> None:
     """Fill the likeliest path (T,). best_from (T, C) is overwritten."""
     n_frames, n_classes = evidence.shape
@@ -402,14 +378,6 @@ def _semi_markov_loop(
         s = begun[t, c]
         path[s:t] = c
         c, t = came[s, c], s
-
-
-@cache
-def _median() -> Callable[..., None]:
-    from numba import types
-
-    rows = types.float64[:, ::1]
-    return jit(_median_loop, types.void(rows, types.int64, rows))
 
 
 @cache
