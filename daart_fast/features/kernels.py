@@ -73,7 +73,7 @@ def acceleration(
         m = min(max(t if lead > 0 else t - 1, 1), n_frames - 2)
         for j in range(len(table)):
             a = table[j, 0]
-            if n_frames < 3:
+            if n_frames < 3 or (lead == 0 and t < 2):  # there are not yet three
                 out[t, j] = 0.0
                 continue
             dx = points[m - 1, a, 0] - 2.0 * points[m, a, 0] + points[m + 1, a, 0]
