@@ -384,6 +384,10 @@ KEYS: dict[str, Key] = _table(
     Key("likelihood_threshold", "data", FLOAT, 0.0,
         "tracked points less certain than this count as missing; above 0, so do those without a "
         "likelihood", low=0, high=1),
+    Key("gaps", "data", TEXT, "interpolate",
+        "a missing value is interpolated between its neighbours in time, or holds the last value "
+        "that was seen, as a model does that runs as frames come in (before the first: the mean)",
+        choices=("interpolate", "hold")),
     Key("normalization", "data", TEXT, "session",
         "mean and spread of each channel come from its own session, or from all that train",
         choices=("session", "train")),

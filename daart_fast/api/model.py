@@ -28,7 +28,7 @@ HPARAMS = "hparams.yaml"
 CHECKED = ("backbone", "n_hid_layers", "n_hid_units", "n_lags", "activation", "dropout", "causal",
            "bidirectional", "variational", "classifier_type", "lambda_strong", "lambda_weak",
            "lambda_pred", "lambda_recon", "lambda_task", "sequence_length", "normalization",
-           "likelihood_threshold", "fps", "rng_seed_model")  # fmt: skip
+           "likelihood_threshold", "gaps", "fps", "rng_seed_model")  # fmt: skip
 NEEDED = ("backbone", "input_size", "output_size", "n_hid_layers", "n_hid_units", "activation")
 
 

@@ -24,6 +24,8 @@ def gather_window_numpy(
 ) -> None:
     """Copy ``(inputs[first : first + W] - mean) * scale`` into out; zeros beyond the ends.
 
+    An input that is NaN, which has no value yet, is 0 too: its mean.
+
     Parameters
     ----------
     inputs
@@ -41,7 +43,8 @@ def gather_window_numpy(
     out[:begin] = 0
     out[end:] = 0
     values = inputs[first + begin : first + end]
-    out[begin:end] = (values - mean[:n_channels]) * scale[:n_channels]
+    normalised = (values - mean[:n_channels]) * scale[:n_channels]
+    out[begin:end] = np.where(np.isnan(normalised), np.float32(0), normalised)
 
 
 def _gather_window(inputs: Any, mean: Any, scale: Any, first: Any, out: Any) -> None:
@@ -54,7 +57,8 @@ def _gather_window(inputs: Any, mean: Any, scale: Any, first: Any, out: Any) -> 
     for start in range(0, len(target), len(mean)):
         run, values = target[start : start + len(mean)], source[start : start + len(mean)]
         for i in range(len(run)):
-            run[i] = (values[i] - mean[i]) * scale[i]
+            value = (values[i] - mean[i]) * scale[i]
+            run[i] = value if value == value else np.float32(0)
 
 
 @cache

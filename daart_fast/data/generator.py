@@ -211,7 +211,10 @@ class DataGenerator:
             )
 
     def _normalise_by_training_sessions(self) -> None:
-        """Give every session the mean and spread of all frames of the sessions that train."""
+        """Give every session the mean and spread of all frames of the sessions that train.
+
+        A session counts by its frames, those before a channel's first value among them.
+        """
         sessions = [self.datasets[i].session for i in self.training_sessions]
         if not sessions:
             return

@@ -20,10 +20,12 @@ from daart_fast.data.unpickle import loads_plain
 from daart_fast.errors import DataError
 
 __all__ = [
+    "TOO_LARGE",
     "Inputs",
     "Markers",
     "fill_gaps",
     "first_frame",
+    "hold_inputs",
     "load_feature_csv",
     "load_marker_csv",
     "load_marker_h5",
@@ -46,6 +48,8 @@ MARKER_STARTS = [[cell] for cell in HEADERS[-1]]
 HEADER_CELLS = set(HEADERS[-1])
 
 
+#: A value as large is no measurement. A network's sums of it may overflow.
+TOO_LARGE = 1e18
 #: a damaged number of a frame, in a project that tells but some, would fill the memory
 MOST_FRAMES = 10_000_000
 
@@ -64,12 +68,20 @@ class Markers(NamedTuple):
 
 
 def unsure(likelihoods: np.ndarray, threshold: float) -> np.ndarray:
-    """Of the same shape: less likely than a threshold or, if there is one, unknown (NaN)."""
-    return (likelihoods < threshold) | (np.isnan(likelihoods) & (threshold > 0))
+    """Of the same shape: less likely than a threshold or, if there is one, unknown (NaN).
+
+    Both are compared as float32, in which frames come to a model that runs online.
+    """
+    with np.errstate(over="ignore"):
+        likely = np.asarray(likelihoods).astype(np.float32)
+    return (likely < np.float32(threshold)) | (np.isnan(likely) & (threshold > 0))
 
 
 class Inputs(NamedTuple):
-    """A session's channels: values (T, N) float32 without gaps, and their N names."""
+    """A session's channels: values (T, N) float32 and their N names.
+
+    The values have no gaps. With ``gaps: hold`` a channel is NaN before its first value.
+    """
 
     values: np.ndarray
     names: list[str]
@@ -526,7 +538,9 @@ def channel_names(n_channels: int) -> list[str]:
 # ------------------------------------------------------------------------------------- inputs
 
 
-def read_inputs(path: PathLike, likelihood_threshold: float = 0.0) -> Inputs:
+def read_inputs(
+    path: PathLike, likelihood_threshold: float = 0.0, gaps: str = "interpolate"
+) -> Inputs:
     """Read any file of inputs: tracked points (all x, then all y) or features; gaps are filled.
 
     Parameters
@@ -536,6 +550,8 @@ def read_inputs(path: PathLike, likelihood_threshold: float = 0.0) -> Inputs:
     likelihood_threshold
         tracked points below it count as missing, and so do, if it is above 0, those without a
         likelihood
+    gaps
+        how: see `fill_gaps`
 
     Returns
     -------
@@ -558,7 +574,12 @@ def read_inputs(path: PathLike, likelihood_threshold: float = 0.0) -> Inputs:
     else:
         values, names = _flatten(read_markers(path), likelihood_threshold)
         _check_some_are_sure(values, names, path, likelihood_threshold)
-    return Inputs(fill_gaps(values, names, path), names)
+    return Inputs(fill_gaps(values, names, path, gaps), names)
+
+
+def hold_inputs(path: PathLike, likelihood_threshold: float = 0.0) -> Inputs:
+    """Read any file of inputs, as `read_inputs`; missing values hold the last one."""
+    return read_inputs(path, likelihood_threshold, "hold")
 
 
 def _check_some_are_sure(
@@ -581,8 +602,10 @@ def _flatten(markers: Markers, threshold: float) -> tuple[np.ndarray, list[str]]
     return np.concatenate(values, 1), names
 
 
-def fill_gaps(values: np.ndarray, names: Sequence[str], source: PathLike) -> np.ndarray:
-    """Fill missing values by linear interpolation along time, held at the ends.
+def fill_gaps(
+    values: np.ndarray, names: Sequence[str], source: PathLike, gaps: str = "interpolate"
+) -> np.ndarray:
+    """Fill missing values along time.
 
     Parameters
     ----------
@@ -592,6 +615,10 @@ def fill_gaps(values: np.ndarray, names: Sequence[str], source: PathLike) -> np.
         N channel names, for the error
     source
         where the values come from, for the error
+    gaps
+        ``interpolate``: a line between the neighbours in time, the nearest value at the ends.
+        ``hold``: the last value, as `daart_fast.online` has it. A channel stays NaN before its
+        first value, and a value from `TOO_LARGE` up counts as missing.
 
     Returns
     -------
@@ -604,16 +631,24 @@ def fill_gaps(values: np.ndarray, names: Sequence[str], source: PathLike) -> np.
         if a channel has no value at all, or one that float32 cannot hold
     """
     filled = np.array(values, dtype=np.float64, order="C")
-    frames = np.arange(len(filled))
-    for channel in np.flatnonzero(np.isnan(filled).any(0)).tolist():
-        known = np.flatnonzero(~np.isnan(filled[:, channel]))
-        if len(known) == 0:
-            raise DataError(f"{source}: channel '{names[channel]}' has no value at all")
-        filled[:, channel] = np.interp(frames, known, filled[known, channel])
-    if len(filled) and np.abs(filled).max() > np.finfo(np.float32).max:
-        row, channel = np.argwhere(np.abs(filled) > np.finfo(np.float32).max)[0].tolist()
+    too_large = np.abs(filled) > np.finfo(np.float32).max
+    if too_large.any():
+        row, channel = np.argwhere(too_large)[0].tolist()
         raise DataError(
             f"{source}, frame {row}, channel '{names[channel]}': {filled[row, channel]:g} is too "
             "large a number"
         )
+    missing = np.isnan(filled) if gaps == "interpolate" else ~(np.abs(filled) < TOO_LARGE)
+    frames = np.arange(len(filled))
+    for channel in np.flatnonzero(missing.any(0)).tolist():
+        known = np.flatnonzero(~missing[:, channel])
+        if len(known) == 0:
+            raise DataError(f"{source}: channel '{names[channel]}' has no value at all")
+        seen = filled[known, channel]
+        if gaps == "interpolate":
+            filled[:, channel] = np.interp(frames, known, seen)
+        else:
+            filled[: known[0], channel] = np.nan
+            lengths = np.diff(known, append=len(filled))
+            filled[known[0] :, channel] = np.repeat(seen, lengths)
     return filled.astype(np.float32)

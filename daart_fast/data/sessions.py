@@ -36,7 +36,7 @@ __all__ = [
 #: signals and the folders they lie in
 LABEL_FOLDERS = {"labels_strong": "labels-hand", "labels_weak": "labels-heuristic"}
 #: part of the cache's keys: to be raised when readers come to refuse, tell or name other things
-CHECKED = 2
+CHECKED = 3
 
 #: what makes channels of a file, given a likelihood threshold
 Reader = Callable[[str | Path, float], Inputs]
@@ -53,7 +53,8 @@ class Session:
     id
         its name
     inputs
-        (T, N) float32, gaps filled, not normalised
+        (T, N) float32, gaps filled, not normalised; NaN, which stands for the mean, where a channel
+        has no value yet
     input_names
         N channel names
     labels_strong, labels_weak
@@ -102,7 +103,7 @@ class Session:
 
     def normalised_inputs(self) -> np.ndarray:
         """(T, N) float32: mean 0 and spread 1 in every channel that is not constant."""
-        return (self.inputs - self.mean32) * self.scale
+        return self.normalised_window(0, len(self))
 
     def normalised_window(self, first: int, last: int) -> np.ndarray:
         """Frames [first, last), (last - first, N) float32 normalised; zeros beyond the ends."""
@@ -338,8 +339,18 @@ def _cached_labels(source: Path, classifier_type: str, cache: Path | None) -> Ca
 
 
 def statistics(inputs: np.ndarray) -> dict[str, np.ndarray]:
-    """Return ``mean`` and ``std`` of each channel of (T, N) inputs, both (N,) float64."""
-    return {"mean": inputs.mean(0, dtype=np.float64), "std": inputs.std(0, dtype=np.float64)}
+    """Return ``mean`` and ``std`` of each channel of (T, N) inputs, both (N,) float64.
+
+    They are of the inputs as the model reads them, so values that were filled in count. Frames in
+    which a channel is NaN, before its first value, do not.
+    """
+    known = ~np.isnan(inputs)
+    if known.all():
+        known = np.True_
+    return {
+        "mean": inputs.mean(0, dtype=np.float64, where=known),
+        "std": inputs.std(0, dtype=np.float64, where=known),
+    }
 
 
 def _fit_length(values: np.ndarray, rows: Frames, inputs: Frames) -> np.ndarray:

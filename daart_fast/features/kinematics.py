@@ -13,7 +13,15 @@ from typing import Any
 import numpy as np
 
 from daart_fast.config import KINEMATIC
-from daart_fast.data.readers import Inputs, Markers, fill_gaps, read_inputs, read_markers
+from daart_fast.data.readers import (
+    TOO_LARGE,
+    Inputs,
+    Markers,
+    fill_gaps,
+    hold_inputs,
+    read_inputs,
+    read_markers,
+)
 from daart_fast.errors import ConfigError, DataError, did_you_mean
 from daart_fast.features import kernels
 from daart_fast.features.skeleton import Animal, animals_of, orbits
@@ -57,6 +65,9 @@ class Kinematics:
     any_order
         whether animals have no order: what one feature is of one animal (or pair) and others are
         of others is sorted in each frame, so that nothing changes where a tracker swaps animals
+    gaps
+        how points that are missing are filled in: see `daart_fast.data.readers.fill_gaps`. With
+        ``hold`` a point is missing whole, and features begin where every point has been seen
     """
 
     groups: tuple[str, ...]
@@ -65,6 +76,7 @@ class Kinematics:
     axis: tuple[str, str] | None = None
     causal: bool = False
     any_order: bool = False
+    gaps: str = "interpolate"
 
     def __post_init__(self) -> None:
         for group in self.groups:
@@ -98,6 +110,7 @@ class Kinematics:
             axis=(axis[0], axis[1]) if axis else None,
             causal=bool(hparams.get("causal")),
             any_order=bool(hparams.get("kinematic_any_order")),
+            gaps=str(hparams.get("gaps") or "interpolate"),
         )
 
     def __call__(self, markers: Markers, source: str | os.PathLike[str] = "") -> Inputs:
@@ -106,7 +119,7 @@ class Kinematics:
         Parameters
         ----------
         markers
-            NaN where a point was not detected; such gaps are interpolated
+            NaN where a point was not detected; such gaps are filled as `gaps` says
         source
             where they come from, for errors
 
@@ -115,7 +128,7 @@ class Kinematics:
         Inputs
             (T, N) float32 and N names: distances in pixels, speeds in pixels a second (a frame
             where fps is not given), accelerations in pixels a second squared, angles as cosine
-            and sine
+            and sine. With ``gaps: hold`` all are NaN before every point has been seen
 
         Raises
         ------
@@ -125,7 +138,11 @@ class Kinematics:
             a point was never detected
         """
         animals = animals_of(markers.names)
-        points = _points(markers, animals, source)
+        if self.gaps == "hold":
+            markers = _without_halves(markers)
+        points = _points(markers, animals, source, self.gaps)
+        unseen = int(np.isnan(points).any((1, 2)).sum())  # they are the first frames
+        points = points[unseen:]
         columns = list(self._columns(markers.names, animals))
         if not columns and self.groups != ("likelihoods",):
             raise ConfigError(
@@ -140,7 +157,7 @@ class Kinematics:
         self._measure(points, columns, base)
         if likely:
             seen = np.where(np.isnan(markers.xs), 0.0, markers.likelihoods)
-            base[:, len(columns) :] = np.nan_to_num(seen)
+            base[:, len(columns) :] = np.nan_to_num(seen[unseen:])
         if self.any_order:
             keys = [(column.kernel.__name__, column.row) for column in columns]
             keys += [("likelihood", (a,)) for a in range(len(names) - len(columns))]
@@ -148,7 +165,10 @@ class Kinematics:
                 base[:, places] = np.sort(base[:, places], axis=1)
                 for rank, place in enumerate(places, start=1):
                     names[place] += f":rank{rank}"
-        return self._with_windows(base, names)
+        values, names = self._with_windows(base, names)
+        if unseen:
+            values = np.pad(values, ((unseen, 0), (0, 0)), constant_values=np.nan)
+        return Inputs(values, names)
 
     def read(self, path: str | Path, likelihood_threshold: float = 0.0) -> Inputs:
         """Read tracked points and build their features.
@@ -280,13 +300,20 @@ def _between(
         yield from _turn(f"bearing:{one.name}:{other.name}", h, o, b, o)
 
 
+def _without_halves(markers: Markers) -> Markers:
+    """Return markers in which a point is missing whole where its x or its y is."""
+    xs, ys = markers.xs, markers.ys
+    seen = (np.abs(xs) < TOO_LARGE) & (np.abs(ys) < TOO_LARGE)
+    return markers._replace(xs=np.where(seen, xs, np.nan), ys=np.where(seen, ys, np.nan))
+
+
 def _points(
-    markers: Markers, animals: Sequence[Animal], source: str | os.PathLike[str]
+    markers: Markers, animals: Sequence[Animal], source: str | os.PathLike[str], gaps: str
 ) -> np.ndarray:
-    """Return (T, K + A, 2) float64: the keypoints without gaps, then each animal's centre."""
+    """Return (T, K + A, 2) float64: the keypoints, gaps filled, then each animal's centre."""
     flat = np.concatenate([markers.xs, markers.ys], axis=1)
     names = [f"{name}_{axis}" for axis in "xy" for name in markers.names]
-    filled = fill_gaps(flat, names, source)
+    filled = fill_gaps(flat, names, source, gaps)
     n_keypoints = len(markers.names)
     points = np.empty((len(flat), n_keypoints + len(animals), 2))
     for axis, values in enumerate((filled[:, :n_keypoints], filled[:, n_keypoints:])):
@@ -332,4 +359,6 @@ def _windows(value: Any) -> tuple[float, ...]:
 def reader_of(hparams: Mapping[str, Any]) -> Callable[[str | Path, float], Inputs]:
     """Return what reads a session's inputs: files as they are, or features built from markers."""
     kinematics = Kinematics.from_hparams(hparams)
-    return read_inputs if kinematics is None else kinematics.read
+    if kinematics is not None:
+        return kinematics.read
+    return hold_inputs if hparams.get("gaps") == "hold" else read_inputs

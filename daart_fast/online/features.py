@@ -7,10 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from daart_fast.data.readers import Markers
+from daart_fast.data.readers import TOO_LARGE, Markers
 from daart_fast.errors import ConfigError, DataError
 from daart_fast.features import Kinematics
-from daart_fast.online.intake import TOO_LARGE
 
 __all__ = ["OnlineKinematics"]
 
@@ -20,8 +19,8 @@ HISTORY = 3  # frames that movement is measured from: an acceleration needs thre
 class OnlineKinematics:
     """Keeps the frames that causal features look back at, and measures the newest.
 
-    A point that is missing stays where it was seen last. (A whole session's gaps are interpolated,
-    with what comes after them: there the features differ.)
+    A point that is missing stays where it was seen last, as in a whole session's features with
+    ``gaps: hold``.
 
     Parameters
     ----------

@@ -8,13 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from daart_fast.data.readers import unsure
+from daart_fast.data.readers import TOO_LARGE, unsure
 from daart_fast.errors import ConfigError, did_you_mean
 
 __all__ = ["Intake", "keypoints_of", "pose_places"]
-
-#: a value as large is no measurement, and a network's sums of it may overflow
-TOO_LARGE = 1e18
 
 
 @dataclass(frozen=True)
@@ -62,7 +59,7 @@ class Intake:
             raw = np.asarray(raw).astype(np.float32)
         values = raw[:, self.source]
         likely = np.where(self.likelihood >= 0, raw[:, self.likelihood], np.inf)
-        missing = ~(np.abs(values) < TOO_LARGE) | unsure(likely, np.float32(self.threshold))
+        missing = ~(np.abs(values) < TOO_LARGE) | unsure(likely, self.threshold)
         np.copyto(last, (values - self.mean) * self.scale, where=~missing)
         return missing
 

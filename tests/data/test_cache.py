@@ -18,6 +18,7 @@ from daart_fast.data import Session, clear_cache
 from daart_fast.data.cache import Cached, cache_folder, cached
 from daart_fast.data.sessions import read_session
 from daart_fast.errors import DataError
+from daart_fast.features import reader_of
 from daart_fast.files import replacing
 
 HEADER = ",a,b"
@@ -104,7 +105,8 @@ def test_labels_are_kept_too(source, folder, tmp_path):
 def test_another_way_of_reading_is_another_entry(read, folder):
     read()
     read(likelihood_threshold=0.5)
-    assert len(entries(folder)) == 2
+    read(read=reader_of({"gaps": "hold"}))
+    assert len(entries(folder)) == 3
 
 
 # ------------------------------------------------------------------------------ what changed

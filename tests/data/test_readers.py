@@ -17,6 +17,7 @@ from daart_fast.data.h5 import opened
 from daart_fast.data.readers import (
     fill_gaps,
     first_frame,
+    hold_inputs,
     load_feature_csv,
     load_marker_csv,
     load_marker_h5,
@@ -839,9 +840,23 @@ def test_gaps_are_bridged_by_a_straight_line_and_held_at_the_ends():
     assert np.isnan(values[0, 0])  # what was given stays as it was
 
 
+def test_gaps_may_hold_the_last_value():
+    values = np.array([[NAN, 1], [NAN, NAN], [2, 1e18], [NAN, 4], [4, NAN], [NAN, NAN]])
+    filled = fill_gaps(values, ["a", "b"], "file", "hold")
+    np.testing.assert_array_equal(filled.T, [[NAN, NAN, 2, 2, 4, 4], [1, 1, 1, 4, 4, 4]])
+    assert filled.dtype == np.float32 and filled.flags.c_contiguous
+
+
+@pytest.mark.parametrize("gaps", ["interpolate", "hold"])
+def test_values_without_a_gap_stay_as_they_are(gaps):
+    values = np.random.default_rng(0).normal(size=(20, 3))
+    np.testing.assert_array_equal(fill_gaps(values, list("abc"), "file", gaps), values.astype("f4"))
+
+
 def test_a_channel_with_no_value_at_all_is_named(write):
     path = write("s.csv", ",speed,angle\n0,1,\n1,2,\n")
-    assert refused(read_inputs, path) == ": channel 'angle' has no value at all"
+    for read in (read_inputs, hold_inputs):
+        assert refused(read, path) == ": channel 'angle' has no value at all"
 
 
 def test_a_number_that_float32_cannot_hold_is_shown(write):

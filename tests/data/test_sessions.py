@@ -106,6 +106,16 @@ def test_a_constant_channel_becomes_0(value):
     assert session.scale[0] == 0 and session.scale[1] > 0
 
 
+def test_a_channel_that_has_no_value_yet_is_0_and_counts_in_no_statistics():
+    inputs = np.array([[np.nan, 1], [np.nan, 2], [3, 3], [5, 6]], dtype=np.float32)
+    session = Session("s", inputs, list("ab"), **statistics(inputs))
+    assert session.mean.tolist() == [4, 3] and session.std[0] == 1
+    assert session.normalised_inputs()[:, 0].tolist() == [0, 0, -1, 1]
+    assert session.normalised_by(np.ones(2), np.ones(2)).normalised_inputs()[:, 0].tolist() == [
+        0, 0, 2, 4,
+    ]  # fmt: skip
+
+
 def test_a_channel_that_hardly_varies_is_still_normalised():
     inputs = np.full((100_000, 1), 1000, dtype=np.float32)
     inputs[50_000] = np.nextafter(np.float32(1000), np.float32(2000))

@@ -68,6 +68,30 @@ def test_an_acceleration_is_the_second_difference():
     np.testing.assert_allclose(found, [200, 200, 300, 300])
 
 
+def test_a_causal_feature_depends_on_no_later_frame():
+    every = tracked(TWO, 40)
+    settings = {"axis": ("tail", "nose"), "causal": True, "windows": (0.3,), "fps": 10}
+    whole = features(every, *EVERY, **settings)
+    for n_frames in range(1, 8):
+        markers = Markers(*(values[:n_frames] for values in every[:3]), TWO)
+        for name, column in features(markers, *EVERY, **settings).items():
+            np.testing.assert_allclose(column, whole[name][:n_frames], rtol=1e-5, err_msg=name)
+
+
+def test_held_points_are_missing_whole_and_features_begin_where_all_have_been_seen():
+    markers = tracked(["a", "b"], 8)
+    markers.xs[:2, 0] = np.nan
+    markers.ys[5, 1] = np.nan
+    found = features(markers, *EVERY[:2], "likelihoods", gaps="hold", causal=True)
+    markers.xs[5, 1], markers.ys[5, 1], markers.likelihoods[5, 1] = (
+        markers.xs[4, 1], markers.ys[4, 1], 0,
+    )  # fmt: skip
+    seen = Markers(*(values[2:] for values in markers[:3]), markers.names)
+    for name, column in features(seen, *EVERY[:2], "likelihoods", causal=True).items():
+        assert np.isnan(found[name][:2]).all()
+        np.testing.assert_array_equal(found[name][2:], column)
+
+
 @pytest.mark.parametrize("n_frames", [1, 2])
 def test_too_few_frames_to_move_in_are_still(n_frames):
     found = features(tracked(["a", "b"], n_frames)._replace(xs=np.ones((n_frames, 2))), *EVERY[1:3])
