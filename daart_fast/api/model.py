@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import warnings
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -97,6 +97,7 @@ class Model:
         expt_file: str | os.PathLike[str],
         output_file: str | os.PathLike[str] | None = None,
         sess_id: str | None = None,
+        progress: Callable[[int, int], None] | None = None,
     ) -> np.ndarray:
         """Predict every frame of a new session.
 
@@ -112,6 +113,8 @@ class Model:
             added if missing, as ``np.save`` does.
         sess_id
             What to call the session in error messages; the file's name if None.
+        progress
+            Is called with the number of frames that are done, and of all, as they grow.
 
         Returns
         -------
@@ -139,7 +142,7 @@ class Model:
         session = Session(name, values, list(names)).normalised_by(**statistics(values))
         if self.config.get("normalization") == "train":
             session = session.normalised_by(*self.training_statistics())
-        probabilities = predict_session(self.model, session)
+        probabilities = predict_session(self.model, session, progress=progress)
         if output is not None:
             with replacing(output) as temporary:
                 np.save(temporary, probabilities)

@@ -1,36 +1,41 @@
 """Predict every frame of new sessions with a finished model.
 
 For each session SESSION_states.npy (probabilities), SESSION_predictions.csv (frame, time, class,
-probabilities) and SESSION_bouts.csv (class, start, stop, duration) are written. Features and
-smoothing are those the model was trained with.
+probabilities) and SESSION_bouts.csv (class, start, stop, duration) are written, and for all of them
+time_budget.csv: a row for each session and behaviour. Features and smoothing are those of the
+model's training. 'daart-fast report' and 'daart-fast evaluate' take the folder that is written.
 
-SESSION_record.json tells which model and inputs they are of: sessions that are done are left, those
-whose model or inputs have changed are predicted again, and files that come from elsewhere, or were
-edited, are replaced with --overwrite alone. A session that cannot be read is told of, and the
-others go on.
+SESSION_record.json holds which model and inputs the files are of. Sessions that are done are left;
+those whose model or inputs have changed are predicted again. Files of another origin, and files
+that you edited, are replaced only with --overwrite.
 """
 
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from daart_fast.cli.failures import Failures
 from daart_fast.cli.options import count, folder_to_write, setting
-from daart_fast.cli.records import Records, checksum_of_model
+from daart_fast.cli.progress import Progress
+from daart_fast.cli.records import About, FolderFiles, Records, checksum_of_model, predicted_in
 from daart_fast.cli.sessions import session_files
 from daart_fast.errors import DataError
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from daart_fast.api import Model
 
 HELP = "predict new sessions with a finished model"
 EXAMPLES = """
-  daart-fast predict results/multi-0/dtcn/test/version_0 new_videos/*.csv
+  daart-fast predict results/multi-0/dtcn/test/version_0 new_videos/*.csv --output_dir predictions
+  daart-fast report predictions
   daart-fast predict version_0 new_videos/ --output_dir predictions --jobs 4
   daart-fast predict version_0 new_videos/ --executor slurm --jobs 8 --sbatch="--time=60"
 """
@@ -38,7 +43,9 @@ EXAMPLES = """
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model_dir", type=Path, help="the model's version_N folder")
-    parser.add_argument("files", type=Path, nargs="+", help="the sessions' inputs, or folders")
+    parser.add_argument(
+        "files", type=Path, nargs="+", help="the sessions' inputs, folders of them, or projects"
+    )
     parser.add_argument(
         "--output_dir",
         type=folder_to_write,
@@ -48,7 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--overwrite",
         action="store_true",
-        help="predict sessions again that are done, and replace files of other origin",
+        help="predict sessions again that are done, and replace files of another origin",
     )
     parser.add_argument(
         "--fps", type=setting("fps"), help="frames a second, for times (the model's)"
@@ -60,52 +67,106 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--jobs", type=count, default=1, help="how many processes, or Slurm jobs, to share it over"
     )
     parser.add_argument("--sbatch", default="", help="slurm: options of sbatch, as '--time=60'")
+    # a Slurm job does a share: other jobs write to the same folder
+    parser.add_argument("--share", action="store_true", help=argparse.SUPPRESS)
 
 
 def run(options: argparse.Namespace) -> int:
-    from tqdm import tqdm
+    _model.cache_clear()
+    config = _model(options.model_dir).config  # what is wrong with it comes before any session
+    sessions = session_files(options.files, config.get("input_type") or "markers")
+    if options.executor == "slurm":
+        _submit(options, list(_open_ones(options, sessions).values()))
+        return 0
+    code = predict_sessions(options, sessions)
+    if not options.share and predicted_in(options.output_dir):
+        print(f"next: daart-fast report {shlex.quote(str(options.output_dir))}")
+    return code
 
+
+def predict_sessions(options: argparse.Namespace, sessions: dict[str, Path]) -> int:
+    """Predict the sessions that are not done, and say how it went; return the exit code.
+
+    Parameters
+    ----------
+    options
+        ``model_dir``, ``output_dir``, ``overwrite``, ``fps``, ``jobs`` and ``share`` of the command
+    sessions
+        each session's inputs
+    """
+    open_ones, failures = _open_ones(options, sessions), Failures()
+    records = _records(options)
+    processes = min(options.jobs, len(open_ones))
+    with Progress(len(open_ones)) as progress:
+        # a process cannot show its frames in another's terminal
+        moving = progress if processes <= 1 else None
+        work = partial(_predict, options.model_dir, records, moving)
+        ended = _several(work, list(open_ones.items()), processes)
+        for name, result in zip(open_ones, ended, strict=True):
+            if isinstance(result, DataError):
+                failures.add(name, result)
+            else:
+                progress.update(name, result.frames, result.frames)
+                progress.line(result.text)
+    if not options.share:
+        _write_time_budget(options.output_dir, records)
+    return failures.exit_code(len(open_ones))
+
+
+def _records(options: argparse.Namespace) -> Records:
+    return Records(options.output_dir, checksum_of_model(options.model_dir), options.fps)
+
+
+def _open_ones(options: argparse.Namespace, sessions: dict[str, Path]) -> dict[str, Path]:
+    """Return the sessions that are to be predicted; refuse to write over what is not predict's."""
+    from daart_fast.eval.time_budget import TIME_BUDGET
     from daart_fast.files import spare_inputs
 
-    sessions = session_files(options.files)
-    _model.cache_clear()
-    _model(options.model_dir)  # what is wrong with it is told before any session is read
-    records = Records(options.output_dir, checksum_of_model(options.model_dir), options.fps)
+    records, files = _records(options), FolderFiles(options.output_dir)
     open_ones = {
         name: file
         for name, file in sessions.items()
         if options.overwrite or not records.is_done(name, file)
     }
-    spare_inputs((path for name in open_ones for path in records.outputs(name)), sessions.values())
+    outputs = [path for name in open_ones for path in records.outputs(name)]
+    spare_inputs([*outputs, options.output_dir / TIME_BUDGET], sessions.values())
     if not options.overwrite:
         records.check_free(open_ones)
+        if not options.share:
+            files.check_free([TIME_BUDGET])
     if len(open_ones) < len(sessions):
         print(f"{len(sessions) - len(open_ones)} sessions are done already (--overwrite)")
-    if options.executor == "slurm":
-        _submit(options, list(open_ones.values()))
-        return 0
-    if not open_ones:
-        return 0
-    work = partial(_predict, options.model_dir, records)
-    ended = _several(work, list(open_ones.items()), options.jobs)
-    failures = Failures()
-    # disable=None: no bar where the output is no terminal
-    with tqdm(total=len(open_ones), unit="session", disable=None) as bar:
-        for name, told in zip(open_ones, ended, strict=True):
-            with bar.external_write_mode():
-                if isinstance(told, DataError):
-                    failures.add(name, told)
-                else:
-                    print(told, flush=True)
-            bar.update()
-    return failures.exit_code(len(open_ones))
+    return open_ones
+
+
+def _write_time_budget(folder: Path, records: Records) -> None:
+    """Write the time budgets of all sessions in a folder that this model has predicted."""
+    from daart_fast.eval.time_budget import TIME_BUDGET, write_time_budget
+
+    every = predicted_in(folder)
+    ours = [one for one in every if one.origin.model == records.model]
+    if not ours:
+        return
+    write_time_budget(folder / TIME_BUDGET, {one.session: one.about.contents for one in ours})
+    FolderFiles(folder).record([TIME_BUDGET])
+    frames = sum(one.about.contents["frames"] for one in ours)
+    print(f"{len(ours)} sessions, {frames} frames; time budgets in {folder / TIME_BUDGET}")
+    if n_left := len(every) - len(ours):
+        print(f"without {n_left} sessions there that another model, or this one before, predicted")
+
+
+class Done(NamedTuple):
+    """What is said of a session that is predicted."""
+
+    text: str
+    frames: int
 
 
 def _several(
-    work: Callable[[tuple[str, Path]], str | DataError],
+    work: Callable[[tuple[str, Path]], Done | DataError],
     sessions: Sequence[tuple[str, Path]],
     n_processes: int,
-) -> Iterator[str | DataError]:
+) -> Iterator[Done | DataError]:
     """Work on several sessions at a time; yield what it returns for each, in their order.
 
     Threads share the network's work; reading and writing csv takes longer than that, and keeps a
@@ -115,7 +176,6 @@ def _several(
 
     from daart_fast.models.several import several_at_a_time
 
-    n_processes = min(n_processes, len(sessions))
     if n_processes <= 1:
         yield from several_at_a_time(work, sessions)
         return
@@ -140,15 +200,19 @@ def _model(folder: Path) -> Model:
     return Model.from_dir(folder)
 
 
-def _predict(model_dir: Path, records: Records, session: tuple[str, Path]) -> str | DataError:
+def _predict(
+    model_dir: Path, records: Records, progress: Progress | None, session: tuple[str, Path]
+) -> Done | DataError:
     """Predict one session, and return a line that says so, or what is wrong with its inputs."""
     try:
-        return _predict_and_write(model_dir, records, session)
+        return _predict_and_write(model_dir, records, progress, session)
     except DataError as error:
         return error
 
 
-def _predict_and_write(model_dir: Path, records: Records, session: tuple[str, Path]) -> str:
+def _predict_and_write(
+    model_dir: Path, records: Records, progress: Progress | None, session: tuple[str, Path]
+) -> Done:
     import numpy as np
 
     from daart_fast.eval import smoother_of, write_bouts, write_predictions
@@ -156,32 +220,61 @@ def _predict_and_write(model_dir: Path, records: Records, session: tuple[str, Pa
 
     model, (name, file) = _model(model_dir), session
     origin = records.origin(file)  # of the inputs as they are before they are read
-    states = model.predict(file, sess_id=name)
+    states = model.predict(
+        file, sess_id=name, progress=None if progress is None else partial(progress.update, name)
+    )
     names = model.config.get("label_names") or [f"class_{i}" for i in range(states.shape[1])]
     fps = records.fps or model.config.get("fps")
     classes = smoother_of(model.model_dir, model.config)(states)
-    with records.writing(name, origin) as outputs:
+    about = _about(model, session, classes, names, fps)
+    with records.writing(name, origin, about) as outputs:
         write_predictions(outputs.predictions, states, classes, names, fps)
         write_bouts(outputs.bouts, classes, names, fps)
         with replacing(outputs.states) as temporary:
             np.save(temporary, states)
-    return f"{file}: {len(states)} frames, {states.shape[1]} classes"
+    return Done(f"{file}: {len(states)} frames, {states.shape[1]} classes", len(states))
+
+
+def _about(
+    model: Model,
+    session: tuple[str, Path],
+    classes: np.ndarray,
+    names: Sequence[str],
+    fps: float | None,
+) -> About:
+    """Return what `evaluate` and `report` need to know of a session that is predicted."""
+    from daart_fast.eval import describe_session
+    from daart_fast.eval.new_sessions import role_of
+    from daart_fast.files import checksum_of
+
+    name, file = session
+    assert model.model_dir is not None
+    return About(
+        model_dir=str(model.model_dir.absolute()),
+        inputs_size=file.stat().st_size,
+        inputs_checksum=checksum_of(file),
+        fps=fps,
+        contents={
+            "split": role_of(model.config, name),
+            **describe_session(classes, names, fps),
+        },
+    )
 
 
 def _submit(options: argparse.Namespace, files: list[Path]) -> None:
     """Submit jobs that each run this command on their share of the files."""
-    import shlex
     import shutil
     import subprocess
 
     if shutil.which("sbatch") is None:
         raise DataError("--executor slurm needs the command sbatch, which is not on the PATH")
+    folder = options.output_dir.absolute()
     n_jobs = max(1, min(options.jobs, len(files)))
     for share in (files[i::n_jobs] for i in range(n_jobs) if files):
         command = [sys.executable, "-m", "daart_fast.cli", "predict", options.model_dir.absolute()]
         command += [file.absolute() for file in share]
         command += ["--overwrite"] if options.overwrite else []
-        command += ["--output_dir", options.output_dir.absolute()]
+        command += ["--output_dir", folder, "--share"]
         command += ["--fps", options.fps] if options.fps else []
         done = subprocess.run(
             ["sbatch", "--job-name=daart-fast", *shlex.split(options.sbatch), "--wrap",
@@ -191,3 +284,7 @@ def _submit(options: argparse.Namespace, files: list[Path]) -> None:
         if done.returncode:
             raise DataError(f"sbatch: {(done.stderr or done.stdout).strip()}")
         print(f"{done.stdout.strip()}: {len(share)} sessions", flush=True)
+    print(
+        f"when the jobs have ended, this writes the time budgets and a report: "
+        f"daart-fast report {shlex.quote(str(folder))}"
+    )

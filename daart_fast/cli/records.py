@@ -1,15 +1,16 @@
 """Which files ``daart-fast predict`` has written, by which model and from which inputs.
 
-Beside the outputs of a session lies ``SESSION_record.json``. With it a second call tells sessions
-that are done from those whose model or inputs have changed since, and its own files from others of
-the same name.
+Beside the outputs of a session lies ``SESSION_record.json``. With it a second call knows which
+sessions are done, and of which the model or inputs have changed since; ``evaluate`` and ``report``
+find the model, the inputs and the frame rate in it. What is written for the whole folder stands in
+``written_files.json``. Files of the same names that no record lists are the user's.
 """
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,11 +19,21 @@ from typing import Any, NamedTuple
 from daart_fast.errors import DataError
 from daart_fast.files import checksum_of, fingerprint, replacing, spare_others
 
-__all__ = ["Origin", "Outputs", "Records", "checksum_of_model", "outputs_in"]
+__all__ = [
+    "FolderFiles",
+    "Origin",
+    "Outputs",
+    "Predicted",
+    "Records",
+    "checksum_of_model",
+    "outputs_in",
+    "predicted_in",
+]
 
 WRITTEN_BY = "daart-fast predict"
 OUTPUTS = ("predictions.csv", "bouts.csv", "states.npy")
 RECORD = "_record.json"
+FOLDER_RECORD = "written_files.json"
 
 
 class Outputs(NamedTuple):
@@ -43,6 +54,48 @@ class Origin:
     inputs: str
     inputs_state: str | None
     fps: float | None
+
+
+@dataclass(frozen=True)
+class About:
+    """What later commands need to know of a session that is predicted."""
+
+    #: the model's folder, absolute
+    model_dir: str
+    #: of the file of inputs
+    inputs_size: int
+    inputs_checksum: str
+    #: frames a second, which times in the outputs are made with
+    fps: float | None
+    #: see `daart_fast.eval.describe_session`; with the ``split`` that training had of it
+    contents: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """A session whose outputs are finished, as its record says."""
+
+    session: str
+    outputs: Outputs
+    origin: Origin
+    about: About
+    #: size and checksum of each output, by its name
+    written: Mapping[str, Mapping[str, Any]]
+
+    def edited(self) -> list[Path]:
+        """List the outputs that are no longer as they were written, or are gone."""
+        return [
+            path
+            for path in self.outputs
+            if not path.is_file() or checksum_of(path) != self.written[path.name]["checksum"]
+        ]
+
+    def inputs_changed(self) -> bool:
+        """Return whether the file of inputs holds something else now; False where it is gone."""
+        inputs = Path(self.origin.inputs)
+        if not inputs.is_file() or fingerprint(inputs) == self.origin.inputs_state:
+            return False
+        return checksum_of(inputs) != self.about.inputs_checksum
 
 
 def checksum_of_model(folder: Path) -> str:
@@ -74,73 +127,70 @@ class Records:
 
     def outputs(self, session: str) -> Outputs:
         """Name the files of a session."""
-        return Outputs(*(self.folder / f"{session}_{name}" for name in OUTPUTS))
+        return _outputs(self.folder, session)
 
     def origin(self, inputs: Path) -> Origin:
-        """Tell what outputs would come from, if these inputs were read from now on.
+        """Return what outputs would come from, if these inputs were read from now on.
 
-        However a call spells the way to them, from another folder or through a link.
+        It is the same however a call spells the way to them, from another folder or through a link.
         """
         return Origin(self.model, str(inputs.resolve()), fingerprint(inputs), self.fps)
 
     def is_done(self, session: str, inputs: Path) -> bool:
-        """Tell whether the outputs are there, whole, and of this model and these inputs."""
+        """Return whether the outputs are there, whole, and of this model and these inputs."""
         record = self._read(session)
         if record is None or record["origin"] != asdict(self.origin(inputs)):
             return False
-        return all(
+        return "about" in record and all(
             path.is_file()
             and path.stat().st_size == record["outputs"].get(path.name, {}).get("size")
             for path in self.outputs(session)
         )
 
     def check_free(self, sessions: Iterable[str]) -> None:
-        """Refuse to write over files that no record tells of, or that were edited since.
+        """Refuse to write over files that no record lists, or that were edited since.
 
         Raises
         ------
         DataError
             naming them
         """
-        others = [path for session in sessions for path in self._not_ours(session)]
-        spare_others(others, "one as predict has written it")
+        foreign = [path for session in sessions for path in self._foreign(session)]
+        spare_others(foreign, "one as predict has written it")
 
     @contextmanager
-    def writing(self, session: str, origin: Origin) -> Iterator[Outputs]:
+    def writing(self, session: str, origin: Origin, about: About) -> Iterator[Outputs]:
         """Yield the names to write to; what lies there when the block ends well is recorded.
 
-        Until then the record tells of no outputs: files that a call left which was ended amid them
-        are ours, and the session is not done.
+        Until then the record lists no outputs: files of a call that was interrupted are ours, and
+        the session is not done.
 
         Raises
         ------
         DataError
             another call writes the same session, of another model or inputs, at the same time;
-            then the files may be of either, and the record tells of none
+            then the files may be of either, and the record lists none
         """
         outputs = self.outputs(session)
-        self._write(session, origin, {})
+        self._write(session, origin, about, {})
         yield outputs
-        written = {
-            path.name: {"size": path.stat().st_size, "checksum": checksum_of(path)}
-            for path in outputs
-        }
+        written = {path.name: _state_of(path) for path in outputs}
         record = self._read(session)
         ours = record is None or record["origin"] == asdict(origin)
-        self._write(session, origin, written if ours else {})
+        self._write(session, origin, about, written if ours else {})
         if not ours:
             raise DataError(
                 f"{self._file(session)}: expected no other call at work on this session, found one "
                 f"of another model or other inputs; the session is to be predicted again"
             )
 
-    def _not_ours(self, session: str) -> list[Path]:
+    def _foreign(self, session: str) -> list[Path]:
         """Return the files in a session's way that this command has not written as they are."""
         record = self._read(session)
         files = [path for path in self.outputs(session) if os.path.lexists(path)]
         if record is None:
-            own = self._file(session)
-            return [*files, own] if os.path.lexists(own) else files
+            file = self._file(session)
+            return [*files, file] if os.path.lexists(file) else files
         if not record["outputs"]:
             return []
         return [path for path in files if not _is_ours(path, record["outputs"].get(path.name, {}))]
@@ -148,37 +198,114 @@ class Records:
     def _file(self, session: str) -> Path:
         return self.folder / f"{session}{RECORD}"
 
-    def _write(self, session: str, origin: Origin, outputs: dict[str, Any]) -> None:
-        record = {"written_by": WRITTEN_BY, "origin": asdict(origin), "outputs": outputs}
-        with replacing(self._file(session)) as temporary:
-            temporary.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    def _write(
+        self, session: str, origin: Origin, about: About, outputs: Mapping[str, Any]
+    ) -> None:
+        record = {
+            "written_by": WRITTEN_BY,
+            "origin": asdict(origin),
+            "about": asdict(about),
+            "outputs": outputs,
+        }
+        _write_record(self._file(session), record)
 
     def _read(self, session: str) -> dict[str, Any] | None:
         return _read_record(self._file(session))
 
 
+@dataclass(frozen=True)
+class FolderFiles:
+    """The files that are written for a whole folder of predictions, as `FOLDER_RECORD` lists them.
+
+    They are ours as long as they are as they were written.
+    """
+
+    folder: Path
+
+    def check_free(self, names: Iterable[str]) -> None:
+        """Refuse to write over files that no record lists, or that were edited since.
+
+        Raises
+        ------
+        DataError
+            naming them
+        """
+        written = self._written()
+        paths = [self.folder / name for name in names]
+        foreign = [
+            path
+            for path in paths
+            if os.path.lexists(path) and not _is_ours(path, written.get(path.name, {}))
+        ]
+        spare_others(foreign, "one as daart-fast has written it")
+
+    def record(self, names: Iterable[str]) -> None:
+        """Record that files are written, as they are now."""
+        written = self._written()
+        now = {name: _state_of(self.folder / name) for name in names}
+        if written != written | now:
+            record = {"written_by": WRITTEN_BY, "outputs": written | now}
+            _write_record(self.folder / FOLDER_RECORD, record)
+
+    def _written(self) -> dict[str, Any]:
+        record = _read_json(self.folder / FOLDER_RECORD) or {}
+        return dict(record.get("outputs", {}))
+
+
+def predicted_in(folder: Path) -> list[Predicted]:
+    """List the sessions in a folder whose outputs are finished, by name."""
+    found = []
+    for file in sorted(folder.glob(f"*{RECORD}")):
+        record, session = _read_record(file), file.name.removesuffix(RECORD)
+        if record is not None and record["outputs"] and "about" in record:
+            origin, about = Origin(**record["origin"]), About(**record["about"])
+            outputs = _outputs(folder, session)
+            found.append(Predicted(session, outputs, origin, about, record["outputs"]))
+    return found
+
+
 def outputs_in(folder: Path) -> set[str]:
-    """Return the names of the files in a folder that records there tell of."""
+    """Return the names of the files in a folder that records there list."""
     sessions = [
         file.name.removesuffix(RECORD)
         for file in folder.glob(f"*{RECORD}")
         if _read_record(file) is not None
     ]
-    return {f"{session}_{name}" for session in sessions for name in OUTPUTS}
+    names = {f"{session}_{name}" for session in sessions for name in OUTPUTS}
+    return names | FolderFiles(folder)._written().keys()
+
+
+def _outputs(folder: Path, session: str) -> Outputs:
+    return Outputs(*(folder / f"{session}_{name}" for name in OUTPUTS))
+
+
+def _state_of(path: Path) -> dict[str, Any]:
+    return {"size": path.stat().st_size, "checksum": checksum_of(path)}
+
+
+def _write_record(path: Path, record: Mapping[str, Any]) -> None:
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
 
 
 def _read_record(path: Path) -> dict[str, Any] | None:
     """Return a session's record; None where there is none, or a file of somebody else's."""
+    record = _read_json(path)
+    return record if record and {"origin", "outputs"} <= record.keys() else None
+
+
+def _read_json(path: Path) -> dict[str, Any] | None:
+    """Return what this command has recorded in a file; None where there is no such file."""
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
     ours = isinstance(record, dict) and record.get("written_by") == WRITTEN_BY
-    return record if ours and {"origin", "outputs"} <= record.keys() else None
+    return record if ours else None
 
 
-def _is_ours(path: Path, written: dict[str, Any]) -> bool:
-    """Tell whether a file is as it was written, or what a full disk or a crash has left of it."""
+def _is_ours(path: Path, written: Mapping[str, Any]) -> bool:
+    """Return whether a file is as it was written, or what a full disk or a crash left of it."""
     if not path.is_file() or not written:
         return False
     if (size := path.stat().st_size) == written["size"]:

@@ -10,12 +10,19 @@ from daart_fast.errors import DataError, some
 __all__ = ["model_folders", "session_files"]
 
 
-def session_files(paths: Iterable[Path]) -> dict[str, Path]:
+def session_files(paths: Iterable[Path], input_type: str | None = None) -> dict[str, Path]:
     """Return the file of each session: of a folder, all files of inputs in it.
 
     A session is called as its file, without the ending, as in training. Of several files of one in
     a folder that is read which training would read. What ``daart-fast predict`` has written is left
     out: it may lie beside its inputs.
+
+    Parameters
+    ----------
+    paths
+        files and folders
+    input_type
+        a model's: of a project, a folder with such a folder in it, the inputs there are meant
 
     Raises
     ------
@@ -27,7 +34,7 @@ def session_files(paths: Iterable[Path]) -> dict[str, Path]:
     from daart_fast.data.readers import INPUT_SUFFIXES, suffix_of
     from daart_fast.data.sessions import first_of, session_of
 
-    files = [file for path in paths for file in _inputs_of(path)]
+    files = [file for path in paths for file in _inputs_of(path, input_type)]
     written = {folder: outputs_in(folder) for folder in {file.parent for file in files}}
     own = [file for file in files if file.name in written[file.parent]]
     if own and len(own) == len(files):
@@ -53,15 +60,17 @@ def session_files(paths: Iterable[Path]) -> dict[str, Path]:
     }
 
 
-def _inputs_of(path: Path) -> list[Path]:
-    """Return a file, or the files of inputs in a folder."""
+def _inputs_of(path: Path, input_type: str | None) -> list[Path]:
+    """Return a file, or the files of inputs in a folder or a project."""
     from daart_fast.data.readers import INPUT_SUFFIXES
-    from daart_fast.data.sessions import input_files
+    from daart_fast.data.sessions import folder_of, input_files
 
     if not path.exists():
         raise DataError(f"{path}: no such file or folder")
     if not path.is_dir():
         return [path]
+    if input_type is not None and (path / folder_of(input_type)).is_dir():
+        path = path / folder_of(input_type)
     files = input_files(path)
     if not files:
         raise DataError(f"{path}: expected files of inputs ({', '.join(INPUT_SUFFIXES)})")

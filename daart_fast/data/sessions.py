@@ -24,6 +24,7 @@ __all__ = [
     "Session",
     "find_file",
     "first_of",
+    "folder_of",
     "input_files",
     "inputs_folder",
     "load_session",
@@ -186,10 +187,14 @@ def input_files(folder: Path) -> list[Path]:
     )
 
 
+def folder_of(input_type: str) -> str:
+    """Return what the folder of such inputs is called in a project."""
+    return "markers" if input_type == KINEMATIC else input_type
+
+
 def inputs_folder(hparams: Mapping[str, Any]) -> Path:
     """Return the folder of the sessions' inputs; a DataError where there is none."""
-    input_type = hparams.get("input_type", "markers")
-    folder = Path(hparams["data_dir"]) / ("markers" if input_type == KINEMATIC else input_type)
+    folder = Path(hparams["data_dir"]) / folder_of(hparams.get("input_type", "markers"))
     if not folder.is_dir():
         raise DataError(f"{folder}: expected a folder of inputs; {_what_is_there(folder)}")
     return folder

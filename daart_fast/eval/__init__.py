@@ -31,7 +31,7 @@ from daart_fast.eval.segments import (
 )
 from daart_fast.eval.selection import choose_smoother, smoother_of
 from daart_fast.eval.smoothing import Smoother
-from daart_fast.eval.summary import summarise, write_bouts, write_predictions
+from daart_fast.eval.summary import describe_session, summarise, write_bouts, write_predictions
 
 __all__ = [
     "Smoother",
@@ -42,6 +42,7 @@ __all__ = [
     "bouts",
     "choose_smoother",
     "confusion_matrix",
+    "describe_session",
     "edit_score",
     "get_precision_recall",
     "int_over_union",

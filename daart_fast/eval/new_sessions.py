@@ -18,7 +18,7 @@ from daart_fast.data.description import describe
 from daart_fast.data.sequences import count_windows, frames_of_windows, share_out
 from daart_fast.data.sessions import Session
 
-__all__ = ["NEW", "NewSession", "NewSessions", "frames_by_split", "trained_sessions"]
+__all__ = ["NEW", "NewSession", "NewSessions", "frames_by_split", "role_of", "trained_sessions"]
 
 #: the split of sessions that no training has seen
 NEW = "new"
@@ -82,6 +82,15 @@ def trained_sessions(hparams: Mapping[str, Any]) -> list[str]:
     get = with_defaults(hparams)
     keys = ("expt_ids", "expt_ids_val", "expt_ids_test")
     return list(dict.fromkeys(session for key in keys for session in split_ids(get[key])))
+
+
+def role_of(hparams: Mapping[str, Any], session: str) -> str:
+    """Return what a model's training had a session for: train, val, test, or new for nothing."""
+    if session not in trained_sessions(hparams):
+        return NEW
+    get = with_defaults(hparams)
+    held_out = (("val", get["expt_ids_val"]), ("test", get["expt_ids_test"]))
+    return next((split for split, ids in held_out if session in split_ids(ids)), "train")
 
 
 def frames_by_split(

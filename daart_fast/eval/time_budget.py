@@ -7,13 +7,14 @@ its frames, unless several behaviours may occur at once.
 from __future__ import annotations
 
 import csv
+import io
 import os
 from collections.abc import Mapping
 from typing import Any
 
-from daart_fast.files import replacing
+from daart_fast.files import holds, replacing
 
-__all__ = ["COLUMNS", "TIME_BUDGET", "time_budget", "write_time_budget"]
+__all__ = ["COLUMNS", "TIME_BUDGET", "time_budget", "time_budget_csv", "write_time_budget"]
 
 TIME_BUDGET = "time_budget.csv"
 #: what each column holds; a cell is empty where it has no value
@@ -77,15 +78,24 @@ def _row(session: str, contents: Mapping[str, Any], name: str) -> dict[str, Any]
     }
 
 
+def time_budget_csv(sessions: Mapping[str, Mapping[str, Any]]) -> str:
+    """Return the table as csv; see `time_budget`."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(COLUMNS), lineterminator="\n")
+    writer.writeheader()
+    for row in time_budget(sessions):
+        writer.writerow({column: _cell(value) for column, value in row.items()})
+    return text.getvalue()
+
+
 def write_time_budget(
     path: str | os.PathLike[str], sessions: Mapping[str, Mapping[str, Any]]
 ) -> None:
-    """Write the table as csv; see `time_budget`."""
-    with replacing(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, list(COLUMNS), lineterminator="\n")
-        writer.writeheader()
-        for row in time_budget(sessions):
-            writer.writerow({column: _cell(value) for column, value in row.items()})
+    """Write the table as csv, unless the file holds it already; see `time_budget`."""
+    content = time_budget_csv(sessions).encode()
+    if not holds(path, content):
+        with replacing(path) as temporary:
+            temporary.write_bytes(content)
 
 
 def _cell(value: Any) -> Any:

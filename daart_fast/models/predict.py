@@ -272,15 +272,22 @@ def export_states(
 
 
 def predict_session(
-    model: Segmenter, session: Session, chunk_frames: int | None = None
+    model: Segmenter,
+    session: Session,
+    chunk_frames: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> np.ndarray:
     """Predict every frame of one session, normalised as it comes along.
 
-    The same probabilities as `predict_inputs` gives, (T, C) float32, in memory for them alone.
+    The same probabilities as `predict_inputs` gives, (T, C) float32; only they take memory.
+    `progress` is called with the frames that are done, and with all, as they grow.
     """
     states = np.empty((len(session), model.hparams["output_size"]), dtype=np.float32)
-    for _ in _fill_states(model, session, states, chunk_frames):
-        pass
+    done = 0
+    for n_frames in _fill_states(model, session, states, chunk_frames):
+        done += n_frames
+        if progress is not None:
+            progress(done, len(session))
     return states
 
 

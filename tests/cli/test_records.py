@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import io
+import json
 import os
 import shutil
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from daart_fast.cli import main
+from daart_fast.cli.progress import Progress
 from daart_fast.eval import Smoother
 from daart_fast.io import export_hparams
 from daart_fast.models import Segmenter
@@ -58,7 +62,12 @@ def out(tmp_path: Path, predict) -> Path:
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in folder.iterdir() if path.suffix != ".json"}
+    """The sessions' files in a folder."""
+    return {
+        path.name: path.read_bytes()
+        for path in folder.iterdir()
+        if path.suffix != ".json" and path.name != "time_budget.csv"
+    }
 
 
 def states_of(tmp_path: Path, model: Path, inputs: Path) -> np.ndarray:
@@ -254,3 +263,86 @@ def test_inputs_are_never_replaced(predict, tmp_path, capsys):
     assert predict("--overwrite", inputs=tmp_path / "out") == 2
     assert "expected an output that is no input" in capsys.readouterr().err
     assert contents(tmp_path / "out") == before
+
+
+# ------------------------------------------------------------------------------ time budgets
+
+
+def test_time_budgets_are_of_all_sessions_in_the_folder(predict, out, tmp_path, capsys):
+    assert predict(inputs=write_inputs(tmp_path / "new" / "m2.csv", seed=1, n_frames=50)) == 0
+    table = pd.read_csv(out / "time_budget.csv")
+    assert table.groupby("session")["frames"].sum().to_dict() == {"m1": 40, "m2": 50}
+    for session in ("m1", "m2"):
+        classes = pd.read_csv(out / f"{session}_predictions.csv")["class"].value_counts()
+        rows = table[table["session"] == session].set_index("class")["frames"]
+        assert rows.to_dict() == {name: classes.get(name, 0) for name in NAMES}
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[-2] == f"2 sessions, 90 frames; time budgets in {out / 'time_budget.csv'}"
+    assert printed[-1] == f"next: daart-fast report {out}"
+
+
+def test_time_budgets_are_of_one_model(predict, out, tmp_path, capsys):
+    inputs = write_inputs(tmp_path / "new" / "m2.csv", seed=1)
+    assert predict(model=write_model(tmp_path / "other", seed=1), inputs=inputs) == 0
+    assert set(pd.read_csv(out / "time_budget.csv")["session"]) == {"m2"}
+    assert "without 1 sessions there" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("change", ["precious", "edited"])
+def test_time_budgets_of_the_users_are_not_replaced(predict, tmp_path, capsys, change):
+    path = tmp_path / "out" / "time_budget.csv"
+    if change == "edited":
+        assert predict() == 0
+    else:
+        path.parent.mkdir()
+    path.write_text("session,group\nm1,control\n" * 50)
+    before = path.read_text()
+    assert predict(inputs=write_inputs(tmp_path / "new" / "m2.csv", seed=1)) == 2
+    error = capsys.readouterr().err
+    assert str(path) in error and "--overwrite" in error and error.count("\n") == 1
+    assert path.read_text() == before and not (tmp_path / "out" / "m2_bouts.csv").exists()
+    assert predict("--overwrite") == 0
+    assert path.read_text() != before
+
+
+def test_time_budgets_beside_inputs_are_no_session(predict, beside):
+    assert (beside / "time_budget.csv").is_file()
+    assert predict(inputs=beside) == 0
+
+
+def test_a_project_is_its_folder_of_inputs(predict, tmp_path):
+    write_inputs(tmp_path / "project" / "meta.csv")
+    (tmp_path / "new").rename(tmp_path / "project" / "markers")
+    assert predict(inputs=tmp_path / "project") == 0
+    assert set(contents(tmp_path / "out")) == {f"m1_{name}" for name in FILES}
+
+
+def test_a_record_of_an_older_version_is_of_a_session_to_predict_again(predict, out, capsys):
+    record = json.loads((out / "m1_record.json").read_text())
+    del record["about"]
+    (out / "m1_record.json").write_text(json.dumps(record))
+    assert predict() == 0
+    assert "m1.csv: 40 frames" in capsys.readouterr().out
+
+
+# ------------------------------------------------------------------------------ progress
+
+
+def test_a_long_session_is_heard_of_where_there_is_no_terminal(capsys):
+    with Progress(n_sessions=2, seconds=0) as progress:
+        progress.update("m1", 8192, 20_000)
+        progress.update("m1", 20_000, 20_000)
+        progress.line("m1.csv: 20000 frames")
+    printed = capsys.readouterr()
+    assert printed.err == "m1: 8192 of 20000 frames\n"
+    assert printed.out == "m1.csv: 20000 frames\n"
+
+
+def test_a_terminal_shows_a_bar_of_frames(monkeypatch):
+    screen = io.StringIO()
+    screen.isatty = lambda: True
+    monkeypatch.setattr("sys.stderr", screen)
+    with Progress(n_sessions=2) as progress:
+        progress.update("m1", 30_000, 30_000)
+        progress.update("m2", 10_000, 10_000)
+    assert "40.0k/40.0k" in screen.getvalue()
