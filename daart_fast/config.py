@@ -19,6 +19,7 @@ from typing import Any
 import yaml
 
 from daart_fast.errors import ConfigError, did_you_mean
+from daart_fast.names import session_name
 
 __all__ = [
     "KEYS",
@@ -573,7 +574,22 @@ def load_config(*paths: str | os.PathLike[str], overrides: Iterable[str] = ()) -
         many = isinstance(value, list)
         resolved = [resolve_path(one, base) for one in (value if many else [value])]
         hparams[name] = resolved if many else resolved[0]
+    _spell_alike(hparams)
     return hparams
+
+
+def _spell_alike(hparams: dict[str, Any]) -> None:
+    """Spell sessions as ``expt_ids`` does: with what a tracker has added, or without it."""
+    spelled: dict[str, set[str]] = {}
+    for session in hparams["expt_ids"] or ():
+        spelled.setdefault(session_name(session), set()).add(session)
+    for name, key in KEYS.items():
+        if key.kind is IDS and hparams[name]:
+            known = [spelled.get(session_name(session), set()) for session in hparams[name]]
+            hparams[name] = [
+                next(iter(names)) if len(names) == 1 else session
+                for session, names in zip(hparams[name], known, strict=True)
+            ]
 
 
 def _as_typed(text: str) -> str:

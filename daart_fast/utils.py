@@ -124,7 +124,16 @@ def _all_paths(
     """Find the files of every session, those to train on first."""
     keys = ("expt_ids", "expt_ids_val", "expt_ids_test")
     ids = dict.fromkeys(session for key in keys for session in split_ids(get[key]))
-    return {session: _paths(get, session, tell) for session in ids}
+    found = {session: _paths(get, session, tell) for session in ids}
+    sessions: dict[Path | None, str] = {}
+    for session, paths in found.items():
+        first = sessions.setdefault(paths["markers"], session)
+        if first != session:
+            raise ConfigError(
+                f"expt_ids: {first!r} and {session!r} are one session, {paths['markers']}; spell "
+                f"its name in one way"
+            )
+    return found
 
 
 def _paths(get: Mapping[str, Any], session: str, tell: Tell) -> dict[str, Path | None]:

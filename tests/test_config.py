@@ -453,3 +453,18 @@ def test_ids_come_as_lists_or_joined():
     for wrong in (True, {"a": 1}, [None], [["a"]]):
         with pytest.raises(ValueError):
             split_ids(wrong)
+
+
+def test_a_session_is_held_out_by_its_name_without_the_trackers_suffix():
+    files = ["expt_ids=m1DLC_net;m2DLC_net", "expt_ids_to_keep=m1DLC_net"]
+    hparams = load_config(overrides=[*files, "expt_ids_test=m2"])
+    assert hparams["expt_ids_test"] == ["m2DLC_net"]
+    assert hparams["expt_ids_to_keep"] == ["m1DLC_net"]
+    assert load_config(overrides=["expt_ids=m1;m2", "expt_ids_val=m1DLC_net"])["expt_ids_val"] == [
+        "m1"
+    ]
+
+
+def test_a_name_that_fits_several_sessions_is_left():
+    hparams = load_config(overrides=["expt_ids=m1DLC_a;m1DLC_b", "expt_ids_test=m1;m9"])
+    assert hparams["expt_ids_test"] == ["m1", "m9"]

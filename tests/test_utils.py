@@ -291,3 +291,9 @@ def test_an_unknown_session_is_an_error_that_lists_what_there_is(project):
 def test_a_finished_model_that_was_trained_with_what_is_refused_now_can_be_looked_at(project):
     settings = {"ignore_class": 100, "training_completed": True}
     assert build_data_generator(project("s", **settings)).n_datasets == 1
+
+
+def test_one_session_spelled_in_two_ways_would_be_trained_on_and_held_out(project):
+    hparams = project("m1DLC_net", "m2DLC_net", expt_ids_test="m1")
+    with pytest.raises(ConfigError, match="'m1DLC_net' and 'm1' are one session, .*m1DLC_net.csv"):
+        build_data_generator(hparams)

@@ -13,9 +13,9 @@ __all__ = ["model_folders", "session_files"]
 def session_files(paths: Iterable[Path], input_type: str | None = None) -> dict[str, Path]:
     """Return the file of each session: of a folder, all files of inputs in it.
 
-    A session is called as its file, without the ending, as in training. Of several files of one in
-    a folder that is read which training would read. What ``daart-fast predict`` has written is left
-    out: it may lie beside its inputs.
+    A session is called as in training: as its file, without the ending and what a tracker added.
+    Of several files of a session the one that training would read is taken. What ``daart-fast
+    predict`` has written is left out: it may lie beside its inputs.
 
     Parameters
     ----------
@@ -31,7 +31,6 @@ def session_files(paths: Iterable[Path], input_type: str | None = None) -> dict[
         two folders would be one session
     """
     from daart_fast.cli.records import outputs_in
-    from daart_fast.data.readers import INPUT_SUFFIXES, suffix_of
     from daart_fast.data.sessions import first_of, session_of
 
     files = [file for path in paths for file in _inputs_of(path, input_type)]
@@ -51,13 +50,7 @@ def session_files(paths: Iterable[Path], input_type: str | None = None) -> dict[
         if others and (file in others or file.parent != others[0].parent):
             raise DataError(f"{file}: {others[0]} is called {session!r} too")
         others.append(file)
-    order = {suffix: i for i, suffix in enumerate(INPUT_SUFFIXES)}
-    return {
-        session: first_of(
-            sorted(files, key=lambda file: (order.get(suffix_of(file), len(order)), file.name))
-        )
-        for session, files in found.items()
-    }
+    return {session: first_of(files, session) for session, files in found.items()}
 
 
 def _inputs_of(path: Path, input_type: str | None) -> list[Path]:

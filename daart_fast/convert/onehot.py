@@ -15,13 +15,12 @@ import numpy as np
 from daart_fast.convert.formats import Annotation
 from daart_fast.errors import DataError
 from daart_fast.files import replacing
+from daart_fast.names import session_name
 
 __all__ = ["BACKGROUND", "match_sessions", "one_hot", "one_hot_text", "write_one_hot"]
 
 #: What class 0 is called: frames that nobody scored.
 BACKGROUND = "background"
-#: What DeepLabCut adds to the name of a video; its first versions were called DeepCut in it.
-TRACKED = r"(DLC|DeepCut).*"
 #: What may be done about frames of two behaviours.
 OVERLAPS = ("error", "first", "last")
 
@@ -31,9 +30,9 @@ def match_sessions(
 ) -> dict[str, Annotation]:
     """Find the session that each annotation is about.
 
-    Its name is that of the annotation, or that and what a tracker has added, as in
-    mouse1DLC_resnet50..., or else begins with whole parts that are, as mouse1_day1 with mouse1.
-    Of the names that an annotation may have the longest decides then.
+    Its name is that of the annotation, whatever a tracker has added to either, or else begins with
+    whole parts that are, as mouse1_day1 with mouse1. Of the names that an annotation may have the
+    longest decides then.
 
     Raises
     ------
@@ -64,11 +63,13 @@ def match_sessions(
 
 def _fitting(names: Sequence[str], sessions: Sequence[str]) -> tuple[str, list[str]]:
     """Return the name that fits sessions best, and these; without any the first name."""
-    longest = sorted(names, key=len, reverse=True)
-    for ends, tried in ((r"", names), (TRACKED, names), (rf"{TRACKED}|[\W_].*", longest)):
+    videos = [session_name(name) for name in names]
+    longest = sorted(videos, key=len, reverse=True)
+    called = {session: session_name(session) for session in sessions}
+    for ends, tried in (("", names), ("", videos), (r"[\W_].*", longest)):
         for name in tried:
             pattern = re.compile(rf"{re.escape(name)}({ends})", re.DOTALL)
-            if fitting := [session for session in sessions if pattern.fullmatch(session)]:
+            if fitting := [session for session in sessions if pattern.fullmatch(called[session])]:
                 return name, fitting
     return names[0], []
 

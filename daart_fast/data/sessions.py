@@ -19,6 +19,7 @@ from daart_fast.data.gather import gather_window, repeated
 from daart_fast.data.labels import UNLABELLED, Labels, read_labels, read_tasks
 from daart_fast.data.readers import INPUT_SUFFIXES, Inputs, first_frame, read_inputs, suffix_of
 from daart_fast.errors import DataError, did_you_mean, some
+from daart_fast.names import parts_of, session_name
 
 __all__ = [
     "Session",
@@ -36,6 +37,8 @@ __all__ = [
 
 #: signals and the folders they lie in
 LABEL_FOLDERS = {"labels_strong": "labels-hand", "labels_weak": "labels-heuristic"}
+#: what daart's files of labels may have behind the session's name
+LABELS = "_labels"
 #: part of the cache's keys: to be raised when readers come to refuse, tell or name other things
 CHECKED = 3
 
@@ -128,36 +131,105 @@ class Session:
 
 
 def find_file(
-    folder: Path, session_id: str, endings: Sequence[str], tell: Tell = logging.warning
+    folder: Path,
+    session_id: str,
+    suffixes: Sequence[str],
+    middle: str = "",
+    tell: Tell = logging.warning,
 ) -> Path | None:
-    """Return the first of ``<session_id><ending>`` that exists, and tell of others that do.
+    """Return a session's file in a folder; None where there is none.
 
-    Without any, ``.csv`` may be spelled ``.CSV``.
+    It is called as the session (``<session_id>.csv``, ``<session_id><middle>.csv``, ``.CSV``), or
+    differs by what a tracker has added to either name. Several files of the session are reported.
+
+    Raises
+    ------
+    DataError
+        Tracks of two networks are there, and the session's name fits both.
     """
-    paths = [folder / f"{session_id}{ending}" for ending in endings]
-    found = [path for path in paths if path.is_file()]
-    if not found and folder.is_dir():
-        capitals = _with_capitals(folder, folder.stat().st_mtime_ns)
-        paths = [folder / capitals[path.name] for path in paths if path.name in capitals]
-        found = [path for path in paths if path.is_file()]
-    return first_of(found, tell) if found else None
+    if not folder.is_dir():
+        return None
+    called = [f"{session_id}{end}" for suffix in suffixes for end in (suffix, middle + suffix)]
+    session = session_name(session_id)
+    listed = _listed(folder, folder.stat().st_mtime_ns, middle).get(session, ())
+    names = dict.fromkeys([*called, *(name for name in listed if suffix_of(name) in suffixes)])
+    files = [path for path in (folder / name for name in names) if path.is_file()]
+    if session != session_id:  # a full name: that file, or one that no other network gave its name
+        networks = ("", parts_of(session_id).scorer)
+        fitting = [f for f in files if parts_of(_stem(f.name, middle)).scorer in networks]
+        files = [f for f in files if _stem(f.name, middle) == session_id] or fitting
+    return first_of(files, session_id, suffixes, middle, tell) if files else None
 
 
 @lru_cache(maxsize=8)  # thousands of sessions may have no labels in a folder of thousands of files
-def _with_capitals(folder: Path, changed: int) -> dict[str, str]:
-    """Return the names that end in capitals, as ``.CSV``, by how they would read without."""
-    names = sorted(os.listdir(folder))
-    spelled = {_without_suffix(name) + suffix_of(name): name for name in names}
-    return {plain: name for plain, name in spelled.items() if plain != name}
+def _listed(folder: Path, changed: int, middle: str) -> dict[str, list[str]]:
+    """Return the names in a folder, by session."""
+    listed: dict[str, list[str]] = {}
+    for name in sorted(os.listdir(folder)):
+        if name[0] != "." and not _is_skeleton(name):
+            listed.setdefault(session_name(_stem(name, middle)), []).append(name)
+    return listed
+
+
+def first_of(
+    files: Sequence[Path],
+    session_id: str,
+    suffixes: Sequence[str] = INPUT_SUFFIXES,
+    middle: str = "_labeled",
+    tell: Tell = logging.warning,
+) -> Path:
+    """Return the file to read, of several of one session; report which files are not read.
+
+    A file that is called as the session goes first, then one that is filtered, then the order of
+    suffixes. DeepLabCut's csv and h5 of one name, which hold the same, are not worth a word.
+
+    Raises
+    ------
+    DataError
+        None is called as the session, and they are tracks of several networks.
+    """
+    order = {suffix: place for place, suffix in enumerate(suffixes)}
+    stems = {path: _stem(path.name, middle) for path in files}
+
+    def rank(path: Path) -> tuple[bool, bool, int, str]:
+        named, filtered = stems[path] == session_id, parts_of(stems[path]).filtered
+        return not named, not filtered, order.get(suffix_of(path), len(order)), path.name
+
+    taken, *rest = sorted(files, key=rank)
+    if stems[taken] != session_id:
+        _check_networks(session_id, {path: parts_of(stem).scorer for path, stem in stems.items()})
+    twin = taken.with_suffix(".h5") if taken.suffix == ".csv" else None
+    if names := [path.name for path in rest if path != twin]:
+        tell(f"{taken}: this file is read, and not {', '.join(names)} of the same session")
+    return taken
+
+
+def _check_networks(session_id: str, networks: Mapping[Path, str]) -> None:
+    """Refuse the tracks of several networks, of which nothing says which to read."""
+    first, *rest = sorted(networks)
+    for path in rest:
+        if networks[path] != networks[first]:
+            raise DataError(
+                f"{first}, {path}: expected files of one network for session {session_id!r}, found "
+                f"those of {networks[first] or 'none'} and {networks[path] or 'none'}; keep one of "
+                f"them there, and move the other to another folder"
+            )
 
 
 def session_of(file: str) -> str:
     """Return the session that a file of inputs is named after."""
-    return _without_suffix(file).removesuffix("_labeled")
+    return session_name(_stem(file))
 
 
-def _without_suffix(name: str) -> str:
-    return name[: len(name) - len(suffix_of(name))]
+def _is_skeleton(name: str) -> bool:
+    """Tell whether a file is DeepLabCut's table of bones, which lies beside the points."""
+    parts = parts_of(_stem(name))
+    return bool(parts.skeleton and parts.scorer)
+
+
+def _stem(name: str, middle: str = "") -> str:
+    """Return a file's name without its ending, ``.csv.gz`` as one, and what stands before it."""
+    return name[: len(name) - len(suffix_of(name))].removesuffix(middle)
 
 
 def session_ids(hparams: Mapping[str, Any]) -> list[str]:
@@ -179,11 +251,14 @@ def session_ids(hparams: Mapping[str, Any]) -> list[str]:
 
 
 def input_files(folder: Path) -> list[Path]:
-    """List the files of inputs in a folder, by name; those that are hidden are left out."""
+    """List the files of inputs in a folder, by name; hidden ones and bones are left out."""
     return sorted(
         file
         for file in folder.iterdir()
-        if file.is_file() and suffix_of(file) in INPUT_SUFFIXES and file.name[0] != "."
+        if file.is_file()
+        and suffix_of(file) in INPUT_SUFFIXES
+        and file.name[0] != "."
+        and not _is_skeleton(file.name)
     )
 
 
@@ -198,18 +273,6 @@ def inputs_folder(hparams: Mapping[str, Any]) -> Path:
     if not folder.is_dir():
         raise DataError(f"{folder}: expected a folder of inputs; {_what_is_there(folder)}")
     return folder
-
-
-def first_of(files: Sequence[Path], tell: Tell = logging.warning) -> Path:
-    """Return the first of a session's files for one input; tell which others are not read.
-
-    DeepLabCut's csv and h5 of one name, which hold the same, are not worth a word.
-    """
-    taken, *others = files
-    twin = taken.with_suffix(".h5") if taken.suffix == ".csv" else None
-    if names := [path.name for path in others if path != twin]:
-        tell(f"{taken}: this file is read, and not {', '.join(names)} of the same session")
-    return taken
 
 
 def signal_paths(
@@ -232,21 +295,25 @@ def signal_paths(
         if the folder or the inputs are missing, naming what is there
     """
     data_dir, folder = Path(hparams["data_dir"]), inputs_folder(hparams)
-    endings = [s for suffix in INPUT_SUFFIXES for s in (suffix, f"_labeled{suffix}")]
-    paths = {"markers": find_file(folder, session_id, endings, tell)}
-    if paths["markers"] is None:
-        ids = [session_of(item.name) for item in folder.iterdir()]
+    paths = {"markers": find_file(folder, session_id, INPUT_SUFFIXES, "_labeled", tell)}
+    if paths["markers"] is None or _is_filtered_otherwise(paths["markers"], session_id):
+        names = [_stem(item.name) for item in folder.iterdir()]
+        ids = [*map(session_name, names), *names]
         raise DataError(
             f"{folder}: no inputs of session '{session_id}'{did_you_mean(session_id, ids)}; "
             f"expected {session_id}{{{','.join(INPUT_SUFFIXES)}}}; {_what_is_there(folder)}"
         )
     for signal, name in LABEL_FOLDERS.items():
-        endings = [".csv", "_labels.csv", ".csv.gz", "_labels.csv.gz"]
-        if signal == "labels_weak":
-            endings.append(".pkl")
-        paths[signal] = find_file(data_dir / name, session_id, endings, tell)
-    paths["tasks"] = find_file(data_dir / "tasks", session_id, (".csv", ".csv.gz"), tell)
+        suffixes = [".csv", ".csv.gz", ".pkl"] if signal == "labels_weak" else [".csv", ".csv.gz"]
+        paths[signal] = find_file(data_dir / name, session_id, suffixes, LABELS, tell)
+    paths["tasks"] = find_file(data_dir / "tasks", session_id, (".csv", ".csv.gz"), tell=tell)
     return paths
+
+
+def _is_filtered_otherwise(file: Path, session_id: str) -> bool:
+    """Tell whether a session is named after raw tracks and its file is filtered, or the reverse."""
+    found, wanted = parts_of(_stem(file.name)), parts_of(session_id)
+    return bool(found.scorer and wanted.scorer) and found.filtered != wanted.filtered
 
 
 def _what_is_there(folder: Path) -> str:

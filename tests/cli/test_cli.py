@@ -81,6 +81,13 @@ def test_a_session_is_called_as_training_would_call_it(model_dir, tmp_path):
     assert (tmp_path / "out" / "s_states.npy").is_file()
 
 
+def test_sessions_are_called_without_the_trackers_suffix(tmp_path, caplog):
+    for name in ("mDLC_net_1.csv", "mDLC_net_1_filtered.csv", "mDLC_net_1_skeleton.csv"):
+        (tmp_path / name).write_bytes(b"")
+    assert session_files([tmp_path]) == {"m": tmp_path / "mDLC_net_1_filtered.csv"}
+    assert "this file is read, and not mDLC_net_1.csv of the same session" in caplog.text
+
+
 def test_two_files_of_one_name_are_refused_before_any_is_written(model_dir, tmp_path, capsys):
     files = [str(write_session(tmp_path / folder / "s.csv", 9)) for folder in ("one", "two")]
     assert main(["predict", str(model_dir), *files, "--output_dir", str(tmp_path / "out")]) == 2

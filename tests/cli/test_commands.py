@@ -555,7 +555,7 @@ def test_labels_are_converted_to_sessions_that_training_reads(tmp_path, capsys):
     arguments += ["--markers", str(data / "markers"), "--output_dir", str(data / "labels-hand")]
     assert main([*arguments, "--fps", "10"]) == 0
     assert "300 frames: 280 background, 20 walk" in capsys.readouterr().out
-    rows = table(data / "labels-hand" / "mouse1DLC_resnet50.csv")
+    rows = table(data / "labels-hand" / "mouse1.csv")
     assert rows[0] == ["", "background", "rest", "walk"] and rows[11] == ["10", "0", "0", "1"]
     assert main(["doctor", str(data)]) == 0
     assert main([*arguments, "--classes", "wlak"]) == 2

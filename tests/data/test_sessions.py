@@ -328,6 +328,63 @@ def test_deeplabcuts_pair_of_csv_and_h5_is_not_told(hparams, write, tmp_path, ca
     assert caplog.messages == []
 
 
+NETWORK = "DLC_resnet50_mouseshuffle1_1000"
+
+
+@pytest.mark.parametrize("asked", ["m1", f"m1{NETWORK}"])
+@pytest.mark.parametrize("labels", ["m1", f"m1{NETWORK}", "m1_labels", f"m1{NETWORK}_labels"])
+def test_a_session_is_found_with_or_without_what_a_tracker_adds(hparams, write, asked, labels):
+    inputs = write(f"features/m1{NETWORK}.csv", FEATURES)
+    by_hand = write(f"labels-hand/{labels}.csv", HAND)
+    tasks = write(f"tasks/m1{NETWORK}.csv", TASKS)
+    found = signal_paths(hparams, asked)
+    assert (found["markers"], found["labels_strong"], found["tasks"]) == (inputs, by_hand, tasks)
+    assert session_ids(hparams) == ["m1", "s1", "s2"]
+
+
+def test_labels_named_after_the_tracks_fit_inputs_named_after_the_video(hparams, write):
+    path = write(f"labels-hand/s2{NETWORK}.csv", HAND)
+    assert signal_paths(hparams, "s2")["labels_strong"] == path
+
+
+def test_a_filtered_file_is_read_before_the_raw_one_and_it_is_said(hparams, write, caplog):
+    for ending in (".csv", ".h5", "_filtered.csv", "_filtered.h5", "_skeleton.csv"):
+        path = write(f"features/m1{NETWORK}{ending}", FEATURES)
+    filtered = path.with_name(f"m1{NETWORK}_filtered.csv")
+    assert signal_paths(hparams, "m1")["markers"] == filtered
+    raw = [f"m1{NETWORK}.csv", f"m1{NETWORK}.h5"]
+    assert caplog.messages == [
+        f"{filtered}: this file is read, and not {', '.join(raw)} of the same session"
+    ]
+    caplog.clear()  # who names the raw file means it
+    path = filtered.with_name(raw[0])
+    assert signal_paths(hparams, path.stem)["markers"] == path and not caplog.messages
+
+
+def test_bones_are_no_inputs(hparams, write):
+    write(f"features/m1{NETWORK}_skeleton.csv", FEATURES)
+    assert session_ids(hparams) == ["s1", "s2"]
+    assert "no inputs of session 'm1'" in refused(hparams, "m1")
+
+
+def test_tracks_of_two_networks_are_an_error_that_names_both(hparams, write):
+    first = write("features/m1DLC_mobnet_a.csv", FEATURES)
+    second = write("features/m1DLC_resnet50_b.csv", FEATURES)
+    assert refused(hparams, "m1") == (
+        f"{first}, {second}: expected files of one network for session 'm1', found those of "
+        "DLC_mobnet_a and DLC_resnet50_b; keep one of them there, and move the other to another "
+        "folder"
+    )
+    assert signal_paths(hparams, second.stem)["markers"] == second  # the full name is clear
+    assert "no inputs of session 'm1DLC_other'" in refused(hparams, "m1DLC_other")
+
+
+def test_a_file_that_is_called_as_the_session_goes_first(hparams, write, tmp_path, caplog):
+    write(f"features/s1{NETWORK}.csv", FEATURES)
+    assert signal_paths(hparams, "s1")["markers"] == tmp_path / "features" / "s1.csv"
+    assert f"and not s1{NETWORK}.csv of the same session" in caplog.text
+
+
 def test_heuristic_labels_may_be_pickled(hparams, write):
     content = {"states": [1, 1, 0, 0], "state_mapping": {0: "background", 1: "walk"}}
     write("labels-heuristic/s2.pkl", pickle.dumps(content))
