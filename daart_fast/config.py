@@ -18,6 +18,7 @@ from typing import Any
 
 import yaml
 
+from daart_fast.backbones import BACKBONES, backbone_of
 from daart_fast.errors import ConfigError, did_you_mean
 from daart_fast.names import session_name
 
@@ -417,7 +418,7 @@ KEYS: dict[str, Key] = _table(
     # ---- model
     Key("model_class", "model", TEXT, "segmenter", "the kind of model", choices=("segmenter",)),
     Key("backbone", "model", TEXT, "dtcn", "the network that reads the sequence",
-        choices=("temporal-mlp", "lstm", "gru", "dtcn")),
+        choices=tuple(BACKBONES)),
     Key("n_hid_layers", "model", INT, 2, "hidden layers (dtcn: blocks)", low=0),
     Key("n_hid_units", "model", INT, 32, "units of each hidden layer", low=1),
     Key("n_lags", "model", INT, 4,
@@ -751,8 +752,13 @@ def check_together(hparams: Mapping[str, Any]) -> None:
         raise ConfigError(f"{file}: {message}" if file else message)
 
     get = with_defaults(hparams)
-    if get["n_hid_layers"] == 0 and get["backbone"] != "temporal-mlp":
-        fail("n_hid_layers", f"'n_hid_layers' is 0: backbone {get['backbone']!r} needs 1 or more")
+    least = backbone_of(get).least_layers
+    if get["n_hid_layers"] < least:
+        fail(
+            "n_hid_layers",
+            f"'n_hid_layers' is {get['n_hid_layers']}: backbone {get['backbone']!r} needs {least} "
+            "or more",
+        )
     lambdas = [name for name in KEYS if name.startswith("lambda_")]
     if not any(get[name] for name in lambdas):
         fail("lambda_strong", f"nothing to learn: {', '.join(lambdas)} are all 0")

@@ -21,6 +21,7 @@ from typing import Any
 
 import yaml
 
+from daart_fast.backbones import backbone_of
 from daart_fast.config import IDS, KEYS, check_name, load_config, split_ids, with_defaults
 from daart_fast.errors import ConfigError, DataError
 from daart_fast.files import check_archive, replacing
@@ -212,9 +213,7 @@ def get_model_params(hparams: Mapping[str, Any]) -> dict[str, Any]:
     params = with_defaults(hparams)
     if params["n_hid_layers"] != 0:
         names.append("n_hid_units")
-    names += {"dtcn": ["n_lags", "dropout"], "temporal-mlp": ["n_lags"]}.get(
-        params["backbone"], ["bidirectional"]
-    )
+    names += backbone_of(params).keys
     if params["semi_supervised_algo"]:
         names += ["prob_threshold", "anneal_start", "anneal_end"]
     return {name: params[name] for name in names}

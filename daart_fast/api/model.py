@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from daart_fast.backbones import backbone_of
 from daart_fast.config import KEYS
 from daart_fast.errors import ConfigError, DataError, did_you_mean, some
 from daart_fast.files import replacing, spare_inputs
@@ -286,7 +287,7 @@ def _check_needed(config: dict[str, Any], source: str) -> None:
             wanted = str(error) or KEYS[name].wants
             found = config[name]
             raise DataError(f"{source}: {name!r} is {found!r}: expected {wanted}") from None
-    if config["backbone"] in ("dtcn", "temporal-mlp") and config.get("n_lags") is None:
+    if "n_lags" in backbone_of(config).keys and config.get("n_lags") is None:
         raise DataError(f"{source}: expected a value for n_lags")
     _check_sizes(config, ("input_size", "output_size"), source)
     for name in ("input_names", "label_names"):

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from daart_fast.errors import ConfigError, DataError, did_you_mean
+from daart_fast.backbones import backbone_of
+from daart_fast.errors import DataError
 
 __all__ = [
     "compute_sequence_pad",
@@ -25,25 +26,12 @@ SPLITS = ("train", "val", "test")
 def compute_sequence_pad(hparams: Mapping[str, Any]) -> int:
     """Return how many neighbouring frames a sequence is shown on each side.
 
-    dtcn: the sum over layers of 2 * 2^i * n_lags; temporal-mlp: n_lags; lstm and gru: 4.
-
     Raises
     ------
     ConfigError
         if the backbone does not exist
     """
-    backbone = str(hparams["backbone"]).lower()
-    if backbone == "dtcn":
-        return sum(2 * 2**layer * hparams["n_lags"] for layer in range(hparams["n_hid_layers"]))
-    if backbone == "temporal-mlp":
-        return int(hparams["n_lags"])
-    if backbone in ("lstm", "gru"):
-        return 4
-    known = ("temporal-mlp", "lstm", "gru", "dtcn")
-    raise ConfigError(
-        f"backbone must be one of {', '.join(known)}, not '{backbone}'"
-        + did_you_mean(backbone, known)
-    )
+    return backbone_of(hparams).padding(hparams)
 
 
 def compute_sequences(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -11,22 +11,15 @@ import torch
 from torch import Tensor, nn
 
 from daart_fast import losses, ops
+from daart_fast.backbones import backbone_of
 from daart_fast.errors import ConfigError, did_you_mean
 from daart_fast.models.base import BaseModel, reparameterize_gaussian
 from daart_fast.models.layers import plain_linear
 from daart_fast.models.objective import Objective
-from daart_fast.models.rnn import RNN
 from daart_fast.models.tcn import DilatedTCN
-from daart_fast.models.temporalmlp import TemporalMLP
 
 __all__ = ["Segmenter"]
 
-BACKBONES: dict[str, type[DilatedTCN] | type[RNN] | type[TemporalMLP]] = {
-    "dtcn": DilatedTCN,
-    "temporal-mlp": TemporalMLP,
-    "lstm": RNN,
-    "gru": RNN,
-}
 CLASSIFIER_TYPES = ("multiclass", "binary", "multibinary")
 # each loss, weighted by its lambda_ key, and the head that it trains
 HEADS = {
@@ -116,17 +109,12 @@ class Segmenter(BaseModel):
 
     def build_model(self) -> None:
         """Make the modules, initialised from rng_seed_model (0); torch's own generator is kept."""
-        backbone = str(self.hparams["backbone"]).lower()
-        if backbone not in BACKBONES:
-            raise ConfigError(
-                f"backbone must be one of {', '.join(BACKBONES)}, not '{backbone}'"
-                + did_you_mean(backbone, BACKBONES)
-            )
+        backbone = backbone_of(self.hparams).load()
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(int(self.hparams.get("rng_seed_model") or 0))
-            self._build(BACKBONES[backbone])
+            self._build(backbone)
 
-    def _build(self, backbone: type[DilatedTCN] | type[RNN] | type[TemporalMLP]) -> None:
+    def _build(self, backbone: Callable[..., Any]) -> None:
         hparams, hidden = self.hparams, self.hparams["n_hid_units"]
         self.model["encoder"] = encoder = backbone(hparams, type="encoder")
         if self.variational:

@@ -7,12 +7,14 @@ networks.
 
 from __future__ import annotations
 
+import logging
 from typing import Protocol, cast
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from daart_fast.backbones import backbone_of
 from daart_fast.models.rnn import RNN
 from daart_fast.models.segmenter import Segmenter
 from daart_fast.online.intake import Intake
@@ -60,6 +62,9 @@ def make_engine(model: Segmenter, intake: Intake, streams: int, provisional: boo
     encoder = model.model["encoder"]
     if isinstance(encoder, RNN):
         return RecurrentEngine(model, intake, streams)
+    if not backbone_of(model.hparams).streams_natively:
+        logging.info(f"{model.hparams['backbone']} has no native online engine: it runs on windows")
+        return WindowEngine(model, intake, streams, provisional)
     if native is None or not runs_native(torch.empty(0)):
         return WindowEngine(model, intake, streams, provisional)
     return native.OnlineEngine(

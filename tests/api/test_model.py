@@ -13,6 +13,7 @@ import torch
 import yaml
 
 from daart_fast.api import Model
+from daart_fast.backbones import BACKBONES
 from daart_fast.errors import DataError
 from daart_fast.io import export_hparams
 from daart_fast.models import Segmenter, predict_inputs
@@ -76,7 +77,7 @@ def test_a_model_has_its_configuration_and_its_folder(model_dir):
     assert not model.model.training
 
 
-@pytest.mark.parametrize("backbone", ["dtcn", "temporal-mlp", "lstm", "gru"])
+@pytest.mark.parametrize("backbone", BACKBONES)
 @pytest.mark.parametrize("heads", [{}, {"lambda_weak": 1, "lambda_pred": 1, "lambda_recon": 1}])
 def test_weights_are_read_back(model_dir, backbone, heads):
     folder = model_dir(backbone=backbone, **heads)

@@ -13,6 +13,7 @@ import torch
 import yaml
 
 from daart_fast.api import Model
+from daart_fast.backbones import BACKBONES
 from daart_fast.demo import HELD_OUT
 from daart_fast.eval import macro_f1
 from daart_fast.models import Segmenter
@@ -189,7 +190,7 @@ def test_failure_14_a_second_run_goes_on_where_the_first_was_cut_short(configs, 
 # ------------------------------------------------------------------------------ daart's users
 
 
-@pytest.mark.parametrize("backbone", ["dtcn", "temporal-mlp", "lstm", "gru"])
+@pytest.mark.parametrize("backbone", BACKBONES)
 @pytest.mark.parametrize(
     "settings",
     [

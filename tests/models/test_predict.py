@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import torch
 
+from daart_fast.backbones import BACKBONES
 from daart_fast.data.sessions import Session, statistics
 from daart_fast.errors import ConfigError, DataError
 from daart_fast.models import Segmenter, export_states, predict_inputs
 
 Make = Callable[..., dict[str, Any]]
-BACKBONES = ("dtcn", "temporal-mlp", "lstm", "gru")
 FEED_FORWARD = ("dtcn", "temporal-mlp")
 
 

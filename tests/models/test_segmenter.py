@@ -9,13 +9,13 @@ import pytest
 import torch
 from torch import Tensor
 
+from daart_fast.backbones import BACKBONES
 from daart_fast.errors import ConfigError
 from daart_fast.losses import IGNORED
 from daart_fast.models import Segmenter
 
 Make = Callable[..., dict[str, Any]]
 MakeBatch = Callable[..., dict[str, Tensor]]
-BACKBONES = ("dtcn", "temporal-mlp", "lstm", "gru")
 EVERYTHING = {
     "lambda_weak": 0.5,
     "lambda_pred": 1,

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from daart_fast.backbones import BACKBONES
 from daart_fast.config import KEYS
 from daart_fast.errors import DataError
 from daart_fast.models import Segmenter
@@ -132,7 +133,7 @@ def test_where_every_frame_is_ignored_nothing_is_learned_and_the_log_says_so(
     assert "has the validation split any scored frame?" in caplog.text
 
 
-@pytest.mark.parametrize("backbone", ["dtcn", "temporal-mlp", "lstm", "gru"])
+@pytest.mark.parametrize("backbone", BACKBONES)
 def test_a_learning_rate_of_1e3_leaves_good_weights_or_says_that_the_loss_diverged(
     project: Project, backbone: str
 ) -> None:

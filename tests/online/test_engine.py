@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import numpy as np
 import pytest
 
+from daart_fast.backbones import BACKBONES
 from daart_fast.errors import DataError
 from daart_fast.online import OnlineSegmenter
+from daart_fast.online.engines import WindowEngine
 from daart_fast.online.program import layers_of
 from daart_fast.ops.backends import native
 
@@ -93,3 +96,14 @@ def test_the_layers_of_a_centred_block():
     assert [third.source, third.dilation] == [2, 2]
     assert [fourth.source, fourth.residual, fourth.residual_lag] == [3, 2, 8]
     assert scores.weight.shape == (3, 8, 1)
+
+
+def test_a_backbone_without_native_layers_runs_on_windows(monkeypatch):
+    row = dataclasses.replace(BACKBONES["dtcn"], streams_natively=False)
+    model = make_model()
+    frames = np.random.default_rng(0).normal(size=(60, 4)).astype(np.float32)
+    expected = OnlineSegmenter(model).run(frames)
+    monkeypatch.setitem(BACKBONES, "dtcn", row)
+    online = OnlineSegmenter(model)
+    assert isinstance(online.engine, WindowEngine)
+    np.testing.assert_allclose(online.run(frames), expected, atol=1e-5)
