@@ -24,6 +24,7 @@ from daart_fast.names import session_name
 
 __all__ = [
     "KEYS",
+    "PICTURE_FORMATS",
     "Key",
     "check_name",
     "check_together",
@@ -40,6 +41,9 @@ KINEMATIC = "features-kinematic"
 
 #: What the random generators of NumPy take.
 MAX_SEED = 2**32 - 1
+
+#: What pictures may be written as.
+PICTURE_FORMATS = ("png", "pdf", "svg")
 
 #: How config files may spell "nothing" besides null.
 _NOTHING = {"none", "null", ""}
@@ -95,6 +99,13 @@ def _device(value: Any) -> str:
     if not re.fullmatch(r"cpu|cuda(:\d+)?", str(value)):
         raise ValueError
     return str(value)
+
+
+def _picture_formats(value: Any) -> str:
+    parts = [part.strip().lower() for part in str(value).split(";")]
+    if len(set(parts)) < len(parts) or not set(parts) <= set(PICTURE_FORMATS):
+        raise ValueError
+    return ";".join(parts)
 
 
 def _gpus(value: Any) -> int | str:
@@ -278,6 +289,9 @@ SPLITS = Kind(
 )
 DEVICE = Kind(_device, "cpu, cuda or cuda:N", spelled=True)
 GPUS = Kind(_gpus, "a GPU's number, or several as '0;1'")
+PICTURES = Kind(
+    _picture_formats, f"{' or '.join(PICTURE_FORMATS)}, or several as 'png;pdf'", spelled=True
+)
 SLURM_PART = Kind(_slurm, f"a mapping with {', '.join(SLURM)}", spelled=True)
 
 
@@ -478,6 +492,8 @@ KEYS: dict[str, Key] = _table(
     Key("rng_seed_train", "train", INT, 0, "seed of the splits and of the batches' order",
         low=0, high=MAX_SEED),
     Key("plot_train_curves", "train", BOOL, True, "draw the loss curves", neutral=True),
+    Key("picture_format", "train", PICTURES, "png",
+        "what pictures are written as: png, pdf, svg, or several as 'png;pdf'", neutral=True),
     Key("resume", "train", BOOL, True,
         "go on with an interrupted training of the same parameters", neutral=True),
     Key("device", "train", DEVICE, "cpu", "where to train", neutral=True),

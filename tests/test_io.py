@@ -187,7 +187,7 @@ NEUTRAL = {
     "data_dir": "elsewhere", "cache_dir": "elsewhere", "device": "cuda", "gpus_vis": "0;1",
     "tt_n_cpu_trials": 4, "tt_n_cpu_workers": 8, "plot_train_curves": False, "resume": False,
     "trials_per_gpu": 2, "executor": "slurm", "slurm": {"time": 5}, "cv_folds": 3,
-    "leave_one_session_out": True, "cuda_graph": False,
+    "leave_one_session_out": True, "cuda_graph": False, "picture_format": "png;pdf",
 }  # fmt: skip
 
 

@@ -77,7 +77,9 @@ class Trainer:
     resume
         Whether to go on from a checkpoint in `save_path`, if there is one.
     plot_train_curves
-        Whether to draw ``train_curves.png`` and ``val_curves.png`` at the end.
+        Whether to draw ``curves.png`` at the end.
+    picture_format
+        As what: ``png``, ``pdf``, ``svg``, or several as ``"png;pdf"``.
     checkpoint_interval
         Seconds from one checkpoint to the next, at least; 0 writes one after every batch.
     cuda_graph
@@ -111,6 +113,7 @@ class Trainer:
         callbacks: Sequence[Any] = (),
         resume: bool = True,
         plot_train_curves: bool = False,
+        picture_format: str = "png",
         checkpoint_interval: float = 10.0,
         cuda_graph: bool = True,
         **kwargs: Any,
@@ -128,6 +131,7 @@ class Trainer:
         ]
         self.resume = resume
         self.plot_train_curves = plot_train_curves
+        self.picture_format = picture_format
         self.checkpoint_interval = checkpoint_interval
         self.cuda_graph = cuda_graph
 
@@ -366,16 +370,11 @@ class Trainer:
     def _plot(self) -> None:
         if self.folder is None:
             return
-        from daart_fast.eval import plot_training_curves
+        from daart_fast.eval.curves import plot_curves
+        from daart_fast.eval.figures import write
 
-        for dtype in ("train", "val"):
-            plot_training_curves(
-                str(self.folder / METRICS),
-                dtype=dtype,
-                expt_ids=list(self.data_generator.ids),
-                save_file=str(self.folder / f"{dtype}_curves"),
-                format="png",
-            )
+        figure = plot_curves(self.folder / METRICS, list(self.data_generator.ids))
+        write(figure, self.folder / "curves", self.picture_format)
 
     # ---------------------------------------------------------------------------- helpers
 

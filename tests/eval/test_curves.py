@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from daart_fast.eval import load_metrics_csv_as_df, plot_training_curves
+from daart_fast.eval.curves import plot_curves
 
 HEADER = "epoch,batch,trial,dataset,best_val_epoch,tr_loss,tr_loss_strong,val_loss,val_loss_strong"
 
@@ -43,6 +44,49 @@ def test_drawing_leaves_the_users_figures_alone(tmp_path):
     plot_training_curves(write_metrics(tmp_path / "metrics.csv", 3), save_file=tmp_path / "curves")
     assert plt.get_fignums() == []
     assert (tmp_path / "curves.pdf").exists()
+
+
+def texts(figure) -> list[str]:
+    (legend,) = figure.legends
+    return [text.get_text() for text in legend.get_texts()]
+
+
+def test_training_and_validation_are_in_one_picture_and_the_best_epoch_is_marked(tmp_path):
+    metrics = write_metrics(tmp_path / "metrics.csv", 6, 1)
+    figure = plot_curves(metrics)
+    loss, strong = figure.axes
+    assert loss.get_ylabel() == "loss" and strong.get_ylabel() == "cross-entropy"
+    assert texts(figure) == ["training", "validation", "lowest validation loss: epoch 5"]
+    training, validation, best = loss.lines
+    assert training.get_xdata().tolist() == [0, 1, 2, 3, 4, 5]
+    assert validation.get_ydata().tolist() == pytest.approx([1, 1 / 2, 1 / 3, 1 / 4, 1 / 5])
+    assert list(best.get_xdata()) == [5, 5]
+
+
+def test_terms_with_the_same_curves_are_drawn_once(tmp_path):
+    path = tmp_path / "metrics.csv"
+    rows = [f"{i},8,-1,-1,,{x},{x},," for i, x in enumerate((3, 2))]
+    rows += ["1,8,-1,-1,1,,,4,4", "2,8,-1,-1,1,,,5,5"]
+    path.write_text("\n".join([HEADER, *rows]) + "\n")
+    (panel,) = plot_curves(path).axes
+    assert panel.get_title() == "all terms = hand labels"
+    assert list(panel.lines[-1].get_xdata()) == [1, 1]  # the first validation was the best
+
+
+def test_a_training_without_validation_has_no_best_epoch(tmp_path):
+    path = tmp_path / "metrics.csv"
+    path.write_text("epoch,batch,trial,dataset,tr_loss\n0,0,-1,-1,3\n1,0,-1,-1,2\n")
+    assert texts(plot_curves(path)) == ["training"]
+
+
+def test_a_legend_of_long_names_lies_inside_the_picture(tmp_path):
+    metrics = write_metrics(tmp_path / "metrics.csv", 3, 5)
+    names = [f"rat_2{i}DLC_dlcrnetms5_ratJan24shuffle1_5000_el_filtered" for i in range(5)]
+    figure = plot_curves(metrics, names)
+    figure.draw_without_rendering()
+    box = figure.legends[0].get_window_extent()
+    assert box.x0 >= 0 and box.y0 >= 0 and box.x1 <= figure.bbox.x1
+    assert texts(figure)[0] == "rat_20DLC_dlcrne…iltered (validation)"
 
 
 def test_metrics_become_one_row_for_each_number(tmp_path):

@@ -25,12 +25,11 @@ N_FRAMES = 5400
 FINISHED = {
     "best_val_model.pt",
     "console.log",
+    "curves.png",
     "hparams.yaml",
     "metrics.csv",
     "smoothing.json",
     "summary.json",
-    "train_curves.png",
-    "val_curves.png",
 }
 
 
@@ -139,7 +138,7 @@ def test_failure_06_a_test_split_and_few_epochs_with_curves_finish(configs):
     (folder,) = fit(configs(), "--trial_splits", "4;1;1;0", "--max_epochs", "1")
     assert read_hparams(folder)["training_completed"] is True
     assert pd.read_csv(Path(folder) / "metrics.csv")["test_loss"].notna().any()
-    assert (Path(folder) / "val_curves.png").stat().st_size > 0
+    assert (Path(folder) / "curves.png").stat().st_size > 0
 
 
 # ------------------------------------------------------------------------------ searches, failures

@@ -292,8 +292,15 @@ def test_failure_06_a_test_split_is_evaluated_at_the_end(project, training):
 @pytest.mark.parametrize("max_epochs", [0, 1, 2])
 def test_failure_06_curves_are_drawn_however_few_epochs_there_are(project, training, max_epochs):
     fitted = training(project(max_epochs=max_epochs, plot_train_curves=True)).fit()
-    for name in ("train_curves.png", "val_curves.png"):
-        assert (fitted.folder / name).read_bytes().startswith(b"\x89PNG")
+    assert (fitted.folder / "curves.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_curves_are_written_in_the_formats_asked_for(project, training):
+    hparams = project(max_epochs=1, plot_train_curves=True)
+    fitted = training(hparams, picture_format="pdf;svg").fit()
+    assert (fitted.folder / "curves.pdf").read_bytes().startswith(b"%PDF")
+    assert b"<svg" in (fitted.folder / "curves.svg").read_bytes()
+    assert not (fitted.folder / "curves.png").exists()
 
 
 def test_no_curves_are_drawn_unless_asked_for(project, training):
