@@ -30,6 +30,7 @@ FINISHED = {
     "metrics.csv",
     "smoothing.json",
     "summary.json",
+    "time_budget.csv",
 }
 
 
