@@ -32,6 +32,14 @@ EXAMPLES = """
   tracker | daart-fast online version_0 --binary --mode provisional > answers.csv
 """
 MARKER_HEADERS = ("scorer", "individuals", "bodyparts", "coords")
+#: how messages name the flags, where `daart_fast.online` names arguments: see its ARGUMENTS
+FLAGS = {
+    "stats": "--stats FILE, a recording of the same animal and camera",
+    "delayed": "--mode delayed",
+    "provisional": "--mode provisional",
+    "pose": "--layout pose",
+    "keypoints": "--keypoints, their names in the order of the pose as 'nose;tail_base'",
+}
 #: A frame number beyond this, a year of frames, is none.
 LARGEST = 2**30
 #: Of frames that are skipped so many are answered, after those whose answers are due: more would
@@ -79,23 +87,30 @@ def run(options: argparse.Namespace) -> None:
 
 
 def _segmenter(model: Any, lines: _Rows, options: argparse.Namespace) -> OnlineSegmenter:
-    """Make what answers, for frames as the header or the options tell."""
+    """Make what answers, for frames as the header or the options say."""
     from daart_fast.online import OnlineSegmenter
+    from daart_fast.online.segmenter import ARGUMENTS
 
     layout, keypoints = options.layout, (options.keypoints or "").split(";")
     if not options.binary and lines.read_header(model.config):
         if options.layout or options.keypoints:
             given = "--layout" if options.layout else "--keypoints"
-            raise ConfigError(f"{given}: {lines.source} has a header, which tells what a frame is")
+            raise ConfigError(f"{given}: {lines.source} has a header, which says what a frame is")
         layout, keypoints = lines.layout, lines.keypoints
-    return OnlineSegmenter(
-        model,
-        mode=options.mode,
-        stats=options.stats,
-        layout=layout,
-        keypoints=[word.strip() for word in keypoints if word.strip()] or None,
-        fps=1.0,  # frame numbers are taken for times
-    )
+    try:
+        return OnlineSegmenter(
+            model,
+            mode=options.mode,
+            stats=options.stats,
+            layout=layout,
+            keypoints=[word.strip() for word in keypoints if word.strip()] or None,
+            fps=1.0,  # frame numbers are taken for times
+        )
+    except (ConfigError, DataError) as error:
+        text = str(error)
+        for name, argument in ARGUMENTS.items():
+            text = text.replace(argument, FLAGS[name])
+        raise type(error)(text) from None
 
 
 def _answer_all(model: Any, stream: BinaryIO, options: argparse.Namespace) -> None:
@@ -106,10 +121,11 @@ def _answer_all(model: Any, stream: BinaryIO, options: argparse.Namespace) -> No
     if options.fps:
         frames = _at_real_speed(frames, options.fps)
     _print_row(["frame", "class", *online.names])
-    latencies, first, end = [], 0, 0
+    latencies, first, end, n_held = [], 0, 0, 0
     several = model.model.classifier_type == "multibinary"
     for read_at, number, frame in frames:
         answer = online.step(frame, time=number)
+        n_held += sum(online.held) > 0
         if number is not None:
             first = number + 1 - online.n_frames
         end = first + online.n_frames
@@ -121,6 +137,7 @@ def _answer_all(model: Any, stream: BinaryIO, options: argparse.Namespace) -> No
     for i, answer in enumerate(due, end - len(due)):
         _print_answer(i, answer.tolist(), online.names, several)
     _print_latency(latencies, online.delay)
+    _print_held(n_held, len(latencies), model.config)
 
 
 def _print_answer(frame: int, probabilities: list[float], names: list[str], several: bool) -> None:
@@ -150,6 +167,19 @@ def _print_latency(latencies: list[float], delay: int) -> None:
         f"worst {worst:.3f} ms{late}",
         file=sys.stderr,
     )
+
+
+def _print_held(n_held: int, n_frames: int, config: dict[str, Any]) -> None:
+    """Print in how many frames values were missing, and what that means for the answers."""
+    if not n_held:
+        return
+    held = f"values were missing in {n_held} of {n_frames} frames, and held the last value"
+    if config.get("gaps") != "hold":
+        held += (
+            "; the model was trained with gaps: interpolate, so 'daart-fast predict' answers "
+            "other probabilities ('daart-fast train --online' makes a model whose answers agree)"
+        )
+    print(held, file=sys.stderr)
 
 
 def _at_real_speed(frames: Iterator[Frame], fps: float) -> Iterator[Frame]:

@@ -42,8 +42,8 @@ class OnlineKinematics:
     ) -> None:
         if not kinematics.causal:
             raise ConfigError(
-                "the model's kinematic features look at later frames: only those of a model "
-                "trained with causal: true can be built as frames come in"
+                "the model's kinematic features look at later frames: expected a model trained "
+                "with causal: true, as 'daart-fast train --online' makes it"
             )
         self.kinematics, self.keypoints, self.threshold = kinematics, list(keypoints), threshold
         fps = float(kinematics.fps or 1.0)

@@ -32,6 +32,14 @@ MODES = {
     "stayed; differs from the whole session's answer",
 }
 LAYOUTS = ("channels", "pose")
+#: how messages name an argument that is wanted; `daart-fast online` puts its flags in their place
+ARGUMENTS = {
+    "stats": "stats=, a recording of the same animal and camera or (mean, std)",
+    "delayed": "mode='delayed'",
+    "provisional": "mode='provisional'",
+    "pose": "layout='pose'",
+    "keypoints": "keypoints=, their names in the order of the pose",
+}
 #: A gap of more frames than this, years of them, is no gap but a time in other units.
 MOST_MISSED = 2**31
 
@@ -43,8 +51,8 @@ class OnlineSegmenter:
     """A trained model that answers frame by frame.
 
     In the modes ``causal`` and ``delayed`` the answers are those that the model gives to the whole
-    session, to the rounding of float32, from the first frame to the last. An instance belongs to
-    one thread at a time.
+    session, to the rounding of float32, from the first frame to the last. Where values are missing,
+    that takes a model with ``gaps: hold``. An instance belongs to one thread at a time.
 
     Parameters
     ----------
@@ -383,8 +391,8 @@ class OnlineSegmenter:
         keypoints = list(given or keypoints_of(self.config))
         if not keypoints:
             raise ConfigError(
-                "the model's channels don't tell the keypoints that a pose has: expected "
-                "keypoints=, their names in the pose's order"
+                "the names of the model's channels do not say which keypoints a pose has: expected "
+                + ARGUMENTS["keypoints"]
             )
         return keypoints
 
@@ -393,7 +401,9 @@ class OnlineSegmenter:
         if kinematics is None:
             return None
         if self.layout != "pose":
-            raise ConfigError("the model reads features built from poses: expected layout 'pose'")
+            raise ConfigError(
+                f"the model reads features built from poses: expected {ARGUMENTS['pose']}"
+            )
         if self.streams is not None:
             raise ConfigError("models of kinematic features take one stream: leave streams out")
         from daart_fast.online.features import OnlineKinematics
@@ -432,8 +442,8 @@ def _mode(model: Model, mode: str | None) -> tuple[str, int]:
     if isinstance(encoder, RNN):
         if model.config.get("bidirectional"):
             raise ConfigError(
-                "a bidirectional model reads each sequence from its end: only one trained with "
-                "bidirectional: false answers as frames come in"
+                "a bidirectional model reads each sequence from its end: expected a model trained "
+                "with bidirectional: false, as 'daart-fast train --online' makes it"
             )
         return "causal", 0
     after = context_of(model.model)[1]
@@ -441,8 +451,9 @@ def _mode(model: Model, mode: str | None) -> tuple[str, int]:
         return "causal", 0
     if mode == "causal":
         raise ConfigError(
-            f"the model reads {after} later frames: expected mode 'delayed', {after} frames late, "
-            "or 'provisional', or a model trained with causal: true"
+            f"the model reads {after} later frames: expected {ARGUMENTS['delayed']}, {after} "
+            f"frames late, {ARGUMENTS['provisional']}, or a model trained with causal: true, as "
+            "'daart-fast train --online' makes it"
         )
     if mode == "provisional":
         logging.warning(
@@ -477,8 +488,9 @@ def _mean_and_scale(model: Model, stats: Stats | None) -> tuple[np.ndarray, np.n
         if model.config.get("normalization") != "train":
             raise DataError(
                 f"{model.model_dir or 'the model'}: it was trained with each session's own mean "
-                "and spread, which are not known while a session goes on: expected stats=, a "
-                "calibration recording or (mean, std), or a model trained with normalization: train"
+                "and spread, which are not known while a session goes on: expected "
+                f"{ARGUMENTS['stats']}, or a model trained with normalization: train, as "
+                "'daart-fast train --online' makes it"
             )
         mean, std = model.training_statistics()
     elif isinstance(stats, tuple):

@@ -16,7 +16,9 @@ import yaml
 
 from daart_fast.api import Model
 from daart_fast.cli import main
+from daart_fast.cli.online import FLAGS
 from daart_fast.eval import Smoother
+from daart_fast.online.segmenter import ARGUMENTS
 
 from .conftest import draw_frames, make_model, offline
 
@@ -244,6 +246,49 @@ def test_a_centred_model_answers_late_and_to_the_last_frame(late, monkeypatch, c
 def test_what_the_user_can_mend(model, monkeypatch, capsys, arguments, words):
     assert run(model, b"", monkeypatch, *arguments) == 2
     assert words in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("changes", "arguments", "flags"),
+    [
+        ({"normalization": "session"}, [], ["--stats FILE"]),
+        ({"causal": False}, ["--mode", "causal"], ["--mode delayed, 12 frames late, "]),
+        ({"backbone": "gru", "bidirectional": True, "causal": False}, [], ["bidirectional: false"]),
+        ({"input_type": "features-kinematic"}, ["--layout", "channels"], ["--layout pose"]),
+        ({"input_names": None}, ["--layout", "pose"], ["--keypoints, their names"]),
+        ({"input_type": "features-kinematic", "causal": False}, [], ["causal: true"]),
+    ],
+)
+def test_a_model_that_was_not_made_for_it(tmp_path, monkeypatch, capsys, changes, arguments, flags):
+    made = make_model(**{"input_names": NAMES, **changes})
+    made.model.save(tmp_path / "best_val_model.pt")
+    (tmp_path / "hparams.yaml").write_text(yaml.safe_dump(made.config))
+    assert run(Model(made.model, made.config, tmp_path), b"1,2,3,4\n", monkeypatch, *arguments) == 2
+    said = capsys.readouterr().err
+    assert all(flag in said for flag in flags)
+    assert not re.search(r"\w=", said)  # which is how Python spells an argument
+    remedied = "--layout" not in arguments
+    assert ("'daart-fast train --online' makes it" in said) == remedied
+
+
+def test_every_argument_has_a_flag():
+    assert FLAGS.keys() == ARGUMENTS.keys()
+
+
+@pytest.mark.parametrize(("gaps", "agree"), [("hold", True), ("interpolate", False)])
+def test_missing_values_are_counted_and_what_they_mean_is_printed(
+    model, monkeypatch, capsys, gaps, agree
+):
+    model.config["gaps"] = gaps
+    (model.model_dir / "hparams.yaml").write_text(yaml.safe_dump(model.config))
+    frames = draw_frames(model, 6)
+    run(model, csv_of(frames).encode(), monkeypatch)
+    assert "missing" not in capsys.readouterr().err
+    frames[2:4, 1] = np.nan
+    run(model, csv_of(frames).encode(), monkeypatch)
+    said = capsys.readouterr().err
+    assert "values were missing in 2 of 6 frames, and held the last value" in said
+    assert ("gaps: interpolate" not in said) == agree
 
 
 def test_behaviours_that_occur_at_once_are_named_as_predict_names_them(

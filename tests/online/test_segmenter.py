@@ -358,7 +358,7 @@ def test_poses_without_likelihoods_are_as_in_a_file(engine, tmp_path, threshold)
 
 def test_statistics_are_needed_and_can_be_given(tmp_path):
     model = make_model(normalization="session")
-    with pytest.raises(DataError, match="expected stats=, a calibration recording"):
+    with pytest.raises(DataError, match="expected stats=, a recording of the same animal"):
         OnlineSegmenter(model)
     frames = draw_frames(model, 50)
     np.save(tmp_path / "calibration.npy", frames)
@@ -385,7 +385,7 @@ def test_a_model_directory(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "arguments", "words"),
     [
-        ({"causal": False}, {"mode": "causal"}, "reads 12 later frames"),
+        ({"causal": False}, {"mode": "causal"}, "reads 12 later frames: expected mode='delayed'"),
         ({}, {"mode": "late"}, "expected one of causal, delayed, provisional"),
         ({}, {"streams": 0}, "streams: expected at least 1"),
         ({}, {"layout": "poses"}, "did you mean 'pose'"),
