@@ -553,7 +553,8 @@ def load_config(*paths: str | os.PathLike[str], overrides: Iterable[str] = ()) -
     paths
         YAML files; each key may stand in any of them, but only once
     overrides
-        ``"key=value"`` settings, the value as it would stand in a file; they replace the files'
+        ``"key=value"`` settings, the value as it would stand in a file, which replace the files';
+        ``"--key=value"`` is the same, given as an option of its own
 
     Returns
     -------
@@ -577,7 +578,9 @@ def load_config(*paths: str | os.PathLike[str], overrides: Iterable[str] = ()) -
         name, equals, text = override.partition("=")
         if not equals:
             raise ConfigError(f"--set {override}: expected key=value")
-        entries.update(_parse(f"{name.strip()}: {_as_typed(text)}", f"--set {override}"))
+        where = f"{name} {text}" if name.startswith("--") else f"--set {override}"
+        name = name.strip().removeprefix("--")
+        entries.update(_parse(f"{name}: {_as_typed(text)}", where))
 
     hparams = {name: _check(name, entry) for name, entry in entries.items()}
     for name, key in KEYS.items():

@@ -6,7 +6,10 @@ Every message says what was expected, what came, and where.
 from __future__ import annotations
 
 import difflib
+import os
+import sys
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 
 class ConfigError(ValueError):
@@ -17,12 +20,37 @@ class DataError(ValueError):
     """A file or folder of data that is missing, malformed or inconsistent."""
 
 
+class OutputError(OSError):
+    """A file or folder that cannot be written; its text is the whole message."""
+
+
+#: What the user can mend; the command's exit code is then 2.
+MENDABLE = (ConfigError, DataError, OutputError)
+
+
+def print_error(error: object) -> None:
+    """Print an error in the form that all commands share."""
+    print(f"daart-fast: error: {error}", file=sys.stderr, flush=True)
+
+
+def reason(error: OSError) -> str:
+    """Return in words why the system refused: ``permission denied``."""
+    words = os.strerror(error.errno) if error.errno else str(error)
+    return words[:1].lower() + words[1:]
+
+
 def did_you_mean(word: str, choices: Iterable[str]) -> str:
     """Return ``" (did you mean 'x'?)"`` for the nearest choice, or ``""`` where none is near."""
     near = difflib.get_close_matches(
         str(word), [str(choice) for choice in choices], n=1, cutoff=0.6
     )
     return f" (did you mean '{near[0]}'?)" if near else ""
+
+
+def near(path: Path) -> str:
+    """Return ``" (did you mean 'x'?)"`` for a path that is missing, from what lies beside it."""
+    folder = path.absolute().parent
+    return did_you_mean(path.name, os.listdir(folder)) if folder.is_dir() else ""
 
 
 def some(names: Sequence[str], most: int = 8) -> str:

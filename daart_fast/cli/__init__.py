@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from types import ModuleType
 from typing import NoReturn
 
+from daart_fast import __version__
 from daart_fast.cli import (
     convert_labels,
     doctor,
@@ -26,7 +27,7 @@ from daart_fast.cli import (
     report,
     train,
 )
-from daart_fast.errors import ConfigError, DataError
+from daart_fast.errors import MENDABLE, ConfigError, did_you_mean, print_error, reason
 
 __all__ = ["main"]
 
@@ -43,6 +44,15 @@ COMMANDS: dict[str, ModuleType] = {
     "info": info,
 }
 
+EPILOG = """'daart-fast COMMAND --help' has examples of each command.
+
+exit codes:
+  0    all is done
+  1    a trial of a search failed, or an error that nobody foresaw (--debug shows where)
+  2    something that you can mend; the message says what
+  130  stopped with Ctrl-C
+"""
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit code (2 for what the user can mend)."""
@@ -52,11 +62,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         options = _options(given)
         return options.module.run(options) or 0
-    except (ConfigError, DataError) as error:
-        if debug:
-            raise
-        print(f"daart-fast: error: {error}", file=sys.stderr)
-        return 2
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:  # whoever read the output has seen enough
@@ -65,19 +70,40 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:
         if debug:
             raise
-        words = " ".join(str(error).split())
-        print(
-            f"daart-fast: error: {type(error).__name__}: {words} (--debug shows where)",
-            file=sys.stderr,
-        )
-        return 1
+        return _print(error)
+
+
+def _print(error: Exception) -> int:
+    """Print what ended a command, in one line; return the exit code."""
+    if isinstance(error, MENDABLE):
+        print_error(error)
+        return 2
+    if isinstance(error, OSError) and error.filename is not None:
+        print_error(f"{error.filename}: {reason(error)} (--debug shows where)")
+        return 2
+    words = " ".join(str(error).split())
+    print_error(f"{type(error).__name__}: {words} (--debug shows where)")
+    return 1
 
 
 def _options(given: list[str]) -> argparse.Namespace:
     """Read the command line; training reads its own, as every key may be given on it."""
-    if given[:1] == ["train"] and "-h" not in given and "--help" not in given:
+    if given[:1] == ["help"]:
+        given = [*given[1:2], "--help"]
+    command = given[0] if given else ""
+    if command and not command.startswith("-") and command not in COMMANDS:
+        raise ConfigError(
+            f"there is no command {command!r}{did_you_mean(command, COMMANDS)}; "
+            f"the commands are {', '.join(COMMANDS)}"
+        )
+    if command == "train" and "-h" not in given and "--help" not in given:
         return argparse.Namespace(module=train, arguments=given[1:])
-    return _parser().parse_args(given)
+    options, unknown = _parser().parse_known_args(given)
+    if unknown:
+        known = options.parser._option_string_actions
+        hint = did_you_mean(unknown[0].partition("=")[0], known)
+        options.parser.error(f"unrecognized arguments: {' '.join(unknown)}{hint}")
+    return options
 
 
 class _Parser(argparse.ArgumentParser):
@@ -91,8 +117,10 @@ def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="daart-fast",
         description="Segment animal behaviour, frame by frame, from tracked body points.",
-        epilog="'daart-fast COMMAND --help' has examples of each command.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.add_argument("--version", action="version", version=f"daart-fast {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     for name, module in COMMANDS.items():
         command = commands.add_parser(
@@ -104,5 +132,5 @@ def _parser() -> argparse.ArgumentParser:
         )
         module.add_arguments(command)
         command.add_argument("--debug", action="store_true", help="show the traceback of an error")
-        command.set_defaults(module=module)
+        command.set_defaults(module=module, parser=command)
     return parser

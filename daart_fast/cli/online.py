@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 from daart_fast.cli.options import setting
+from daart_fast.cli.sessions import model_folder
 from daart_fast.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
@@ -48,7 +49,9 @@ MOST_ANSWERED = 100
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("model_dir", type=Path, help="the model's version_N folder")
+    parser.add_argument(
+        "model_dir", type=Path, help="the model's version_N folder, or one above it"
+    )
     parser.add_argument("--input", type=Path, help="a file to read (standard input)")
     parser.add_argument(
         "--binary", action="store_true", help="frames are float32 numbers without anything between"
@@ -77,7 +80,7 @@ def run(options: argparse.Namespace) -> None:
 
     if options.input is not None and not options.input.is_file():
         raise DataError(f"{options.input}: no such file")
-    model = Model.from_dir(options.model_dir)
+    model = Model.from_dir(model_folder(options.model_dir))
     model.model.to("cpu")
     if options.input is None:
         _answer_all(model, sys.stdin.buffer, options)

@@ -24,7 +24,7 @@ from daart_fast.cli.failures import Failures
 from daart_fast.cli.options import count, folder_to_write, setting
 from daart_fast.cli.progress import Progress
 from daart_fast.cli.records import About, FolderFiles, Records, checksum_of_model, predicted_in
-from daart_fast.cli.sessions import session_files
+from daart_fast.cli.sessions import model_folder, session_files
 from daart_fast.errors import DataError
 
 if TYPE_CHECKING:
@@ -42,7 +42,9 @@ EXAMPLES = """
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("model_dir", type=Path, help="the model's version_N folder")
+    parser.add_argument(
+        "model_dir", type=Path, help="the model's version_N folder, or one above it"
+    )
     parser.add_argument(
         "files", type=Path, nargs="+", help="the sessions' inputs, folders of them, or projects"
     )
@@ -73,6 +75,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     _model.cache_clear()
+    options.model_dir = model_folder(options.model_dir)
     config = _model(options.model_dir).config  # what is wrong with it comes before any session
     sessions = session_files(options.files, config.get("input_type") or "markers")
     if options.executor == "slurm":

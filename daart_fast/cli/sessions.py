@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from daart_fast.errors import DataError, some
+from daart_fast.errors import DataError, near, some
 
-__all__ = ["model_folders", "session_files"]
+__all__ = ["model_folder", "model_folders", "session_files"]
 
 
 def session_files(paths: Iterable[Path], input_type: str | None = None) -> dict[str, Path]:
@@ -59,7 +59,7 @@ def _inputs_of(path: Path, input_type: str | None) -> list[Path]:
     from daart_fast.data.sessions import folder_of, input_files
 
     if not path.exists():
-        raise DataError(f"{path}: no such file or folder")
+        raise DataError(f"{path}: no such file or folder{near(path)}")
     if not path.is_dir():
         return [path]
     if input_type is not None and (path / folder_of(input_type)).is_dir():
@@ -81,7 +81,7 @@ def model_folders(paths: Iterable[Path]) -> list[Path]:
     found: list[Path] = []
     for path in paths:
         if not path.is_dir():
-            raise DataError(f"{path}: no such folder")
+            raise DataError(f"{path}: no such folder{near(path)}")
         if (path / "hparams.yaml").is_file():
             found.append(path)
             continue
@@ -91,3 +91,20 @@ def model_folders(paths: Iterable[Path]) -> list[Path]:
             raise DataError(f"{path}: expected hparams.yaml and best_val_model.pt in or below it")
         found += finished
     return list(dict.fromkeys(found))
+
+
+def model_folder(path: Path) -> Path:
+    """Return the one model directory that a path means: itself, or the one below it.
+
+    Raises
+    ------
+    DataError
+        there is no model, or there are several
+    """
+    found = model_folders([path])
+    if len(found) > 1:
+        raise DataError(
+            f"{path}: expected one model, found {len(found)}; name one of them: "
+            f"{some([str(folder) for folder in found])}"
+        )
+    return found[0]

@@ -2,7 +2,8 @@
 
 With a folder, config files are written into it (data.yaml, model.yaml, train.yaml), unless they
 are there, to train on every session that has hand labels; change them as you like. Every key can
-be given on the command line too, as --key value; a list is searched over.
+be given on the command line too, as --key value ('daart-fast keys' lists them); a list is searched
+over.
 
 When training is done, the model is evaluated: see 'daart-fast evaluate --help'.
 """

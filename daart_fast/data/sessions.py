@@ -320,7 +320,8 @@ def _what_is_there(folder: Path) -> str:
     """Say what a folder holds, or what the nearest folder above it that exists holds."""
     nearest = next(path for path in (folder, *folder.absolute().parents) if path.is_dir())
     names = sorted(item.name for item in nearest.iterdir())
-    near = did_you_mean(folder.name, names) if nearest == folder.absolute().parent else ""
+    missing = folder.absolute().relative_to(nearest.absolute()).parts
+    near = did_you_mean(missing[0], names) if missing else ""
     return f"{nearest} holds {some(names, 20) or 'nothing'}{near}"
 
 

@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 
 from daart_fast.config import IDS, KEYS, Key, check_together, load_config, resolve_path
 from daart_fast.demo import DEMO_DATA, write_demo
-from daart_fast.errors import ConfigError, did_you_mean
+from daart_fast.errors import ConfigError, did_you_mean, print_error
 from daart_fast.search.fit import fit
 from daart_fast.search.local import places_on_cpu, places_on_gpus
 from daart_fast.search.search import Options, Search, run_trials
@@ -69,7 +69,8 @@ def get_all_params(
         flags = {name: getattr(options, name) for name in ("dry_run", "retry_failed", "wait")}
         namespace = _namespace(hparams, search_type, flags)
     except ConfigError as error:
-        parser.exit(2, f"{parser.prog}: error: {error}\n")
+        print_error(error)
+        parser.exit(2)
     if not options.dry_run:
         _write_demo_if_asked_for(hparams)
     return namespace
@@ -137,9 +138,10 @@ class _Parser(argparse.ArgumentParser):
     """A parser whose errors are one line; the usage, with every key, would hide them."""
 
     def error(self, message: str) -> NoReturn:
-        unknown = re.match(r"unrecognized arguments: (--\w+)", message)
+        unknown = re.match(r"unrecognized arguments: (--[\w-]+)", message)
         hint = did_you_mean(unknown[1], self._option_string_actions) if unknown else ""
-        self.exit(2, f"{self.prog}: error: {message}{hint}\n")
+        print_error(f"{message}{hint}")
+        self.exit(2)
 
 
 def _command_line(files_required: bool) -> argparse.ArgumentParser:
@@ -172,7 +174,7 @@ def _command_line(files_required: bool) -> argparse.ArgumentParser:
     parser.add_argument(
         "--retry_failed",
         action="store_true",
-        help="run failed trials again (a lone one is without this)",
+        help="run failed trials again (where there is one trial, it always is)",
     )
     parser.add_argument(
         "--wait",
@@ -200,7 +202,7 @@ def _config_file(
 
 
 def _overrides(options: argparse.Namespace) -> list[str]:
-    given = [f"{name}={getattr(options, name)}" for name in KEYS if hasattr(options, name)]
+    given = [f"--{name}={getattr(options, name)}" for name in KEYS if hasattr(options, name)]
     return given + options.set
 
 
@@ -323,7 +325,7 @@ def _as_a_program(search: Callable[..., Search], *arguments: Any) -> list[tuple[
     except KeyboardInterrupt:
         sys.exit(130)  # as the shell has it
     except ConfigError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print_error(error)
         sys.exit(2)
     if done.options.dry_run:
         sys.exit(0)

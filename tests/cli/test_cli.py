@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from daart_fast import __version__
 from daart_fast.cli import main
 from daart_fast.cli.sessions import session_files
 from daart_fast.config import KEYS
@@ -33,6 +37,17 @@ def model_dir(tmp_path: Path) -> Path:
     export_hparams(hparams, tmp_path / "model" / "hparams.yaml")
     Segmenter(hparams).save(tmp_path / "model" / "best_val_model.pt")
     return tmp_path / "model"
+
+
+@pytest.fixture
+def configs(tmp_path: Path) -> list[str]:
+    """The arguments that name three config files; there are no data."""
+    arguments = []
+    for name in ("data", "model", "train"):
+        text = f"data_dir: {tmp_path}\nresults_dir: out\nexpt_ids: [m1]\n" if name == "data" else ""
+        (tmp_path / f"{name}.yaml").write_text(text)
+        arguments += [f"--{name}_config", str(tmp_path / f"{name}.yaml")]
+    return arguments
 
 
 def write_session(path: Path, n_frames: int, names: str = ",a,b") -> Path:
@@ -113,6 +128,83 @@ def test_a_file_without_the_models_channels_is_refused(model_dir, tmp_path, caps
 def test_a_folder_that_is_no_model_is_named(tmp_path, capsys):
     file = write_session(tmp_path / "new" / "s.csv", 9)
     assert main(["predict", str(tmp_path), str(file)]) == 2
-    assert (
-        "hparams.yaml: there is no such file; expected a model's folder" in capsys.readouterr().err
-    )
+    expected = f"{tmp_path}: expected hparams.yaml and best_val_model.pt in or below it"
+    assert expected in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["predict", "online"])
+def test_of_a_folder_above_one_model_it_is_that_model(model_dir, tmp_path, command):
+    file = write_session(tmp_path / "new" / "s.csv", 30)
+    stats = ["--stats", str(file), "--mode", "delayed", "--input"] if command == "online" else []
+    output = ["--output_dir", str(tmp_path / "out")] if command == "predict" else []
+    assert main([command, str(model_dir.parent), *stats, str(file), *output]) == 0
+
+
+def test_of_a_folder_above_two_models_both_are_named(model_dir, tmp_path, capsys):
+    shutil.copytree(model_dir, tmp_path / "second")
+    file = write_session(tmp_path / "new" / "s.csv", 9)
+    assert main(["predict", str(tmp_path), str(file)]) == 2
+    error = capsys.readouterr().err
+    assert f"{tmp_path}: expected one model, found 2; name one of them: {model_dir}, " in error
+
+
+def test_a_folder_that_is_not_there_gets_the_nearest_spelling(model_dir, tmp_path, capsys):
+    file = write_session(tmp_path / "new" / "s.csv", 9)
+    assert main(["predict", str(tmp_path / "modle"), str(file)]) == 2
+    assert "modle: no such folder (did you mean 'model'?)" in capsys.readouterr().err
+    assert main(["train", str(tmp_path / "mew")]) == 2
+    assert "(did you mean 'new'?)" in capsys.readouterr().err
+
+
+# ------------------------------------------------------------------------------ the command line
+
+
+def test_the_version_is_printed_by_the_command_and_by_the_module(capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(["--version"])
+    assert ended.value.code == 0 and capsys.readouterr().out == f"daart-fast {__version__}\n"
+    command = [sys.executable, "-m", "daart_fast", "--version"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout == f"daart-fast {__version__}\n"
+
+
+@pytest.mark.parametrize("command", [[], ["predict"], ["train"]])
+def test_help_is_a_command_too(command, capsys):
+    outputs = []
+    for arguments in (["help", *command], [*command, "--help"]):
+        with pytest.raises(SystemExit) as ended:
+            main(arguments)
+        assert ended.value.code == 0
+        outputs.append(capsys.readouterr().out)
+    assert outputs[0] == outputs[1] and outputs[0].startswith("usage: daart-fast")
+
+
+def test_help_explains_exit_codes_and_training_names_the_list_of_keys(capsys):
+    for command, text in (([], "130  stopped with Ctrl-C"), (["train"], "'daart-fast keys' lists")):
+        with pytest.raises(SystemExit):
+            main([*command, "--help"])
+        assert text in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (["trian", "data"], "there is no command 'trian' (did you mean 'train'?); the commands"),
+        (["help", "evalute"], "there is no command 'evalute' (did you mean 'evaluate'?)"),
+        (["predict", "m", "f", "--outputdir", "x"], "--outputdir x (did you mean '--output_dir'?)"),
+        (["report", "m", "--outptu=x"], "--outptu=x (did you mean '--output'?)"),
+    ],
+)
+def test_a_slip_of_the_fingers_gets_the_nearest_spelling(arguments, text, capsys):
+    assert main(arguments) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("daart-fast: error: ") and error.count("\n") == 1 and text in error
+
+
+def test_a_value_is_refused_under_the_option_that_was_typed(configs, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(["train", *configs, "--backbone", "tcn"])
+    error = capsys.readouterr().err
+    assert ended.value.code == 2
+    assert error.startswith("daart-fast: error: --backbone tcn: 'backbone' is 'tcn'")
+    assert "(did you mean 'dtcn'?)" in error and "--set" not in error
