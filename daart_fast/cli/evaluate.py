@@ -1,18 +1,22 @@
-"""Score a model against the hand labels, and write its predictions as tables and pictures.
+"""Score a model against hand labels; write tables and pictures, of new videos too.
 
-In the model's folder: SESSION_predictions.csv, SESSION_bouts.csv, summary.json (every score),
-SESSION_ethogram.png, confusion.png, bout_lengths.png and reliability.png. Scores of frames the
-model was trained on are told apart from those held out for validation and test.
+Of a model: SESSION_predictions.csv, SESSION_bouts.csv, time_budget.csv (a row for each session and
+behaviour), summary.json (every score), SESSION_ethogram.png, confusion.png, bout_lengths.png and
+reliability.png. Frames that the model was trained on have scores of their own.
 
-Where SESSION_states.npy is missing, or older than the session's inputs, sessions are predicted and
-the file is written. Data that moved (--data_dir) are always predicted, and the file stays as it is.
-If they are other data than those that the model's scores are of, --output_dir says where to write
-what comes of them, smoothed as the model is.
+Of new videos, the same, in their folder: of one that 'daart-fast predict' wrote, or of a model and
+--data_dir, which predicts first (into DATA_DIR/predictions). Hand labels are found beside the
+inputs (labels-hand); without any there are no scores. Sessions that the training had keep their
+role there, and are never scored as new.
+
+If the model's own data moved, --data_dir says where they are. They are predicted again there, and
+--output_dir says where to write if they have changed since the model was scored.
 """
 
 from __future__ import annotations
 
 import argparse
+import shlex
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +24,8 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from daart_fast.cli.options import folder_to_write, setting
+from daart_fast.cli.predictions import Predictions, evaluate_predictions, new_videos
+from daart_fast.cli.predictions import add_arguments as add_arguments_of_new_videos
 from daart_fast.cli.sessions import model_folders
 from daart_fast.errors import ConfigError, DataError, some
 
@@ -30,6 +36,8 @@ if TYPE_CHECKING:
 HELP = "score a model, and write tables and pictures of its predictions"
 EXAMPLES = """
   daart-fast evaluate results/multi-0/dtcn/test/version_0
+  daart-fast evaluate predictions --labels labels-of-new-videos
+  daart-fast evaluate version_0 --data_dir new_videos
   daart-fast evaluate version_0 --smoothing bouts --smoothing_seconds 0.5 --fps 30
   daart-fast evaluate results/multi-0/dtcn/test/version_* --search search.png
 """
@@ -37,16 +45,20 @@ EXAMPLES = """
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "model_dir", type=Path, nargs="+", help="version_N folders, or folders above"
+        "model_dir",
+        type=Path,
+        nargs="+",
+        help="version_N folders, folders above, or a folder that predict wrote",
     )
-    parser.add_argument("--data_dir", type=Path, help="where the data are now, if they moved")
+    parser.add_argument("--data_dir", type=Path, help="new videos, or the data that moved")
     parser.add_argument(
-        "--output_dir", type=folder_to_write, help="where to write (the model's folder)"
+        "--output_dir", type=folder_to_write, help="where to write (that of the predictions)"
     )
+    add_arguments_of_new_videos(parser)
     for name, text in CHANGES.items():
         # null is a value too
         parser.add_argument(f"--{name}", type=setting(name), default=argparse.SUPPRESS, help=text)
-    parser.add_argument("--no-pictures", action="store_true", help="tables alone")
+    parser.add_argument("--no-pictures", action="store_true", help="tables only")
     parser.add_argument("--search", type=Path, help="draw scores against settings into this file")
 
 
@@ -66,7 +78,33 @@ USED_BY = {
 }
 
 
-def run(options: argparse.Namespace) -> None:
+def run(options: argparse.Namespace) -> int:
+    predictions, code = new_videos(options)
+    if predictions is None:
+        _evaluate_models(options)
+    else:
+        _evaluate_new(predictions, options)
+    return code
+
+
+def _evaluate_new(predictions: Predictions, options: argparse.Namespace) -> None:
+    """Write and print what there is to say of new videos."""
+    from daart_fast.eval.printed import print_scores
+    from daart_fast.eval.time_budget import TIME_BUDGET
+
+    if options.search:
+        raise ConfigError("--search: expected models, found predictions of new videos")
+    output, pictures = options.output_dir or predictions.folder, not options.no_pictures
+    summary = evaluate_predictions(predictions, output, pictures, options.overwrite)
+    print(output)
+    print_scores(summary)
+    if not summary["scores"]:
+        print("no score: these sessions have no hand labels (--labels DIR says where they are)")
+    print(f"{len(summary['sessions'])} sessions; time budgets in {output / TIME_BUDGET}")
+    print(f"next: daart-fast report {shlex.quote(str(predictions.folder))}")
+
+
+def _evaluate_models(options: argparse.Namespace) -> None:
     from daart_fast.eval import plot_search
     from daart_fast.eval.printed import print_scores
 

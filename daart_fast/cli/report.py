@@ -1,11 +1,16 @@
-"""Write one html file about a model, or several side by side, to look at and to send.
+"""Write one html file about new videos or a model, or several models, to look at and to send.
 
-It holds settings, scores, training curves, worst bouts, and an ethogram of each session that zooms
-to a bout and shows the probabilities under the cursor. It needs nothing else: no network, no other
-file.
+It holds settings, scores, time budgets, training curves, worst bouts, and an ethogram of each
+session that zooms to a bout and shows the probabilities under the cursor. It needs nothing else: no
+network, no other file.
 
-It shows the data as they are now: where they have changed since the model was scored, or are others
-(--data_dir), sessions are scored, and if need be predicted, anew, for the report alone.
+New videos are those in a folder that 'daart-fast predict' wrote, or, with a model, those in
+--data_dir, which are predicted first (into DATA_DIR/predictions). The report lies in the folder of
+predictions, beside summary.json and time_budget.csv. Without hand labels it has no scores.
+
+A model's own data are shown as they are now. If they have changed since it was scored, sessions are
+scored again for the report, and predicted again where needed; the model's folder stays as it is. If
+the data moved, --data_dir says where they are.
 """
 
 from __future__ import annotations
@@ -14,10 +19,18 @@ import argparse
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from daart_fast.cli.options import folder_to_write
+from daart_fast.cli.predictions import Predictions, evaluate_predictions, new_videos
+from daart_fast.cli.predictions import add_arguments as add_arguments_of_new_videos
+from daart_fast.cli.records import FolderFiles
 from daart_fast.cli.sessions import model_folders
+from daart_fast.errors import ConfigError
 
-HELP = "write report.html: scores, curves and an interactive ethogram of one or more models"
+REPORT = "report.html"
+HELP = "write report.html: scores, time budgets and ethograms of models or of new videos"
 EXAMPLES = """
+  daart-fast report predictions
+  daart-fast report version_0 --data_dir new_videos
   daart-fast report results/multi-0/dtcn/test/version_0
   daart-fast report results
   daart-fast report version_0 version_3 --output report.html
@@ -26,20 +39,59 @@ EXAMPLES = """
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "model_dir", type=Path, nargs="+", help="version_N folders, or folders above"
+        "model_dir",
+        type=Path,
+        nargs="+",
+        help="version_N folders, folders above, or a folder that predict wrote",
     )
     parser.add_argument(
         "--output", type=Path, help="the file (report.html in the folder given, or here)"
     )
-    parser.add_argument("--data_dir", type=Path, help="where the data are now, if they moved")
+    parser.add_argument("--data_dir", type=Path, help="new videos, or the data that moved")
+    parser.add_argument(
+        "--output_dir", type=folder_to_write, help="new videos: where to write their predictions"
+    )
+    add_arguments_of_new_videos(parser)
 
 
-def run(options: argparse.Namespace) -> None:
+def run(options: argparse.Namespace) -> int:
+    from daart_fast.report import check_output
+
+    if options.output is not None:
+        check_output(options.output)
+    predictions, code = new_videos(options)
+    if predictions is None:
+        if options.output_dir is not None:
+            raise ConfigError("--output_dir: expected new videos; --output names a model's report")
+        _report_models(options)
+    else:
+        _report_new(predictions, options)
+    return code
+
+
+def _report_new(predictions: Predictions, options: argparse.Namespace) -> None:
+    """Write the report on new videos, and the tables that it shows."""
+    from daart_fast.report import write_report
+
+    folder = options.output_dir or predictions.folder
+    output = options.output or folder / REPORT
+    files = FolderFiles(folder)
+    if options.output is None and not options.overwrite:
+        files.check_free([REPORT])
+    evaluate_predictions(predictions, folder, pictures=False, overwrite=options.overwrite)
+    model_dir = predictions.model_dir
+    write_report([model_dir], output, results={model_dir: folder}, new=predictions.sessions)
+    if options.output is None:
+        files.record([REPORT])
+    print(output)
+
+
+def _report_models(options: argparse.Namespace) -> None:
     from daart_fast.cli.evaluate import evaluate
     from daart_fast.report import check_output, write_report
 
     single = len(options.model_dir) == 1
-    output = options.output or (options.model_dir[0] if single else Path()) / "report.html"
+    output = options.output or (options.model_dir[0] if single else Path()) / REPORT
     check_output(output)
     changes = {} if options.data_dir is None else {"data_dir": str(options.data_dir)}
     folders = model_folders(options.model_dir)

@@ -10,12 +10,13 @@ from daart_fast.errors import some
 
 if TYPE_CHECKING:
     from daart_fast.data import DataGenerator
+    from daart_fast.eval.new_sessions import NewSessions
 
 __all__ = ["cautions_of"]
 
 
 def cautions_of(
-    hparams: Mapping[str, Any], generator: DataGenerator, scores: Mapping[str, Any]
+    hparams: Mapping[str, Any], generator: DataGenerator | NewSessions, scores: Mapping[str, Any]
 ) -> list[str]:
     """List the reasons why the scores of a model are less than they seem.
 

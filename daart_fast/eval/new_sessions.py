@@ -17,8 +17,17 @@ from daart_fast.config import split_ids, with_defaults
 from daart_fast.data.description import describe
 from daart_fast.data.sequences import count_windows, frames_of_windows, share_out
 from daart_fast.data.sessions import Session
+from daart_fast.names import session_name
 
-__all__ = ["NEW", "NewSession", "NewSessions", "frames_by_split", "role_of", "trained_sessions"]
+__all__ = [
+    "NEW",
+    "NewSession",
+    "NewSessions",
+    "frames_by_split",
+    "name_in_training",
+    "role_of",
+    "trained_sessions",
+]
 
 #: the split of sessions that no training has seen
 NEW = "new"
@@ -84,13 +93,21 @@ def trained_sessions(hparams: Mapping[str, Any]) -> list[str]:
     return list(dict.fromkeys(session for key in keys for session in split_ids(get[key])))
 
 
+def name_in_training(hparams: Mapping[str, Any], session: str) -> str | None:
+    """Return what a model's training called a session, with a tracker's suffix or without it."""
+    video = session_name(session)
+    same = [name for name in trained_sessions(hparams) if session_name(name) == video]
+    return session if session in same else next(iter(same), None)
+
+
 def role_of(hparams: Mapping[str, Any], session: str) -> str:
     """Return what a model's training had a session for: train, val, test, or new for nothing."""
-    if session not in trained_sessions(hparams):
+    name = name_in_training(hparams, session)
+    if name is None:
         return NEW
     get = with_defaults(hparams)
     held_out = (("val", get["expt_ids_val"]), ("test", get["expt_ids_test"]))
-    return next((split for split, ids in held_out if session in split_ids(ids)), "train")
+    return next((split for split, ids in held_out if name in split_ids(ids)), "train")
 
 
 def frames_by_split(
@@ -112,14 +129,14 @@ def frames_by_split(
     dict
         (T,) bool by split; every frame is ``new`` where the training did not have the session
     """
-    ids = trained_sessions(hparams)
-    if session not in ids:
+    ids, name = trained_sessions(hparams), name_in_training(hparams, session)
+    if name is None:
         return {NEW: np.ones(n_frames, dtype=bool)}
     get = with_defaults(hparams)
     length = get["sequence_length"]
     windows = share_out(
-        session,
-        ids.index(session),
+        name,
+        ids.index(name),
         count_windows(n_frames, length),
         get["trial_splits"],
         get["rng_seed_train"],

@@ -187,6 +187,7 @@ def summarise(
     states_dir: str | os.PathLike[str] | None = None,
     smoother: Smoother | None = None,
     tables: bool = True,
+    cautions: Sequence[str] | None = None,
 ) -> dict[str, Any]:
     """Write the files above for every session of a model whose states are written.
 
@@ -204,6 +205,8 @@ def summarise(
         how to smooth, which new sessions need; None: as hparams ask for
     tables
         whether to write predictions and bouts too
+    cautions
+        what whoever reads the scores must not miss; None: what the training's splits call for
 
     Returns
     -------
@@ -240,6 +243,8 @@ def summarise(
     scores, scores_by_session = _scores(get, data_generator, states, classes)
     for name, own_scores in scores_by_session.items():
         sessions[name]["scores"] = own_scores
+    if cautions is None:
+        cautions = cautions_of(get, data_generator, scores)
     summary = {
         "data": checksum(data_generator.description()),
         "label_names": list(names),
@@ -247,7 +252,7 @@ def summarise(
         "fps": fps,
         "unit": "seconds" if fps else "frames",
         "smoothing": _in_words(smoother),
-        "cautions": cautions_of(get, data_generator, scores),
+        "cautions": list(cautions),
         "scores": scores,
         "sessions": sessions,
     }
