@@ -617,11 +617,10 @@ def test_a_length_that_is_given_counts_before_the_one_of_training(model_dir):
     assert summary["smoothing"] == {"method": "bouts", "frames": 20}
 
 
-@pytest.mark.parametrize("name", ["nowhere", "data/markers"])
-def test_a_report_on_data_that_cannot_be_read_is_refused(model_dir, tmp_path, capsys, name):
+def test_a_report_on_data_that_cannot_be_read_is_refused(model_dir, tmp_path, capsys):
     assert main(["evaluate", str(model_dir), "--no-pictures"]) == 0
     capsys.readouterr()
-    assert main(["report", str(model_dir), "--data_dir", str(tmp_path / name)]) == 2
+    assert main(["report", str(model_dir), "--data_dir", str(tmp_path / "nowhere")]) == 2
     error = capsys.readouterr().err
-    assert f"{tmp_path / name / 'markers'}: expected a folder of inputs" in error
+    assert f"{tmp_path / 'nowhere' / 'markers'}: expected a folder of inputs" in error
     assert not (model_dir / "report.html").exists()
