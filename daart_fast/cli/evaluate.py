@@ -24,7 +24,12 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from daart_fast.cli.options import folder_to_write, setting
-from daart_fast.cli.predictions import Predictions, evaluate_predictions, new_videos
+from daart_fast.cli.predictions import (
+    Predictions,
+    evaluate_predictions,
+    new_videos,
+    print_labels,
+)
 from daart_fast.cli.predictions import add_arguments as add_arguments_of_new_videos
 from daart_fast.cli.sessions import model_folders
 from daart_fast.errors import ConfigError, DataError, some
@@ -98,8 +103,7 @@ def _evaluate_new(predictions: Predictions, options: argparse.Namespace) -> None
     summary = evaluate_predictions(predictions, output, pictures, options.overwrite)
     print(output)
     print_scores(summary)
-    if not summary["scores"]:
-        print("no score: these sessions have no hand labels (--labels DIR says where they are)")
+    print_labels(predictions)
     print(f"{len(summary['sessions'])} sessions; time budgets in {output / TIME_BUDGET}")
     print(f"next: daart-fast report {shlex.quote(str(predictions.folder))}")
 

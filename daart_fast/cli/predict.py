@@ -254,7 +254,6 @@ def _about(
     assert model.model_dir is not None
     return About(
         model_dir=str(model.model_dir.absolute()),
-        inputs_size=file.stat().st_size,
         inputs_checksum=checksum_of(file),
         fps=fps,
         contents={

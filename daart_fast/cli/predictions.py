@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import logging
+import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +19,6 @@ from daart_fast.cli.records import (
 from daart_fast.cli.sessions import model_folders, session_files
 from daart_fast.config import KEYS
 from daart_fast.errors import ConfigError, DataError, some
-from daart_fast.files import checksum_of
 
 if TYPE_CHECKING:
     from daart_fast.data.sessions import Session
@@ -31,6 +30,7 @@ __all__ = [
     "evaluate_predictions",
     "is_predictions",
     "new_videos",
+    "print_labels",
     "read_predictions",
 ]
 
@@ -48,6 +48,8 @@ class Predictions:
     #: the model's, with the frame rate that the sessions were predicted with
     hparams: dict[str, Any]
     sessions: NewSessions
+    #: where the user says that the hand labels are
+    labels_dir: Path | None
     #: sentences that nobody must miss
     cautions: list[str]
 
@@ -180,7 +182,8 @@ def read_predictions(
     model_dir
         the model's folder, if it is not where the records say
     labels_dir
-        the folder with the hand labels; None: ``labels-hand`` beside the inputs, where there is one
+        the folder with the hand labels; None: the one that an earlier call was given, else
+        ``labels-hand`` beside the inputs, where there is one
     only
         the sessions that are meant; None: all
 
@@ -199,8 +202,10 @@ def read_predictions(
     _check_states(folder, every)
     hparams = with_defaults({**read_hparams(where / HPARAMS), "fps": _frame_rate(folder, every)})
     names = hparams.get("label_names") or _names_of(every)
-    roles, cautions = _roles(hparams, every)
+    roles, cautions = _roles(hparams, where, every)
     datasets = []
+    if labels_dir is None:
+        labels_dir = _labels_before(folder)
     for one in every:
         session, missing = _session_of(one, hparams, names, labels_dir)
         if missing:
@@ -220,6 +225,7 @@ def read_predictions(
         where,
         hparams,
         NewSessions(folder, datasets, list(names)),
+        labels_dir,
         [*cautions, *_what_changed(every)],
     )
 
@@ -255,6 +261,11 @@ def evaluate_predictions(
     hparams, files = predictions.hparams, FolderFiles(output or predictions.folder)
     if not overwrite:
         files.check_free(_names_there(folder, sessions.ids, pictures))
+    about = {
+        "cautions": predictions.cautions,
+        "model_dir": str(predictions.model_dir.absolute()),
+        "labels_dir": predictions.labels_dir and str(predictions.labels_dir.absolute()),
+    }
     summary = summarise(
         hparams,
         sessions,
@@ -262,7 +273,7 @@ def evaluate_predictions(
         predictions.folder,
         smoother_of(predictions.model_dir, hparams),
         tables=False,
-        cautions=predictions.cautions,
+        about=about,
     )
     written = ["summary.json", "smoothing.json", "time_budget.csv"]
     if pictures:
@@ -270,6 +281,19 @@ def evaluate_predictions(
         written += [path.name for path in drawn]
     files.record(written)
     return summary
+
+
+def print_labels(predictions: Predictions) -> None:
+    """Print which sessions have hand labels, as only these have scores."""
+    labelled = [
+        one.id for one in predictions.sessions.datasets if one.session.labels_strong is not None
+    ]
+    if not labelled:
+        print("no score: these sessions have no hand labels (--labels DIR says where they are)")
+    elif without := [name for name in predictions.sessions.ids if name not in labelled]:
+        print(f"no score of {some(without)}, which have no hand labels")
+    if labelled and predictions.labels_dir is not None:
+        print(f"hand labels are those in {predictions.labels_dir}")
 
 
 def _names_there(folder: Path, sessions: Sequence[str], pictures: bool) -> list[str]:
@@ -348,7 +372,7 @@ def _what_changed(every: Sequence[Predicted]) -> Iterator[str]:
 
 
 def _roles(
-    hparams: Mapping[str, Any], every: Sequence[Predicted]
+    hparams: Mapping[str, Any], model_dir: Path, every: Sequence[Predicted]
 ) -> tuple[dict[str, str], list[str]]:
     """Find the sessions that the training had, by name and by what their inputs hold.
 
@@ -369,13 +393,12 @@ def _roles(
             f"the training had {some(known)}: these sessions keep their role (train, val or test) "
             f"and do not count as new videos"
         )
-    inputs = _inputs_of_training(hparams)
+    trained = _inputs_of_training(hparams, model_dir)
     for one in every:
-        size, checksum = one.about.inputs_size, one.about.inputs_checksum
-        same = [name for name, file in inputs.items() if file.stat().st_size == size]
-        twin = next((name for name in same if checksum_of(inputs[name]) == checksum), None)
+        checksum = one.about.inputs_checksum
+        twin = next((name for name, other in trained.items() if other == checksum), None)
         if (name := names[one.session]) is not None:
-            if twin != name and name in inputs:
+            if trained.get(name, checksum) != checksum:
                 cautions.append(
                     f"{one.session}: the training had a session of this name with other inputs; if "
                     f"this is another video, rename its file and predict it again"
@@ -389,20 +412,22 @@ def _roles(
     return roles, cautions
 
 
-def _inputs_of_training(hparams: Mapping[str, Any]) -> dict[str, Path]:
-    """Return the files of inputs that a training read, of the sessions whose file is still there"""
-    from daart_fast.data.sessions import signal_paths
+def _inputs_of_training(hparams: Mapping[str, Any], model_dir: Path) -> dict[str, str]:
+    """Return a checksum of the inputs of each session that the training had, as far as known."""
     from daart_fast.eval.new_sessions import trained_sessions
+    from daart_fast.eval.stored import input_checksums
 
-    found: dict[str, Path] = {}
-    for session in trained_sessions(hparams):
-        try:
-            file = signal_paths(hparams, session, logging.debug)["markers"]
-        except DataError:
-            continue
-        if file is not None:
-            found[session] = file
-    return found
+    recorded = _summary_in(model_dir).get("inputs")
+    return recorded or input_checksums(hparams, trained_sessions(hparams))
+
+
+def _summary_in(folder: Path) -> dict[str, Any]:
+    """Return the summary in a folder; an empty one where there is none, or a user's file."""
+    try:
+        summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return summary if isinstance(summary, dict) else {}
 
 
 def _session_of(
@@ -432,7 +457,14 @@ def _session_of(
     session = read_session(one.session, paths, classifier_type=kind, read=no_channels)
     if file is None:
         return session, []
+    _check_frame_rate(file, hparams["fps"])
     return _with_classes(session, names, file)
+
+
+def _labels_before(folder: Path) -> Path | None:
+    """Return the folder of hand labels that an earlier call was given for these predictions."""
+    given = _summary_in(folder).get("labels_dir")
+    return Path(given) if given and Path(given).is_dir() else None
 
 
 def _labels_of(
@@ -451,6 +483,20 @@ def _labels_of(
     beside = (folder / LABEL_FOLDERS["labels_strong"] for folder in folders)
     folder = labels_dir or next((folder for folder in beside if folder.is_dir()), None)
     return None if folder is None else find_file(folder, session, (".csv", ".csv.gz"), LABELS)
+
+
+def _check_frame_rate(labels: Path, fps: float | None) -> None:
+    """Refuse labels that were converted with another frame rate than that of the predictions."""
+    from daart_fast.data.label_record import read_label_record
+
+    record = read_label_record(labels.parent)
+    file = None if record is None else record.files.get(labels.name)
+    if fps and file is not None and file.fps and file.fps != fps:
+        raise DataError(
+            f"{labels}: expected labels of {fps:g} frames a second, as the predictions are, found "
+            f"labels that were converted with {file.fps:g}; convert them again with --fps {fps:g}, "
+            f"or predict with --fps {file.fps:g}"
+        )
 
 
 def _with_classes(session: Session, names: Sequence[str], file: Path) -> tuple[Session, list[str]]:

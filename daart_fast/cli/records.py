@@ -63,7 +63,6 @@ class About:
     #: the model's folder, absolute
     model_dir: str
     #: of the file of inputs
-    inputs_size: int
     inputs_checksum: str
     #: frames a second, which times in the outputs are made with
     fps: float | None

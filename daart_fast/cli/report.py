@@ -20,7 +20,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from daart_fast.cli.options import folder_to_write
-from daart_fast.cli.predictions import Predictions, evaluate_predictions, new_videos
+from daart_fast.cli.predictions import (
+    Predictions,
+    evaluate_predictions,
+    new_videos,
+    print_labels,
+)
 from daart_fast.cli.predictions import add_arguments as add_arguments_of_new_videos
 from daart_fast.cli.records import FolderFiles
 from daart_fast.cli.sessions import model_folders
@@ -71,6 +76,7 @@ def run(options: argparse.Namespace) -> int:
 
 def _report_new(predictions: Predictions, options: argparse.Namespace) -> None:
     """Write the report on new videos, and the tables that it shows."""
+    from daart_fast.eval.printed import print_cautions
     from daart_fast.report import write_report
 
     folder = options.output_dir or predictions.folder
@@ -78,7 +84,9 @@ def _report_new(predictions: Predictions, options: argparse.Namespace) -> None:
     files = FolderFiles(folder)
     if options.output is None and not options.overwrite:
         files.check_free([REPORT])
-    evaluate_predictions(predictions, folder, pictures=False, overwrite=options.overwrite)
+    summary = evaluate_predictions(predictions, folder, False, options.overwrite)
+    print_cautions(summary)
+    print_labels(predictions)
     model_dir = predictions.model_dir
     write_report([model_dir], output, results={model_dir: folder}, new=predictions.sessions)
     if options.output is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,12 +12,13 @@ import numpy as np
 
 from daart_fast.data.description import checksum
 from daart_fast.data.sessions import signal_paths
-from daart_fast.files import changed_at
+from daart_fast.errors import DataError
+from daart_fast.files import changed_at, checksum_of
 
 if TYPE_CHECKING:
     from daart_fast.data import DataGenerator
 
-__all__ = ["same_folder", "scores_are_current", "states_are_current"]
+__all__ = ["input_checksums", "same_folder", "scores_are_current", "states_are_current"]
 
 
 def states_are_current(
@@ -65,3 +66,16 @@ def same_folder(trained: Mapping[str, Any], hparams: Mapping[str, Any]) -> bool:
     """Tell whether the ``data_dir`` of both is one folder, wherever it is linked from."""
     first, second = (Path(own.get("data_dir") or "") for own in (trained, hparams))
     return first.resolve() == second.resolve()
+
+
+def input_checksums(hparams: Mapping[str, Any], sessions: Iterable[str]) -> dict[str, str]:
+    """Return the checksum of each session's file of inputs, as far as the files are there."""
+    found = {}
+    for session in sessions if hparams.get("data_dir") else ():
+        try:
+            inputs = signal_paths(hparams, session, logging.debug)["markers"]
+        except DataError:
+            continue
+        if inputs is not None:
+            found[session] = checksum_of(inputs)
+    return found

@@ -31,6 +31,7 @@ from daart_fast.eval.scores import score
 from daart_fast.eval.segments import bout_statistics, bouts
 from daart_fast.eval.selection import SMOOTHER_FILE, background_of, choose_smoother, labels_on
 from daart_fast.eval.smoothing import Smoother
+from daart_fast.eval.stored import input_checksums
 from daart_fast.eval.time_budget import TIME_BUDGET, write_time_budget
 from daart_fast.files import replacing
 
@@ -187,7 +188,7 @@ def summarise(
     states_dir: str | os.PathLike[str] | None = None,
     smoother: Smoother | None = None,
     tables: bool = True,
-    cautions: Sequence[str] | None = None,
+    about: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Write the files above for every session of a model whose states are written.
 
@@ -205,15 +206,16 @@ def summarise(
         how to smooth, which new sessions need; None: as hparams ask for
     tables
         whether to write predictions and bouts too
-    cautions
-        what whoever reads the scores must not miss; None: what the training's splits call for
+    about
+        what the summary of new sessions says besides, ``cautions`` among it
 
     Returns
     -------
     dict
         what stands in ``summary.json``: ``sessions`` by name; ``scores`` of each split that has
         hand labels, all its sessions pooled (see `daart_fast.eval.scores.score` and
-        `over_sessions`); ``cautions``, sentences that whoever reads the scores must not miss
+        `over_sessions`); ``cautions``, sentences that whoever reads the scores must not miss;
+        ``inputs``, a checksum of the inputs of each session of the model
 
     Raises
     ------
@@ -243,8 +245,11 @@ def summarise(
     scores, scores_by_session = _scores(get, data_generator, states, classes)
     for name, own_scores in scores_by_session.items():
         sessions[name]["scores"] = own_scores
-    if cautions is None:
-        cautions = cautions_of(get, data_generator, scores)
+    if about is None:  # of the model's own sessions
+        about = {
+            "cautions": cautions_of(get, data_generator, scores),
+            "inputs": input_checksums(get, sessions),
+        }
     summary = {
         "data": checksum(data_generator.description()),
         "label_names": list(names),
@@ -252,9 +257,9 @@ def summarise(
         "fps": fps,
         "unit": "seconds" if fps else "frames",
         "smoothing": _in_words(smoother),
-        "cautions": list(cautions),
         "scores": scores,
         "sessions": sessions,
+        **about,
     }
     with replacing(folder / "summary.json") as temporary:
         temporary.write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")

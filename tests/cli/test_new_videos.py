@@ -14,6 +14,7 @@ import yaml
 
 from daart_fast.cli import main
 from daart_fast.config import with_defaults
+from daart_fast.data.label_record import LabelFile, write_label_record
 from daart_fast.data.labels import load_label_csv
 from daart_fast.eval import Smoother
 from daart_fast.io import export_hparams
@@ -127,7 +128,10 @@ def test_time_budgets_of_predict_and_of_evaluate_are_the_same(predictions):
 def test_a_report_on_predictions_shows_each_video(predictions, model, capsys):
     before = contents(model)
     assert main(["report", str(predictions)]) == 0
-    assert capsys.readouterr().out == f"{predictions / 'report.html'}\n"
+    assert capsys.readouterr().out.splitlines() == [
+        "no score: these sessions have no hand labels (--labels DIR says where they are)",
+        str(predictions / "report.html"),
+    ]
     shown = report_of(predictions / "report.html")
     assert [session["id"] for session in shown["sessions"]] == ["n1", "n2"]
     assert {row[0] for row in shown["time_budget"]} == {"n1", "n2"} and shown["scores"] == {}
@@ -178,6 +182,26 @@ def test_labels_lie_beside_the_inputs(model, new, tmp_path, project):
     assert main(["evaluate", str(out), "--no-pictures"]) == 0
     assert summary_of(out)["scores"]["new"]["frames"] == 190
     assert "scores" not in summary_of(out)["sessions"]["n2"]
+
+
+def test_where_the_labels_are_need_not_be_said_twice(predictions, tmp_path, capsys):
+    write_labels(tmp_path / "truth" / "n1.csv")
+    arguments = ["evaluate", str(predictions), "--no-pictures", "--labels", str(tmp_path / "truth")]
+    assert main(arguments) == 0
+    capsys.readouterr()
+    assert main(["report", str(predictions)]) == 0
+    printed = capsys.readouterr().out
+    assert f"hand labels are those in {tmp_path / 'truth'}" in printed
+    assert "no score of n2" in printed
+    assert report_of(predictions / "report.html")["scores"]["new"]["frames"] == 190
+
+
+def test_labels_of_another_frame_rate_are_refused(predictions, tmp_path, capsys):
+    path = write_labels(tmp_path / "truth" / "n1.csv")
+    write_label_record(path.parent, {"n1.csv": LabelFile("n1.boris.csv", "boris", 30, 200, None)})
+    assert main(["evaluate", str(predictions), "--labels", str(path.parent)]) == 2
+    error = capsys.readouterr().err
+    assert "expected labels of 25 frames a second" in error and "converted with 30" in error
 
 
 def test_labels_that_are_not_there_are_an_error(predictions, tmp_path, capsys):
@@ -248,6 +272,15 @@ def test_inputs_of_the_training_by_another_name_are_not_new(model, tmp_path):
     assert main(["evaluate", str(tmp_path / "out"), "--no-pictures"]) == 0
     assert set(summary_of(tmp_path / "out")["scores"]) == {"test"}
     assert "z: its inputs are, byte for byte, those of m2" in cautions_of(tmp_path / "out")
+
+
+def test_inputs_of_the_training_are_known_where_they_are_gone(model, tmp_path):
+    assert main(["evaluate", str(model), "--no-pictures"]) == 0
+    (tmp_path / "data" / "markers" / "m1.csv").rename(tmp_path / "z.csv")
+    arguments = ["predict", str(model), str(tmp_path / "z.csv"), "--output_dir"]
+    assert main([*arguments, str(tmp_path / "out")]) == 0
+    assert main(["evaluate", str(tmp_path / "out"), "--no-pictures"]) == 0
+    assert "z: its inputs are, byte for byte, those of m1" in cautions_of(tmp_path / "out")
 
 
 def test_another_video_by_the_name_of_one_of_the_training_is_cautioned(model, tmp_path):
