@@ -1,16 +1,15 @@
-"""Score a model against hand labels; write tables and pictures, of new videos too.
+"""Score a model against hand labels; write tables and pictures. New videos are taken too.
 
-Of a model: SESSION_predictions.csv, SESSION_bouts.csv, time_budget.csv (a row for each session and
+Written are SESSION_predictions.csv, SESSION_bouts.csv, time_budget.csv (a row for each session and
 behaviour), summary.json (every score), SESSION_ethogram.png, confusion.png, bout_lengths.png and
-reliability.png. Frames that the model was trained on have scores of their own.
+reliability.png: into the model's folder, or that of the predictions.
 
-Of new videos, the same, in their folder: of one that 'daart-fast predict' wrote, or of a model and
---data_dir, which predicts first (into DATA_DIR/predictions). Hand labels are found beside the
-inputs (labels-hand); without any there are no scores. Sessions that the training had keep their
-role there, and are never scored as new.
+New videos are in a folder that 'daart-fast predict' wrote, or in --data_dir; these are predicted
+first, into DATA_DIR/predictions. Hand labels are looked for beside the inputs (labels-hand);
+without them there are no scores. Sessions that the training had are never scored as new.
 
-If the model's own data moved, --data_dir says where they are. They are predicted again there, and
---output_dir says where to write if they have changed since the model was scored.
+If the model's own data moved, --data_dir says where they are. If they have changed since the model
+was scored, --output_dir says where to write.
 """
 
 from __future__ import annotations
@@ -53,27 +52,29 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "model_dir",
         type=Path,
         nargs="+",
-        help="version_N folders, folders above, or a folder that predict wrote",
+        help="version_N folders, folders above, or predict's output",
     )
-    parser.add_argument("--data_dir", type=Path, help="new videos, or the data that moved")
     parser.add_argument(
-        "--output_dir", type=folder_to_write, help="where to write (that of the predictions)"
+        "--data_dir", type=Path, metavar="DIR", help="new videos, or the data that moved"
     )
+    parser.add_argument("--output_dir", type=folder_to_write, metavar="DIR", help="where to write")
     add_arguments_of_new_videos(parser)
-    for name, text in CHANGES.items():
+    for name, (value, text) in CHANGES.items():
         # null is a value too
-        parser.add_argument(f"--{name}", type=setting(name), default=argparse.SUPPRESS, help=text)
+        parser.add_argument(
+            f"--{name}", type=setting(name), metavar=value, default=argparse.SUPPRESS, help=text
+        )
     parser.add_argument("--no-pictures", action="store_true", help="tables only")
-    parser.add_argument("--search", type=Path, help="draw scores against settings into this file")
+    parser.add_argument("--search", type=Path, metavar="FILE", help="draw scores against settings")
 
 
-#: keys that may be changed after training
+#: keys that may be changed after training: what stands for their value, and what they mean
 CHANGES = {
-    "fps": "frames a second, for times and durations; features stay as trained",
-    "smoothing": "none, bouts, median, hmm, semi-markov or auto, instead of the model's",
-    "smoothing_seconds": "how long, for bouts and median",
-    "smoothing_frames": "the same in frames",
-    "smoothing_strength": "for hmm and semi-markov, above 0, up to 1",
+    "fps": ("RATE", "frames a second, for times; features stay as trained"),
+    "smoothing": ("HOW", "none, bouts, median, hmm, semi-markov or auto"),
+    "smoothing_seconds": ("S", "how long, for bouts and median"),
+    "smoothing_frames": ("N", "the same in frames"),
+    "smoothing_strength": ("X", "for hmm and semi-markov, above 0, up to 1"),
 }
 #: which ways of smoothing read them
 USED_BY = {
@@ -227,7 +228,7 @@ def _generator_of(model: Model, data_dir: str) -> DataGenerator:
 def _check_same_data(
     model: Model, hparams: dict[str, Any], generator: DataGenerator, folder: Path
 ) -> None:
-    """Refuse to write what comes of other data over what the model's folder tells of its own."""
+    """Refuse to write results of other data over those in the model's folder."""
     from daart_fast.eval.stored import same_folder, scores_are_current
 
     if same_folder(model.config, hparams) or not (folder / "summary.json").is_file():

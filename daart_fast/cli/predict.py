@@ -51,6 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--output_dir",
         type=folder_to_write,
+        metavar="DIR",
         default=Path(),
         help="where to write (the current folder)",
     )
@@ -60,13 +61,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="predict sessions again that are done, and replace files of another origin",
     )
     parser.add_argument(
-        "--fps", type=setting("fps"), help="frames a second, for times (the model's)"
+        "--fps",
+        type=setting("fps"),
+        metavar="RATE",
+        help="frames a second, for times (the model's)",
     )
     parser.add_argument(
         "--executor", choices=("local", "slurm"), default="local", help="here, or as Slurm jobs"
     )
     parser.add_argument(
-        "--jobs", type=count, default=1, help="how many processes, or Slurm jobs, to share it over"
+        "--jobs",
+        type=count,
+        metavar="N",
+        default=1,
+        help="how many processes, or Slurm jobs, to share it over",
     )
     parser.add_argument("--sbatch", default="", help="slurm: options of sbatch, as '--time=60'")
     # a Slurm job does a share: other jobs write to the same folder

@@ -56,10 +56,12 @@ class Predictions:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of commands that take new videos."""
-    parser.add_argument("--model", type=Path, help="predictions: the model's folder, if it moved")
-    parser.add_argument(
-        "--labels", type=Path, help="new videos: their hand labels (labels-hand beside the inputs)"
-    )
+    files = {
+        "model": "predictions: the model's folder, if it moved",
+        "labels": "new videos: their hand labels",
+    }
+    for name, text in files.items():
+        parser.add_argument(f"--{name}", type=Path, metavar="DIR", help=text)
     parser.add_argument(
         "--overwrite", action="store_true", help="new videos: replace files of another origin"
     )

@@ -47,14 +47,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "model_dir",
         type=Path,
         nargs="+",
-        help="version_N folders, folders above, or a folder that predict wrote",
+        help="version_N folders, folders above, or predict's output",
     )
     parser.add_argument(
-        "--output", type=Path, help="the file (report.html in the folder given, or here)"
+        "--output", type=Path, metavar="FILE", help="the report (report.html in the folder given)"
     )
-    parser.add_argument("--data_dir", type=Path, help="new videos, or the data that moved")
     parser.add_argument(
-        "--output_dir", type=folder_to_write, help="new videos: where to write their predictions"
+        "--data_dir", type=Path, metavar="DIR", help="new videos, or the data that moved"
+    )
+    parser.add_argument(
+        "--output_dir", type=folder_to_write, metavar="DIR", help="new videos: where to write"
     )
     add_arguments_of_new_videos(parser)
 

@@ -146,8 +146,7 @@ def describe_session(
     """Describe how much of each class a session has: frames, share, bouts, durations, latency.
 
     Durations, and the latency to the first bout, are in seconds, without fps in frames. With hand
-    labels, the frames that they give each class are counted too, and those that are scored: all
-    that have a label other than the background.
+    labels, the frames that they score (give another class than the background) are counted too.
     """
     n = len(label_names)
     if classes.ndim == 2:
@@ -171,14 +170,22 @@ def describe_session(
         },
     }
     if labels is not None:
-        labelled = (labels == 1).T if labels.ndim == 2 else np.arange(n)[:, None] == labels
-        for found, track in zip(described["classes"].values(), labelled, strict=True):
-            found["labelled_frames"] = int(track.sum())
-        scored = ~np.isnan(labels).all(1) if labels.ndim == 2 else labels >= 0
-        if labels.ndim == 1 and background is not None:
-            scored &= labels != background
-        described["scored_frames"] = int(scored.sum())
+        scored = _scored(labels, background)
+        labelled = labels.T == 1 if labels.ndim == 2 else np.arange(n)[:, None] == labels
+        described["frames_scored"] = int(scored.sum())
+        for found, track, truth in zip(
+            described["classes"].values(), tracks, labelled, strict=True
+        ):
+            found["frames_scored"] = int((track & scored).sum())
+            found["frames_labelled"] = int((truth & scored).sum())
     return described
+
+
+def _scored(labels: np.ndarray, background: int | None) -> np.ndarray:
+    """Return (T,) bool: frames with a hand label other than the background."""
+    if labels.ndim == 2:
+        return ~np.isnan(labels).all(1)
+    return (labels >= 0) & (labels != (-1 if background is None else background))
 
 
 def summarise(

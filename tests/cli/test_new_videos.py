@@ -104,7 +104,7 @@ def test_predictions_without_labels_have_pictures_and_time_budgets(predictions, 
     assert "no score: these sessions have no hand labels" in capsys.readouterr().out
     assert summary_of(predictions)["scores"] == {} and cautions_of(predictions) == ""
     table = pd.read_csv(predictions / "time_budget.csv")
-    assert set(table["split"]) == {"new"} and table["labelled_frames"].isna().all()
+    assert set(table["split"]) == {"new"} and table["frames_labelled"].isna().all()
     for session in ("n1", "n2"):
         assert (predictions / f"{session}_ethogram.png").stat().st_size > 1000
         classes = pd.read_csv(predictions / f"{session}_predictions.csv")["class"]
@@ -165,7 +165,8 @@ def test_scores_are_those_of_what_is_in_the_tables(predictions, tmp_path):
         f1.append(2 * hits / ((true == c) & scored).sum().__add__((predicted[scored] == c).sum()))
     assert scores["macro_f1"] == pytest.approx(np.mean(f1), abs=1e-6)
     table = pd.read_csv(predictions / "time_budget.csv")
-    assert table["labelled_frames"].sum() == 400 and set(table["scored_frames"]) == {190}
+    assert table["frames_scored"].sum() == table["frames_labelled"].sum() == 380
+    assert set(table["session_scored"]) == {190}
     for name in ("confusion", "bout_lengths", "reliability"):
         assert (predictions / f"{name}.png").is_file()
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -75,5 +77,13 @@ def test_frames_that_are_labelled_and_scored_stand_beside_those_predicted(tmp_pa
     labels[:5] = 0  # nobody looked
     contents = describe_session(CLASSES, NAMES, 2.0, labels, background=0)
     found = table_of(tmp_path, m1=contents).set_index("class")
-    assert found["labelled_frames"].tolist() == [5, 75, 20]
-    assert set(found["scored_frames"]) == {95}
+    assert found["frames"].tolist() == [0, 80, 40]
+    assert found["frames_scored"].tolist() == [0, 75, 20]
+    assert found["frames_labelled"].tolist() == [0, 75, 20]
+    assert set(found["session_scored"]) == {95}
+
+
+def test_the_guide_explains_each_column():
+    guide = (Path(__file__).parents[2] / "docs" / "guide.md").read_text(encoding="utf-8")
+    for column, meaning in COLUMNS.items():
+        assert f"| `{column}` | {meaning} |" in guide
