@@ -11,23 +11,27 @@ import base64
 import gzip
 import json
 import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from daart_fast.config import KEYS, with_defaults
+from daart_fast.config import KEYS, PATH, with_defaults
 from daart_fast.errors import ConfigError, DataError
 from daart_fast.eval.album import split_shown
 from daart_fast.eval.colours import class_colours
 from daart_fast.eval.curves import load_metrics_csv_as_df
 from daart_fast.eval.segments import bouts
 from daart_fast.eval.selection import background_of, labels_on, smoother_of
+from daart_fast.eval.splits import PRINTED, describe_split, split_title
 from daart_fast.eval.stored import scores_are_current, states_are_current
 
 if TYPE_CHECKING:
-    from daart_fast.data import DataGenerator
-    from daart_fast.eval.new_sessions import NewSessions
+    from daart_fast.data import SingleDataset
+    from daart_fast.eval.new_sessions import NewSession, NewSessions
+
+    Dataset = SingleDataset | NewSession
 
 __all__ = ["collect"]
 
@@ -35,11 +39,10 @@ __all__ = ["collect"]
 BLOCK, CHUNK = 32, 16_384
 #: How many of the worst bouts are listed.
 WORST = 30
-_Labels = dict[str, tuple[np.ndarray, np.ndarray | None]]
-#: What a report says that could not be made anew.
+#: What a report says where it shows results that are out of date.
 OLDER = (
-    "The scores and probabilities shown here are older than the data, or of other data: the hand "
-    "labels are those of now. daart-fast evaluate predicts and scores anew."
+    "The data have changed since these scores and probabilities were computed. The hand labels "
+    "shown are the current ones. 'daart-fast evaluate' predicts and scores again."
 )
 
 CURVES = ("loss", "loss_strong", "loss_weak", "loss_pred", "loss_recon", "loss_task")
@@ -74,62 +77,124 @@ def collect(
     from daart_fast.api.model import read_hparams
 
     results = results or folder
-    path = results / "summary.json"
-    if not path.is_file():
-        raise DataError(f"{path}: no such file; daart-fast evaluate writes it")
-    summary = json.loads(path.read_text(encoding="utf-8"))
+    summary = _summary_in(results)
     hparams = with_defaults(read_hparams(folder / "hparams.yaml"))
-    split = split_shown(summary["scores"])
     if new is None:
-        labels, note = _labels_now(folder, hparams, data_dir, split, results == folder)
+        known, note = _sessions_now(folder, hparams, data_dir, results == folder)
     else:
-        labels, note = _labels(new, split), ""
-    stored = (results, folder if new is None else new.folder)
-    names = summary["label_names"]
-    background = background_of(hparams)
-    several = hparams["classifier_type"] == "multibinary"
-    smoother = smoother_of(results)
+        known, note = {dataset.id: dataset for dataset in new.datasets}, ""
     sessions, fine, worst = [], [], []
-    for session in summary["sessions"]:
-        files = [where / f"{session}_states.npy" for where in stored]
-        states = np.load(next((file for file in files if file.is_file()), files[-1]))
-        classes = smoother(states)
-        truth, held_out = labels.get(session, (None, None))
-        sessions.append(
-            {
-                "id": session,
-                "frames": len(states),
-                "predicted": [_runs(column) for column in _tracks(classes)],
-                "truth": None if truth is None else [_runs(c) for c in _tracks(truth)],
-                "coarse": _text(_bytes(_blocks(states))),
-            }
-        )
+    for name, contents in summary["sessions"].items():
+        states = _states(name, [results, folder if new is None else new.folder])
+        classes = smoother_of(results)(states)
+        sessions.append(_session(name, contents, states, classes, known.get(name)))
         fine.append(_chunks(states))
-        if held_out is not None and not several:
-            worst += _worst(session, held_out, classes, background)
+        if name in known and hparams["classifier_type"] != "multibinary":
+            worst += _worst(known[name], split_shown(summary["scores"]), classes, hparams)
     worst.sort(key=lambda bout: -bout["wrong"])
     model = {
         "name": _name(folder) if new is None else f"{new.folder.absolute().name}, new videos",
-        "settings": {
-            name: str(hparams[name]) for name in KEYS if not isinstance(hparams[name], list)
-        },
-        "smoothing": summary["smoothing"],
-        "classes": names,
-        "colours": class_colours(names, background),
-        "background": background,
-        "several": several,
-        "fps": summary["fps"],
-        "scores": summary["scores"],
+        "data": Path(data_dir or hparams["data_dir"] or "").name if new is None else "new videos",
         "curves": _curves(folder / "metrics.csv"),
         "best_epoch": hparams.get("best_val_epoch"),
         "sessions": sessions,
-        "time_budget": _time_budget(summary),
         "worst": worst[:WORST],
         "block": BLOCK,
         "chunk": CHUNK,
         "note": note,
+        **_settings(hparams),
+        **_of_summary(summary, hparams),
     }
     return model, fine
+
+
+def _summary_in(folder: Path) -> dict[str, Any]:
+    path = folder / "summary.json"
+    if not path.is_file():
+        raise DataError(f"{path}: no such file; daart-fast evaluate writes it")
+    summary: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return summary
+
+
+def _states(session: str, folders: Sequence[Path]) -> np.ndarray:
+    """Load a session's probabilities from the first of these folders that has them."""
+    files = [folder / f"{session}_states.npy" for folder in folders]
+    states: np.ndarray = np.load(next((file for file in files if file.is_file()), files[-1]))
+    return states
+
+
+def _of_summary(summary: Mapping[str, Any], hparams: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the page shows of a summary.json."""
+    names, background = summary["label_names"], background_of(hparams)
+    scores = {split: summary["scores"][split] for split in PRINTED if split in summary["scores"]}
+    return {
+        "smoothing": summary["smoothing"],
+        "classes": names,
+        "colours": class_colours(names, background),
+        "background": background,
+        "several": hparams["classifier_type"] == "multibinary",
+        "fps": summary["fps"],
+        "cautions": summary.get("cautions", []),
+        "scores": scores,
+        "titles": {split: _titles(split, scores.get(split)) for split in PRINTED},
+        "time_budget": _time_budget(summary),
+    }
+
+
+def _titles(split: str, scores: Mapping[str, Any] | None) -> list[str]:
+    """Return what to call a split's frames, in short, and with what their score is worth."""
+    whole = bool((scores or {}).get("whole_sessions", True))
+    return [split_title(split, whole), describe_split(split, whole)]
+
+
+def _settings(hparams: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings as text, and the names of those that are not the default.
+
+    Of paths only the last part is shown: a report is sent to other people.
+    """
+    shown: dict[str, str] = {}
+    for name, key in KEYS.items():
+        value = hparams[name]
+        if key.kind is PATH and isinstance(value, str):
+            value = Path(value).name
+        shown[name] = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+    chosen = [name for name, key in KEYS.items() if hparams[name] != key.default]
+    return {"settings": shown, "chosen": chosen}
+
+
+def _session(
+    name: str,
+    contents: Mapping[str, Any],
+    states: np.ndarray,
+    classes: np.ndarray,
+    known: Dataset | None,
+) -> dict[str, Any]:
+    """Return one session: runs of classes, of labels and of splits, and its own scores."""
+    labels = None if known is None else known.session.labels_strong
+    return {
+        "id": name,
+        "split": contents.get("split"),
+        "frames": len(states),
+        "predicted": [_runs(column) for column in _tracks(classes)],
+        "truth": None if labels is None else [_runs(column) for column in _tracks(labels)],
+        "splits": None if known is None else _runs(_splits(known)),
+        "coarse": _text(_bytes(_blocks(states))),
+        "scores": {split: _in_short(own) for split, own in contents.get("scores", {}).items()},
+    }
+
+
+def _splits(known: Dataset) -> np.ndarray:
+    """Return the place in `PRINTED` of the split that each frame belongs to; -1 for none."""
+    splits = np.full(len(known.session), -1)
+    for number, split in enumerate(PRINTED):
+        splits[known.frames_of(split)] = number
+    return splits
+
+
+def _in_short(scores: Mapping[str, Any]) -> dict[str, Any]:
+    """Return frames, macro-F1, accuracy and the F1 of each class."""
+    f1 = {name: own["f1"] for name, own in scores["classes"].items()}
+    return {name: scores.get(name) for name in ("frames", "macro_f1", "accuracy")} | {"f1": f1}
 
 
 def _name(folder: Path) -> str:
@@ -137,14 +202,13 @@ def _name(folder: Path) -> str:
     return "/".join(folder.absolute().parts[-3:])
 
 
-def _labels_now(
+def _sessions_now(
     folder: Path,
     trained: dict[str, Any],
     data_dir: str | os.PathLike[str] | None,
-    split: str | None,
     stored: bool,
-) -> tuple[_Labels, str]:
-    """Return the hand labels of a model's own sessions, and what the report has to note.
+) -> tuple[dict[str, Dataset], str]:
+    """Return a model's sessions with their labels and splits, and what the report has to note.
 
     Parameters
     ----------
@@ -152,8 +216,6 @@ def _labels_now(
         the model's folder and hparams
     data_dir
         where the data are; None: where hparams say
-    split
-        see `_labels`
     stored
         whether scores and probabilities are those in the model's folder
     """
@@ -170,10 +232,10 @@ def _labels_now(
         states_are_current(folder, trained, hparams, generator)
         and scores_are_current(folder, generator)
     )
-    return _labels(generator, split), "" if current else OLDER
+    return {dataset.id: dataset for dataset in generator.datasets}, "" if current else OLDER
 
 
-def _time_budget(summary: dict[str, Any]) -> list[list[Any]]:
+def _time_budget(summary: Mapping[str, Any]) -> list[list[Any]]:
     """List session, class, share, total, bouts and mean duration; no class 0 that never occurs."""
     found = {name: own.get("classes", {}) for name, own in summary["sessions"].items()}
     background = summary["label_names"][0]
@@ -184,20 +246,6 @@ def _time_budget(summary: dict[str, Any]) -> list[list[Any]]:
         for name, own in classes.items()
         if not (unused and name == background)
     ]
-
-
-def _labels(generator: DataGenerator | NewSessions, split: str | None) -> _Labels:
-    """Return hand labels: all of them, and those of a split, if there is one.
-
-    They are (T,) integers of each session twice, the second -100 on frames of other splits and
-    None where none is of this one.
-    """
-    found: _Labels = {}
-    for dataset in generator.datasets:
-        labels = dataset.session.labels_strong
-        if labels is not None:
-            found[dataset.id] = labels, None if split is None else labels_on(dataset, split)
-    return found
 
 
 def _tracks(classes: np.ndarray) -> list[np.ndarray]:
@@ -246,23 +294,28 @@ def _chunks(states: np.ndarray) -> str:
 
 
 def _worst(
-    session: str, labels: np.ndarray, classes: np.ndarray, background: int | None
+    known: Dataset, split: str | None, classes: np.ndarray, hparams: Mapping[str, Any]
 ) -> list[dict[str, Any]]:
-    """List true bouts by how many of their frames are wrong, with what they were taken for."""
+    """List a session's true bouts in a split by how many of their frames are wrong.
+
+    Each comes with the class that it was taken for most often.
+    """
+    labels = None if split is None else labels_on(known, split)
+    if labels is None:
+        return []
     found = []
-    for label, start, stop in bouts(labels, background).tolist():
-        own = classes[start:stop]
-        wrong = own[own != label]
+    for label, start, stop in bouts(labels, background_of(hparams)).tolist():
+        predicted = classes[start:stop]
+        wrong = predicted[predicted != label]
         if len(wrong):
-            taken_for = int(np.bincount(wrong).argmax())
             found.append(
                 {
-                    "session": session,
+                    "session": known.id,
                     "class": label,
                     "start": start,
                     "stop": stop,
                     "wrong": len(wrong),
-                    "taken_for": taken_for,
+                    "taken_for": int(np.bincount(wrong).argmax()),
                 }
             )
     return found

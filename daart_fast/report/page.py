@@ -6,10 +6,12 @@ import json
 import os
 import re
 from collections.abc import Mapping, Sequence
+from datetime import date
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from daart_fast import __version__
 from daart_fast.errors import DataError
 from daart_fast.files import replacing
 from daart_fast.report.collect import collect
@@ -18,6 +20,9 @@ if TYPE_CHECKING:
     from daart_fast.eval.new_sessions import NewSessions
 
 __all__ = ["check_output", "write_report"]
+
+#: The parts of the page's script, in the order in which they run.
+SCRIPTS = ("data", "plot", "input", "tables", "begin")
 
 
 def write_report(
@@ -75,13 +80,17 @@ def check_output(output: str | os.PathLike[str]) -> None:
 
 
 def _page(models: Sequence[dict[str, Any]], texts: dict[str, str]) -> str:
-    """Fill the template: style, script, what all models say, and sessions' fine probabilities."""
+    """Fill the template: style, scripts, what is known of all models, and fine probabilities."""
     files = resources.files("daart_fast.report")
-    parts = {name: (files / f"page.{name}").read_text("utf-8") for name in ("html", "css", "js")}
-    # a name must not end the script element, nor open a comment in it; all else json keeps ASCII
-    data = json.dumps({"models": models}, allow_nan=False).replace("<", r"\u003c")
-    blocks = "\n".join(
-        f'<script type="text/plain" id="{name}">{text}</script>' for name, text in texts.items()
-    )
-    filling = {"css": parts["css"], "data": data, "fine": blocks, "js": parts["js"]}
-    return re.sub(r"/\*(css|data|fine|js)\*/", lambda place: filling[place[1]], parts["html"])
+    content = {"models": models, "made": f"{date.today():%Y-%m-%d}", "version": __version__}
+    filling = {
+        "css": (files / "page.css").read_text("utf-8"),
+        # a name must not end the script element, nor open a comment in it; json keeps ASCII
+        "data": json.dumps(content, allow_nan=False).replace("<", r"\u003c"),
+        "fine": "\n".join(
+            f'<script type="text/plain" id="{name}">{text}</script>' for name, text in texts.items()
+        ),
+        "js": "\n".join((files / "scripts" / f"{name}.js").read_text("utf-8") for name in SCRIPTS),
+    }
+    template = (files / "page.html").read_text("utf-8")
+    return re.sub(r"/\*(css|data|fine|js)\*/", lambda match: filling[match[1]], template)

@@ -123,6 +123,13 @@ def test_a_report_holds_settings_scores_curves_bouts_and_sessions(small, tmp_pat
     wrong = [bout["wrong"] for bout in model["worst"]]
     assert wrong == sorted(wrong, reverse=True) and len(wrong) == 30
     assert {bout["session"] for bout in model["worst"]} == {"m2"}  # the session held out
+    assert model["chosen"] and "learning_rate" not in model["chosen"]
+    assert model["settings"]["data_dir"] == small.parent.name  # no path of this machine
+    assert model["titles"]["test"] == ["held-out videos", "held-out videos (never trained on)"]
+    m1, m2 = model["sessions"]
+    assert m1["split"] == "train" and m2["split"] == "test"
+    assert m2["splits"] == [[1], [40_000]]  # every frame of it is of the split "test"
+    assert m2["scores"]["test"]["macro_f1"] == model["scores"]["test"]["macro_f1"]
     classes, lengths = model["sessions"][0]["truth"][0]
     assert sum(lengths) == 40_000 and set(classes) <= {1, 2, 3}
 
@@ -204,13 +211,14 @@ def test_a_model_that_was_not_evaluated_is_named(tmp_path):
 class Page:
     """What Chromium made of a page: its document after the scripts, and the console's lines."""
 
-    def __init__(self, page: Path, script: str = "", link: str = "", picture: Path | None = None):
+    def __init__(self, page: Path, script: str = "", link: str = "", picture: Path | None = None,
+                 width: int = 1280):  # fmt: skip
         copy = page.with_name(f"{page.stem}-tried.html")
         # on a busy machine virtual time may end before the next animation frame
         copy.write_text(page.read_text() + f"<script>{script}\nsetTimeout(draw, 3500);</script>")
         options = (
             "headless=new no-sandbox disable-gpu disable-dev-shm-usage hide-scrollbars "
-            "window-size=1280,1500 enable-logging=stderr log-level=0 virtual-time-budget=4000"
+            f"window-size={width},1500 enable-logging=stderr log-level=0 virtual-time-budget=4000"
         )
         command = [str(browser()), *(f"--{option}" for option in options.split())]
         command += [f"--user-data-dir={page.parent / 'profile'}"]
@@ -223,12 +231,21 @@ class Page:
         return re.search(rf'id="{id}"[^>]*>(.*?)<', self.document, re.DOTALL)[1]
 
 
+def seconds_of(text: str) -> list[float]:
+    """The times in a text, as ``26:40.00`` or ``1:02:03.00``, in seconds."""
+    found = []
+    for clock in re.findall(r"\d+(?::\d\d)+\.\d\d", text):
+        *hours, minutes, seconds = map(float, clock.split(":"))
+        found.append(3600 * sum(hours) + 60 * minutes + seconds)
+    return found
+
+
 needs_browser = pytest.mark.skipif(browser() is None, reason="no Chromium to show the report with")
 
 WHEEL = """
 const c = document.getElementById("canvas"), box = c.getBoundingClientRect();
-const at = {clientX: box.left + 700, clientY: box.top + 40, cancelable: true};
-for (let i = 0; i < 8; i++) c.dispatchEvent(new WheelEvent("wheel", {deltaY: -400, ...at}));
+const at = {clientX: box.left + 700, clientY: box.top + 40, cancelable: true, ctrlKey: true};
+for (let i = 0; i < 8; i++) c.dispatchEvent(new WheelEvent("wheel", {deltaY: -100, ...at}));
 const hoverThere = () => c.dispatchEvent(new PointerEvent("pointermove", at));
 hoverThere();
 setTimeout(hoverThere, 1500);
@@ -241,8 +258,8 @@ def test_a_browser_shows_it_without_complaint(small, tmp_path):
     page = Page(tmp_path / "report.html")
     assert page.console == []
     assert 'data-ready="yes"' in page.document
-    assert page.text("where") == "0.00 s to 1600.00 s of 1600.00 s"
-    assert page.document.count("<tr") > 100 and page.document.count("<polyline") == 4
+    assert page.text("where") == "0:00.00 to 26:40.00 of 26:40.00"
+    assert page.document.count("<tr") > 100 and page.document.count("<polyline") == 2
     shown = page.document.split("</main>")[0]  # where a name is text, whatever it is
     assert "<b>groom" not in shown and "&lt;!--&lt;script&gt;walk &amp; run" in shown
     Page(tmp_path / "report.html", picture=tmp_path / "report.png")
@@ -254,19 +271,64 @@ def test_the_wheel_zooms_and_the_cursor_shows_probabilities(small, tmp_path):
     write_report([small], tmp_path / "report.html")
     page = Page(tmp_path / "report.html", WHEEL)
     assert page.console == []
-    first, last = map(float, re.findall(r"([\d.]+) s", page.text("where"))[:2])
+    first, last, _ = seconds_of(page.text("where"))
     assert 0 < last - first < 20
     tip = re.search(r'id="tip"[^>]*>(.*?)</div></div>', page.document, re.DOTALL)[1]
     values = [float(value) for value in re.findall(r"(\d\.\d\d)</div>", tip + "</div>")]
     frame = int(re.search(r"frame (\d+)", tip)[1])
-    np.testing.assert_allclose(values, np.load(small / "m2_states.npy")[frame], atol=0.011)
+    np.testing.assert_allclose(values, np.load(small / "m2_states.npy")[frame, 1:], atol=0.011)
+
+
+@needs_browser
+def test_the_wheel_scrolls_the_page_unless_the_plot_has_the_focus(small, tmp_path):
+    write_report([small], tmp_path / "report.html")
+    wheel = WHEEL.replace("ctrlKey: true", "ctrlKey: false")
+    page = Page(tmp_path / "report.html", wheel)
+    assert page.text("where") == "0:00.00 to 26:40.00 of 26:40.00"
+    page = Page(tmp_path / "report.html", f"byId('canvas').focus();{wheel}")
+    first, last, _ = seconds_of(page.text("where"))
+    assert last - first < 1600
+
+
+@needs_browser
+def test_the_tooltip_is_of_the_frame_under_the_pointer_after_a_zoom(small, tmp_path):
+    write_report([small], tmp_path / "report.html")
+    said = "document.body.dataset.frame = Math.floor(frameOf(700));"
+    zoom = f"setTimeout(() => {{ zoomTo(1000, 3000); draw(); {said} }}, 1800);"
+    page = Page(tmp_path / "report.html", WHEEL + zoom)
+    tip = re.search(r'id="tip"[^>]*>(.*?)</div></div>', page.document, re.DOTALL)[1]
+    assert re.search(r"frame (\d+)", tip)[1] == re.search(r'data-frame="(\d+)"', page.document)[1]
+
+
+@needs_browser
+def test_a_narrow_window_is_not_scrolled_sideways(small, tmp_path):
+    write_report([small, small], tmp_path / "report.html")
+    said = "document.body.dataset.wide = document.documentElement.scrollWidth - innerWidth;"
+    page = Page(tmp_path / "report.html", f"setTimeout(() => {{ {said} }}, 500);", width=500)
+    assert re.search(r'data-wide="(-?\d+)"', page.document)[1] == "0"
+
+
+@needs_browser
+def test_the_top_says_the_score_of_videos_held_out_and_what_nobody_may_miss(small, tmp_path):
+    folder = tmp_path / "version_0"
+    shutil.copytree(small, folder)
+    summary = json.loads((folder / "summary.json").read_text())
+    summary["cautions"] = ["No video was held out."]
+    (folder / "summary.json").write_text(json.dumps(summary))
+    write_report([folder], tmp_path / "report.html", results={folder: folder})
+    page = Page(tmp_path / "report.html")
+    score = summary["scores"]["test"]["macro_f1"]
+    assert page.text("headline") == (f"macro-F1 {score:.3f} on held-out videos (never trained on).")
+    assert "<li>No video was held out.</li>" in page.document
+    assert '<option value="m2">m2 (held-out videos)</option>' in page.document
+    assert page.document.count('aria-label="macro-F1: The mean') >= 2  # its meaning, on hover
 
 
 @needs_browser
 def test_a_link_opens_at_a_bout(small, tmp_path):
     write_report([small], tmp_path / "report.html")
     page = Page(tmp_path / "report.html", link="#m1/1000/1250")
-    assert page.text("where") == "40.00 s to 50.00 s of 1600.00 s"
+    assert page.text("where") == "0:40.00 to 0:50.00 of 26:40.00"
 
 
 @needs_browser
@@ -291,7 +353,7 @@ def test_a_click_on_a_worst_bout_zooms_to_it(small, tmp_path):
     write_report([small], tmp_path / "report.html")
     page = Page(tmp_path / "report.html", 'document.querySelector("tr.go").click();')
     worst = data_of(tmp_path / "report.html")["models"][0]["worst"][0]
-    first, last = map(float, re.findall(r"([\d.]+) s", page.text("where"))[:2])
+    first, last, _ = seconds_of(page.text("where"))
     assert first < worst["start"] / 25 < worst["stop"] / 25 < last
 
 
@@ -319,5 +381,5 @@ def test_a_million_frames_do_not_freeze_it(tmp_path):
     """
     page = Page(tmp_path / "report.html", clock)
     assert page.console == []
-    assert page.text("where").endswith("of 40000.00 s")
+    assert page.text("where").endswith("of 11:06:40.00")
     assert float(re.search(r'data-milliseconds="([\d.]+)"', page.document)[1]) < 100

@@ -1,0 +1,23 @@
+// Fill the page, and show what the link asks for.
+showTop();
+showModels();
+sessions.forEach((id) => {
+  const model = models.find((one) => one.sessions.some((session) => session.id === id));
+  const { split } = model.sessions.find((session) => session.id === id);
+  add(byId("session"), "option", split ? `${id} (${model.titles[split][0]})` : id, { value: id });
+});
+models.forEach((_, m) => add(byId("model"), "option", nameOf(m), { value: m }));
+byId("session").addEventListener("change", (event) => show(event.target.value));
+byId("model").addEventListener("change", (event) => choose(Number(event.target.value)));
+byId("whole").addEventListener("click", () => zoomTo(0, view.frames));
+if (models.length) choose(0);
+
+/** A link may end in #session/first/last, in frames. */
+function showLinked() {
+  const [id, first, last] = decodeURIComponent(location.hash.slice(1)).split("/");
+  if (sessions.includes(id)) show(id, first && Number(first), last && Number(last));
+  return sessions.includes(id);
+}
+window.addEventListener("hashchange", showLinked);
+if (sessions.length && !showLinked()) show(firstSession(models[0]));
+document.body.dataset.ready = "yes";
