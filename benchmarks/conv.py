@@ -21,8 +21,8 @@ from torch.nn import functional as F
 
 from benchmarks import machine
 from daart_fast import ops
-from daart_fast.ops import library
-from daart_fast.ops.backends import native
+from daart_fast.ops import operators_conv
+from daart_fast.ops.native import native
 
 FORWARD, INPUT, WEIGHT, ALL = "forward", "input grad", "weight grad", "forward+backward"
 BATCH = 8
@@ -141,7 +141,9 @@ def sides(shape: Shape, which: str) -> list[Callable[[], object]]:
     need = [which == INPUT, which == WEIGHT, which == WEIGHT]
     one = [1]
     return [
-        lambda: library.conv_backward(grad, x, weight, None, shape.dilation, span // 2, 0, *need),
+        lambda: operators_conv.conv_backward(
+            grad, x, weight, None, shape.dilation, span // 2, 0, *need
+        ),
         lambda: torch.ops.aten.convolution_backward(
             *(grad_torch, x_torch, weight, bias.shape),
             *(one, [span // 2], [shape.dilation], False, [0], 1, need),

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 
 from daart_fast import ops
-from daart_fast.ops.backends import native
+from daart_fast.ops.native import native
 
 Row = dict[str, Any]
 

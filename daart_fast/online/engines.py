@@ -19,7 +19,8 @@ from daart_fast.models.rnn import RNN
 from daart_fast.models.segmenter import Segmenter
 from daart_fast.online.intake import Intake
 from daart_fast.online.program import layers_of
-from daart_fast.ops.backends import native, runs_native
+from daart_fast.ops.backends import runs_native
+from daart_fast.ops.native import native
 
 __all__ = ["Engine", "RecurrentEngine", "WindowEngine", "context_of", "make_engine", "memory_of"]
 

@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from daart_fast.ops.backends import native, runs_native
+from daart_fast.ops.backends import runs_native
+from daart_fast.ops.native import native
 
 # An exponential average each, by torch's names; the last is amsgrad's.
 AVERAGES = ("exp_avg", "exp_avg_sq", "max_exp_avg_sq")

@@ -1,4 +1,4 @@
-"""Which backend runs: an ordered table, best first, each with the reason when it says no.
+"""Which backend runs: a table, best first, each with the reason when it refuses a call.
 
 Environment variables, read once at import:
 
@@ -9,93 +9,137 @@ Environment variables, read once at import:
 
 from __future__ import annotations
 
+import logging
 import os
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 
 from daart_fast.errors import ConfigError, did_you_mean
+from daart_fast.ops import cuda_check
+from daart_fast.ops.native import (
+    CUDA_DTYPES,
+    DTYPES,
+    METHODS,
+    cuda_precision,
+    has_cuda,
+    native,
+    why_no_cuda,
+    why_no_native,
+)
 
-METHODS = ("auto", "direct", "filtered")
-DTYPES = (torch.float32, torch.float64)
-CUDA_DTYPES = (torch.float32, torch.bfloat16, torch.float64)
-
-
-def _load() -> tuple[ModuleType | None, str]:
-    """Import the native module (after torch: they share its OpenMP runtime), or say why not."""
-    try:
-        from daart_fast import _native  # type: ignore[attr-defined]
-    except ImportError as error:
-        if isinstance(error, ModuleNotFoundError) or "cannot import name" in str(error):
-            return None, "daart_fast._native was not built"
-        return None, f"daart_fast._native cannot be loaded: {error}"
-    return _native, ""
+_log = logging.getLogger(__name__)
 
 
-native, _why_no_native = _load()
+class Call(NamedTuple):
+    """What is to be computed, as far as a backend may refuse it."""
 
-# Why calls on CUDA tensors went through PyTorch.
-_cuda_refusals: set[str] = set()
-
-
-def _why_no_cuda() -> str:
-    if native is None:
-        return _why_no_native
-    if not hasattr(native, "cuda_version"):
-        return "the native module was built without CUDA"
-    return "" if torch.cuda.is_available() else "torch sees no CUDA device"
+    x: Tensor
+    operation: str = "convolutions"  # or "losses"
+    frames: int = 0  # of x, with all padding
+    weights: tuple[Tensor, ...] = ()
+    n_classes: int = 1
 
 
-def _cuda_can_run(x: Tensor) -> str:
-    if not x.is_cuda:
-        return "it runs on cuda, and the tensor is elsewhere"
-    if native is None or not hasattr(native, "cuda_version"):
-        return _why_no_cuda()
-    if x.dtype not in CUDA_DTYPES:
-        return f"it computes in float32, bfloat16 and float64, and the tensor is {x.dtype}"
-    if torch.compiler.is_compiling():
+def _cuda_refusal(call: Call) -> str:
+    if not has_cuda():
+        return why_no_cuda()
+    if call.operation == "losses":
+        return (
+            _dtype_refusal(call, DTYPES)
+            or _loss_size_refusal(call)
+            or cuda_check.loss_refusal(call.x)
+        )
+    refusal = _dtype_refusal(call, CUDA_DTYPES)
+    if not refusal and not torch.compiler.is_compiling():
+        refusal = cuda_check.convolution_refusal(call.x)
+    return refusal or _size_refusal(call)
+
+
+def _native_refusal(call: Call) -> str:
+    return why_no_native or _dtype_refusal(call, DTYPES)
+
+
+def _dtype_refusal(call: Call, dtypes: tuple[torch.dtype, ...]) -> str:
+    if call.x.dtype in dtypes:
         return ""
-    from daart_fast.ops import cuda_check
+    *names, last = (str(dtype).removeprefix("torch.") for dtype in dtypes)
+    return f"it computes in {', '.join(names)} and {last}, and the tensor is {call.x.dtype}"
 
-    return cuda_check.why_not(x)
+
+def _size_refusal(call: Call) -> str:
+    """Whether an index of the convolutions' kernels would not fit their 32 bits, in words."""
+    x, weights = call.x, call.weights
+    rows = max(x.shape[0], 1) * call.frames
+    sizes = [w.numel() for w in weights] + [rows * max(w.shape[:2]) for w in weights]
+    if not weights or max(*sizes, x.shape[0] * abs(x.stride(0))) < 2**31:
+        return ""
+    return "the kernels take tensors below 2^31 elements, padding included"
 
 
-def _native_can_run(x: Tensor) -> str:
-    if native is None:
-        return _why_no_native
-    if x.device.type != "cpu":
-        return f"it runs on cpu, and the tensor is on {x.device.type}"
-    if x.dtype not in DTYPES:
-        return f"it computes in float32 and float64, and the tensor is {x.dtype}"
+def _loss_size_refusal(call: Call) -> str:
+    assert native is not None
+    if call.n_classes > native.cuda_most_classes:
+        return f"the kernels take up to {native.cuda_most_classes} classes"
+    b, t, c = call.x.shape
+    if (b + 1) * (t + 1) * max(c, call.n_classes) >= 2**31:
+        return "the kernels take tensors below 2^31 elements"
     return ""
 
 
 @dataclass(frozen=True)
 class Backend:
-    """A name, and why it can't take a tensor (an empty string if it can)."""
+    """Kernels: their name, the device of their tensors, and why they refuse a call (or ``""``)."""
 
     name: str
-    why_not: Callable[[Tensor], str]
+    device: str
+    refusal: Callable[[Call], str]
 
 
-BACKENDS = (
-    Backend("cuda", _cuda_can_run),
-    Backend("native", _native_can_run),
-    Backend("torch", lambda x: ""),
-)
-_only: str | None = None
+#: Best first. What all of them refuse, PyTorch computes.
+BACKENDS = (Backend("cuda", "cuda", _cuda_refusal), Backend("native", "cpu", _native_refusal))
+NAMES = (*(backend.name for backend in BACKENDS), "torch")
+
+_forced_backend: str | None = None
+#: What was refused on its own device, by backend, operation and reason.
+_refusals: set[tuple[str, str, str]] = set()
 
 
-def runs_native(x: Tensor) -> bool:
-    """Whether the native module's CPU kernels take a call with this tensor."""
-    return _only in (None, "native") and not _native_can_run(x) and not _transformed()
+def choose(call: Call) -> str:
+    """Return the name of the first backend that takes a call.
+
+    Raises
+    ------
+    ConfigError
+        x is on a CUDA device and ``DAART_FAST_BACKEND`` is ``cuda``, but the kernels of a
+        convolution can't run.
+    """
+    if _transformed():
+        return "torch"
+    for backend in BACKENDS:
+        if backend.device != call.x.device.type or _forced_backend not in (None, backend.name):
+            continue
+        refusal = backend.refusal(call)
+        if not refusal:
+            return backend.name
+        if not torch.compiler.is_compiling():
+            _note_refusal(backend.name, call.operation, refusal)
+    return "torch"
+
+
+def _note_refusal(backend: str, operation: str, refusal: str) -> None:
+    if backend == _forced_backend == "cuda" and operation == "convolutions":
+        raise ConfigError(f"DAART_FAST_BACKEND is 'cuda', but {refusal}")
+    if (backend, operation, refusal) not in _refusals:
+        _refusals.add((backend, operation, refusal))
+        _log.info("%s does not compute some %s: %s", backend, operation, refusal)
 
 
 def _transformed() -> bool:
@@ -107,6 +151,11 @@ def _transformed() -> bool:
         return False
     functional = getattr(torch._C, "_are_functorch_transforms_active", bool)
     return forward_ad._current_level >= 0 or functional()
+
+
+def runs_native(x: Tensor) -> bool:
+    """Whether the native module's CPU kernels take a call with this tensor."""
+    return choose(Call(x)) == "native"
 
 
 def runs_convolution(x: Tensor, frames: int, *weights: Tensor) -> bool:
@@ -124,20 +173,9 @@ def runs_convolution(x: Tensor, frames: int, *weights: Tensor) -> bool:
     Raises
     ------
     ConfigError
-        x is on a CUDA device and ``DAART_FAST_BACKEND`` is ``cuda``, but the kernels can't run.
+        See `choose`.
     """
-    if not x.is_cuda:
-        return runs_native(x)
-    if _only not in (None, "cuda"):
-        return False
-    if _transformed():
-        return False
-    why = _cuda_can_run(x) or _too_large(x, frames, weights)
-    if why and _only == "cuda":
-        raise ConfigError(f"DAART_FAST_BACKEND is 'cuda', but {why}")
-    if why:
-        _cuda_refusals.add(why)
-    return not why
+    return choose(Call(x, frames=frames, weights=weights)) != "torch"
 
 
 def runs_losses(x: Tensor, n_classes: int = 1) -> bool:
@@ -148,27 +186,7 @@ def runs_losses(x: Tensor, n_classes: int = 1) -> bool:
     x
         What is scored, or what a head of ``n_classes`` makes its scores of.
     """
-    if not x.is_cuda:
-        return runs_native(x)
-    if _only not in (None, "cuda") or x.dtype not in DTYPES or _transformed():
-        return False
-    why = _why_no_cuda()
-    if not why:
-        from daart_fast.ops import cuda_loss_check
-
-        why = cuda_loss_check.why_not(x, n_classes)
-    if why:
-        _cuda_refusals.add(f"losses: {why}")
-    return not why
-
-
-def _too_large(x: Tensor, frames: int, weights: tuple[Tensor, ...]) -> str:
-    """Whether an index of the kernels' would not fit their 32 bits, in words."""
-    rows = max(x.shape[0], 1) * frames
-    sizes = (rows * max(max(w.shape[:2]) for w in weights), *(w.numel() for w in weights))
-    if max(*sizes, x.shape[0] * abs(x.stride(0))) < 2**31:
-        return ""
-    return "the kernels take tensors below 2^31 elements, padding included"
+    return choose(Call(x, "losses", n_classes=n_classes)) != "torch"
 
 
 def _choice(variable: str, value: str, choices: tuple[str, ...]) -> str:
@@ -182,15 +200,15 @@ def _choice(variable: str, value: str, choices: tuple[str, ...]) -> str:
 
 def _use(backend: str | None, isa: str | None, conv: str | None) -> None:
     """Set what is not None. ``""`` stands for the default of each."""
-    global _only
+    global _forced_backend
     if backend is not None:
         if backend:
-            _choice("DAART_FAST_BACKEND", backend, tuple(b.name for b in BACKENDS))
+            _choice("DAART_FAST_BACKEND", backend, NAMES)
         if backend == "native" and native is None:
-            raise ConfigError(f"DAART_FAST_BACKEND is 'native', but {_why_no_native}")
-        if backend == "cuda" and _why_no_cuda():
-            raise ConfigError(f"DAART_FAST_BACKEND is 'cuda', but {_why_no_cuda()}")
-        _only = backend or None
+            raise ConfigError(f"DAART_FAST_BACKEND is 'native', but {why_no_native}")
+        if backend == "cuda" and why_no_cuda():
+            raise ConfigError(f"DAART_FAST_BACKEND is 'cuda', but {why_no_cuda()}")
+        _forced_backend = backend or None
     if conv is not None:
         number = METHODS.index(_choice("DAART_FAST_CONV", conv or "auto", METHODS))
         if native is not None:
@@ -203,7 +221,7 @@ def _use(backend: str | None, isa: str | None, conv: str | None) -> None:
         except ValueError as error:
             raise ConfigError(f"DAART_FAST_ISA: {error}") from None
     elif isa:
-        raise ConfigError(f"DAART_FAST_ISA is {isa!r}, but {_why_no_native}")
+        raise ConfigError(f"DAART_FAST_ISA is {isa!r}, but {why_no_native}")
 
 
 @contextmanager
@@ -228,7 +246,7 @@ def forced(
     The setting is the whole process's, not the thread's.
     """
     before = (
-        _only or "",
+        _forced_backend or "",
         native.isa() if native is not None else None,
         METHODS[native.method()] if native is not None else None,
     )
@@ -242,21 +260,14 @@ def forced(
 def report() -> str:
     """Say in a few lines what runs, and why the rest doesn't."""
     lines = [f"torch {torch.__version__}, {torch.get_num_threads()} threads"]
-    example = torch.empty(0)
-    native_runs = runs_native(example)
-    for backend in BACKENDS[1:]:
-        why = backend.why_not(example)
-        if (backend.name == "native") == native_runs:
-            why = "runs"
-        elif why:
-            why = f"cannot run: {why}"
-        else:
-            why = (
-                f"not used: DAART_FAST_BACKEND is {_only!r}"
-                if _only
-                else "not used where native can run"
-            )
-        lines.append(f"{backend.name}: {why}")
+    native_runs = runs_native(torch.empty(0))
+    if native_runs:
+        lines.append("native: runs")
+    elif native is None:
+        lines.append(f"native: cannot run: {why_no_native}")
+    else:
+        lines.append(f"native: not used: DAART_FAST_BACKEND is {_forced_backend!r}")
+    lines.append(f"torch: {'not used where native can run' if native_runs else 'runs'}")
     if native is not None:
         sets = ", ".join(native.isas())
         lines.append(f"instruction set: {native.isa()} (of {sets}; DAART_FAST_ISA)")
@@ -265,39 +276,32 @@ def report() -> str:
         )
         threads = "OpenMP, torch's threads" if native.openmp else "built without OpenMP: one thread"
         lines.append(f"threads: {threads}")
-    lines += _cuda_report()
-    return "\n".join(lines)
+    return "\n".join([*lines, *_cuda_report()])
 
 
 def _cuda_report() -> list[str]:
-    if native is None or not hasattr(native, "cuda_version"):
+    if native is None or not has_cuda():
         return ["cuda: not built"]
-    why = _why_no_cuda()
+    why = why_no_cuda()
     if why:
         return [f"cuda: cannot run: {why}"]
-    if _only not in (None, "cuda"):
-        return [f"cuda: not used: DAART_FAST_BACKEND is {_only!r}"]
-    why = _cuda_can_run(torch.empty(0, device="cuda"))
+    if _forced_backend not in (None, "cuda"):
+        return [f"cuda: not used: DAART_FAST_BACKEND is {_forced_backend!r}"]
+    why = _cuda_refusal(Call(torch.empty(0, device="cuda")))
     lines = [
         f"cuda: {'cannot run: ' + why if why else 'runs'} (nvcc {native.cuda_version}, for "
         f"{native.cuda_architectures}; float32 convolutions in {cuda_precision()})"
     ]
-    return lines + [f"cuda, some calls through torch: {why}" for why in sorted(_cuda_refusals)]
-
-
-def cuda_precision() -> str:
-    """``tf32`` or ``ieee``: how float32 convolutions multiply on a CUDA device, as torch is set."""
-    backends = torch.backends
-    for level in (getattr(backends.cudnn, "conv", backends), backends.cudnn, backends):
-        precision: str = level.fp32_precision
-        if precision != "none":
-            return precision
-    return "ieee"
+    return lines + [
+        f"cuda, some {operation} through torch: {refusal}"
+        for backend, operation, refusal in sorted(_refusals)
+        if backend == "cuda"
+    ]
 
 
 def _warn_in_checkout() -> None:
     root = Path(__file__).resolve().parents[2]
-    if native is None and _only != "torch" and (root / "CMakeLists.txt").exists():
+    if native is None and _forced_backend != "torch" and (root / "CMakeLists.txt").exists():
         warnings.warn(
             f"daart_fast runs from its source folder {root}, where the native module is not built "
             "(or not for this Python): convolutions go through PyTorch. Run the installed package "

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from daart_fast.ops import library, reference
+from daart_fast.ops import operators_conv, reference
 from daart_fast.ops.backends import runs_convolution
 from daart_fast.ops.conv import activation_code, sides
 
@@ -82,9 +82,9 @@ def dilation_block(
     if not runs_convolution(x, x.shape[1] + span, v0, v1):
         return reference.dilation_block(*tensors, dilation, left, activation)
     if torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors):
-        y: Tensor = library.Block.apply(*tensors, dilation, left, code)
+        y: Tensor = operators_conv.Block.apply(*tensors, dilation, left, code)
         return y
-    y = library.block_forward(*tensors, dilation, left, code, False)[0]
+    y = operators_conv.block_forward(*tensors, dilation, left, code, False)[0]
     return y
 
 

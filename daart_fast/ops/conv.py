@@ -6,10 +6,10 @@ import torch
 from torch import Tensor
 
 from daart_fast.errors import did_you_mean
-from daart_fast.ops import library, reference
+from daart_fast.ops import operators_conv, reference
 from daart_fast.ops.backends import runs_convolution
 
-_CODES = {name: code for code, name in enumerate(library.ACTIVATIONS)}
+_CODES = {name: code for code, name in enumerate(operators_conv.ACTIVATIONS)}
 
 
 def dilated_conv1d(
@@ -70,9 +70,9 @@ def dilated_conv1d(
     if torch.is_grad_enabled() and (
         x.requires_grad or weight.requires_grad or (bias is not None and bias.requires_grad)
     ):
-        y: Tensor = library.Convolution.apply(x, weight, bias, dilation, left, right, code)
+        y: Tensor = operators_conv.Convolution.apply(x, weight, bias, dilation, left, right, code)
         return y
-    y = library.conv_forward(x, weight, bias, dilation, left, right, code)
+    y = operators_conv.conv_forward(x, weight, bias, dilation, left, right, code)
     return y
 
 

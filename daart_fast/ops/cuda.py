@@ -1,5 +1,7 @@
-"""The operators of library.py on CUDA devices: work is queued on the current stream, in memory of
-torch's allocator, and nothing waits."""
+"""The operators of operators_conv.py on CUDA devices.
+
+Work is queued on the current stream, in memory of torch's allocator, and nothing waits.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from daart_fast.ops.backends import cuda_precision, native
-from daart_fast.ops.library import (
+from daart_fast.ops.native import cuda_precision, has_cuda, native
+from daart_fast.ops.operators_conv import (
     BLOCK_LEAVES,
     BLOCK_TENSORS,
     addresses,
@@ -155,7 +157,7 @@ def block_backward(grad: Tensor, *arguments: Any) -> list[Tensor]:
     return made
 
 
-if native is not None and hasattr(native, "cuda_version"):
+if has_cuda():
     _library = torch.library.Library("daart_fast", "IMPL")
     for _operator in (conv_forward, conv_backward, block_forward, block_backward):
         _library.impl(_operator.__name__, _operator, "CUDA")

@@ -1,4 +1,4 @@
-"""The operators of loss_library.py on CUDA devices, as cuda.py is those of library.py."""
+"""The operators of operators_losses.py on CUDA devices."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from daart_fast.ops.backends import native
 from daart_fast.ops.cuda import place_of, workspace_of
-from daart_fast.ops.library import addresses
-from daart_fast.ops.loss_library import (
+from daart_fast.ops.native import has_cuda, native
+from daart_fast.ops.operators_conv import addresses
+from daart_fast.ops.operators_losses import (
     HEAD_TENSORS,
     head_loss_grad_results,
     head_loss_results,
@@ -105,7 +105,7 @@ def squared_error_grad(
     return made
 
 
-if native is not None and hasattr(native, "cuda_head_loss"):
+if has_cuda():
     _library = torch.library.Library("daart_fast", "IMPL")
     for _operator in (head_loss, head_loss_grad, squared_error, squared_error_grad):
         _library.impl(_operator.__name__, _operator, "CUDA")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from daart_fast.ops import loss_library, reference
+from daart_fast.ops import operators_losses, reference
 from daart_fast.ops.backends import runs_losses
 
 REDUCTIONS = ("batch", "sequence")
@@ -110,9 +110,9 @@ def linear_cross_entropy(
         _check_kind(name, values, x, x.dtype)
     results: tuple[Tensor, Tensor]
     if torch.is_grad_enabled():
-        results = loss_library.HeadLoss.apply(*arguments)
+        results = operators_losses.HeadLoss.apply(*arguments)
     else:
-        results = loss_library.head_loss(*arguments)[:2]
+        results = operators_losses.head_loss(*arguments)[:2]
     return results
 
 
@@ -172,9 +172,9 @@ def squared_error(
     _check_kind("target", target, prediction, prediction.dtype)
     loss: Tensor
     if torch.is_grad_enabled() and prediction.requires_grad:
-        loss = loss_library.SquaredError.apply(prediction, target, mask, *numbers)
+        loss = operators_losses.SquaredError.apply(prediction, target, mask, *numbers)
     else:
-        loss = loss_library.squared_error(prediction, target, mask, *numbers)[0]
+        loss = operators_losses.squared_error(prediction, target, mask, *numbers)[0]
     return loss
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from daart_fast.ops import stack_library
+from daart_fast.ops import operators_stack
 from daart_fast.ops.backends import runs_native
 from daart_fast.ops.block import dilation_block
 from daart_fast.ops.conv import activation_code, sides
@@ -76,9 +76,9 @@ def dilation_stack(
     settings = (layers, code, first, frames)
     y: Tensor
     if torch.is_grad_enabled():
-        y = stack_library.Stack.apply(x, masks, *settings, *parameters)
+        y = operators_stack.Stack.apply(x, masks, *settings, *parameters)
     else:
-        y = stack_library.stack_forward(x, parameters, masks, *settings, False)[0]
+        y = operators_stack.stack_forward(x, parameters, masks, *settings, False)[0]
     return y
 
 

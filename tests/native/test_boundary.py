@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from daart_fast import ops
-from daart_fast.ops.backends import native as _native
+from daart_fast.ops.native import native as _native
 
 pytestmark = pytest.mark.skipif(_native is None, reason="the native module is not built")
 

@@ -15,7 +15,7 @@ import torch
 from daart_fast import ops
 from daart_fast.api import Model
 from daart_fast.models import Segmenter, predict_inputs
-from daart_fast.ops.backends import native
+from daart_fast.ops.native import native
 
 ISAS = native.isas() if native is not None else []
 

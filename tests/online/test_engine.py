@@ -13,7 +13,7 @@ from daart_fast.errors import DataError
 from daart_fast.online import OnlineSegmenter
 from daart_fast.online.engines import WindowEngine
 from daart_fast.online.program import layers_of
-from daart_fast.ops.backends import native
+from daart_fast.ops.native import native
 
 from .conftest import make_model
 

@@ -19,7 +19,7 @@ from daart_fast.api import Model
 from daart_fast.data.readers import read_inputs
 from daart_fast.errors import ConfigError, DataError
 from daart_fast.online import OnlineSegmenter
-from daart_fast.ops.backends import native
+from daart_fast.ops.native import native
 
 from .conftest import draw_frames, draw_models, make_model, offline, write_poses
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from daart_fast import ops
-from daart_fast.ops.backends import native
+from daart_fast.ops.native import native
 
 ISAS = native.isas() if native is not None else ()
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from daart_fast import ops
-from daart_fast.ops.backends import native
+from daart_fast.ops.native import native
 
 if native is None:
     pytest.skip("the native module is not built", allow_module_level=True)

@@ -167,3 +167,17 @@ def test_every_instruction_set_is_as_fast_as_its_registers_are_wide() -> None:
     assert all(rate > 1e8 for rate in rates.values())
     if "avx2" in rates:
         assert rates["avx2"] > 1.3 * rates["generic"]
+
+
+@needs_native
+def test_what_a_backend_refuses_is_logged_once(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(backends, "_refusals", set())
+    caplog.set_level("INFO")
+    half = backends.Call(torch.zeros(1, 4, 2).half())
+    assert backends.choose(half) == backends.choose(half) == "torch"
+    assert [record.message for record in caplog.records] == [
+        "native does not compute some convolutions: "
+        "it computes in float32 and float64, and the tensor is torch.float16"
+    ]

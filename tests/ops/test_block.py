@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.autograd import gradcheck
 
 from daart_fast import ops
-from daart_fast.ops.backends import native
+from daart_fast.ops.native import native
 
 TENSORS = (
     *("x", "v0", "gain0", "bias0", "v1", "gain1", "bias1"),

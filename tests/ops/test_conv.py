@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.autograd import gradcheck
 
 from daart_fast import ops
-from daart_fast.ops.backends import native
+from daart_fast.ops.native import native
 
 from .conftest import Shape, draw_shapes
 

@@ -23,8 +23,9 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from daart_fast import ops
 from daart_fast.errors import ConfigError
 from daart_fast.ops import backends, cuda, cuda_check, reference
-from daart_fast.ops.cuda_trial import Trial
-from daart_fast.ops.library import ACTIVATIONS
+from daart_fast.ops import native as native_module
+from daart_fast.ops.cuda_check import SelfTest
+from daart_fast.ops.operators_conv import ACTIVATIONS
 
 from ..native.shim import CUDA, KERNELS, SHIM, build, needs_compiler
 from .conftest import draw_shapes
@@ -221,13 +222,13 @@ def device(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         lambda device: SimpleNamespace(multi_processor_count=4),
     )
     monkeypatch.setattr(torch.cuda, "is_current_stream_capturing", lambda: False)
-    monkeypatch.setattr(cuda_check, "_trial", Trial("convolutions"))
+    monkeypatch.setattr(cuda_check, "_convolutions", SelfTest("convolutions"))
     yield
 
 
 @needs_compiler
 @pytest.mark.parametrize("kind", MATHS)
-def test_right_kernels_pass_the_trial(
+def test_right_kernels_pass_the_self_test(
     on_processor: Callable[[str], torch.dtype],
     device: None,
     kind: str,
@@ -235,11 +236,11 @@ def test_right_kernels_pass_the_trial(
 ) -> None:
     dtype = on_processor(kind)
     monkeypatch.setattr(cuda, "math_of", lambda dtype: MATHS[kind])
-    assert cuda_check.why_not(torch.empty(0, dtype=dtype)) == ""
+    assert cuda_check.convolution_refusal(torch.empty(0, dtype=dtype)) == ""
 
 
 @needs_compiler
-def test_wrong_kernels_fail_the_trial_once_and_for_all(
+def test_wrong_kernels_fail_the_self_test_once_and_for_all(
     on_processor: Callable[[str], torch.dtype],
     module: ModuleType,
     device: None,
@@ -253,39 +254,43 @@ def test_wrong_kernels_fail_the_trial_once_and_for_all(
 
     monkeypatch.setattr(module, "cuda_block_forward", wrong)
     with pytest.warns(RuntimeWarning, match="go through PyTorch: the kernels gave wrong numbers"):
-        why = cuda_check.why_not(x)
+        why = cuda_check.convolution_refusal(x)
     assert "a relative error of" in why
     monkeypatch.setattr(module, "cuda_block_forward", right)
-    assert cuda_check.why_not(x) == why
+    assert cuda_check.convolution_refusal(x) == why
 
 
-def test_kernels_that_raise_fail_the_trial(device: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_kernels_that_raise_fail_the_self_test(
+    device: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def no_image(*arguments: Any) -> None:
         raise RuntimeError("CUDA: starting a kernel failed: no kernel image is available")
 
     monkeypatch.setattr(cuda, "block_forward", no_image)
     with pytest.warns(RuntimeWarning, match="no kernel image"):
-        why = cuda_check.why_not(torch.empty(0))
+        why = cuda_check.convolution_refusal(torch.empty(0))
     assert "failed when they were tried out" in why
-    assert cuda_check.why_not(torch.empty(0)) == why  # not tried again, no second warning
+    assert (
+        cuda_check.convolution_refusal(torch.empty(0)) == why
+    )  # not tried again, no second warning
 
 
 def test_an_old_device_is_not_tried(device: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (7, 5))
     with pytest.warns(RuntimeWarning, match="compute capability is 7.5"):
-        assert "7.5" in cuda_check.why_not(torch.empty(0))
+        assert "7.5" in cuda_check.convolution_refusal(torch.empty(0))
 
 
 def test_nothing_is_tried_while_a_graph_is_captured(
     device: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(torch.cuda, "is_current_stream_capturing", lambda: True)
-    monkeypatch.setattr(cuda_check, "_try_out", lambda *arguments: pytest.fail("tried"))
-    assert cuda_check.why_not(torch.empty(0)) == ""
+    monkeypatch.setattr(cuda_check, "_test_convolutions", lambda *arguments: pytest.fail("tried"))
+    assert cuda_check.convolution_refusal(torch.empty(0)) == ""
     monkeypatch.setattr(torch.cuda, "is_current_stream_capturing", lambda: False)
-    monkeypatch.setattr(cuda_check, "_try_out", lambda *arguments: "now it was")
+    monkeypatch.setattr(cuda_check, "_test_convolutions", lambda *arguments: "now it was")
     with pytest.warns(RuntimeWarning, match="convolutions in torch.float32 on cpu .*now it was"):
-        assert cuda_check.why_not(torch.empty(0)) == "now it was"
+        assert cuda_check.convolution_refusal(torch.empty(0)) == "now it was"
 
 
 # ------------------------------------------------------------------------------ the choice
@@ -294,13 +299,13 @@ def test_nothing_is_tried_while_a_graph_is_captured(
 @pytest.fixture
 def built(monkeypatch: pytest.MonkeyPatch) -> None:
     """As if the native module had been built with CUDA, on a machine with a device."""
-    monkeypatch.setattr(
-        backends, "native", SimpleNamespace(cuda_version="13.0", cuda_architectures="80, 90")
-    )
+    module = SimpleNamespace(cuda_version="13.0", cuda_architectures="80, 90")
+    monkeypatch.setattr(backends, "native", module)
+    monkeypatch.setattr(native_module, "native", module)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(cuda_check, "why_not", lambda x: "")
-    monkeypatch.setattr(backends, "_cuda_refusals", set())
-    monkeypatch.setattr(backends, "_only", None)
+    monkeypatch.setattr(cuda_check, "convolution_refusal", lambda x: "")
+    monkeypatch.setattr(backends, "_refusals", set())
+    monkeypatch.setattr(backends, "_forced_backend", None)
 
 
 def on_device(*shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
@@ -320,7 +325,7 @@ X, WEIGHT = on_device(2, 10, 4), on_device(8, 4, 3)
 def test_tensors_on_a_device_go_to_its_kernels(built: None) -> None:
     assert backends.runs_convolution(X, 12, WEIGHT)
     assert not backends.runs_native(X)
-    assert not backends._cuda_refusals
+    assert not backends._refusals
 
 
 @pytest.mark.parametrize(
@@ -342,26 +347,28 @@ def test_what_the_kernels_cannot_take_goes_to_pytorch_and_is_reported(
     reason: str,
 ) -> None:
     assert not backends.runs_convolution(x, frames, weight)
-    (said,) = backends._cuda_refusals
-    monkeypatch.setattr(backends, "_cuda_can_run", lambda x: "")
+    ((*_, said),) = backends._refusals
+    monkeypatch.setattr(backends, "_cuda_refusal", lambda x: "")
     monkeypatch.setattr(torch, "empty", lambda *a, **k: None)
-    assert f"cuda, some calls through torch: {said}" in backends._cuda_report()
+    assert f"cuda, some convolutions through torch: {said}" in backends._cuda_report()
     monkeypatch.undo()
     assert re.search(reason, said)
 
 
-def test_kernels_that_failed_their_trial_are_not_used(
+def test_kernels_that_failed_their_self_test_are_not_used(
     built: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cuda_check, "why_not", lambda x: "the kernels gave wrong numbers")
+    monkeypatch.setattr(
+        cuda_check, "convolution_refusal", lambda x: "the kernels gave wrong numbers"
+    )
     assert not backends.runs_convolution(X, 12, WEIGHT)
-    assert backends._cuda_refusals == {"the kernels gave wrong numbers"}
+    assert backends._refusals == {("cuda", "convolutions", "the kernels gave wrong numbers")}
 
 
 def test_asked_for_by_name_what_cannot_run_is_an_error(
     built: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(backends, "_only", "cuda")
+    monkeypatch.setattr(backends, "_forced_backend", "cuda")
     assert backends.runs_convolution(X, 12, WEIGHT)
     assert not backends.runs_convolution(torch.empty(2, 10, 4), 12, torch.empty(8, 4, 3))
     with pytest.raises(ConfigError, match="'cuda', but .*torch.float16"):
@@ -372,13 +379,13 @@ def test_asked_for_by_name_what_cannot_run_is_an_error(
 def test_another_backend_by_name_leaves_the_kernels_alone(
     built: None, monkeypatch: pytest.MonkeyPatch, other: str
 ) -> None:
-    monkeypatch.setattr(backends, "_only", other)
+    monkeypatch.setattr(backends, "_forced_backend", other)
     assert not backends.runs_convolution(X, 12, WEIGHT)
     assert backends._cuda_report() == [f"cuda: not used: DAART_FAST_BACKEND is {other!r}"]
 
 
 def test_a_module_without_cuda_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(backends, "native", SimpleNamespace())
+    monkeypatch.setattr(native_module, "native", SimpleNamespace())
     assert backends._cuda_report() == ["cuda: not built"]
     assert not backends.runs_convolution(X, 12, WEIGHT)
     with pytest.raises(ConfigError, match="'cuda', but the native module was built without CUDA"):
@@ -396,10 +403,10 @@ def test_precision_follows_pytorchs_settings() -> None:
     try:
         for precision in ("tf32", "ieee"):
             convolutions.fp32_precision = precision
-            assert backends.cuda_precision() == precision
+            assert native_module.cuda_precision() == precision
             assert cuda.math_of(torch.float32) == int(precision == "tf32")
         torch.backends.cudnn.allow_tf32 = False
-        assert backends.cuda_precision() == "ieee"
+        assert native_module.cuda_precision() == "ieee"
     finally:
         convolutions.fp32_precision = before
     assert cuda.math_of(torch.bfloat16) == 2

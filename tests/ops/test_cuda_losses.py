@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from daart_fast import ops
-from daart_fast.ops import cuda_loss_check, cuda_losses, loss_library
+from daart_fast.ops import backends, cuda_check, cuda_losses, operators_losses
 
 from ..native.shim import CUDA, SHIM, build, needs_compiler, run
 from .test_losses import error, head
@@ -51,10 +51,9 @@ def module(tmp_path_factory: pytest.TempPathFactory) -> ModuleType:
 def on_cpu(module: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let `cuda_losses` call the kernels on the processor, in the place of the CPU's own."""
     monkeypatch.setattr(cuda_losses, "native", module)
-    monkeypatch.setattr(cuda_loss_check, "native", module)
     monkeypatch.setattr(cuda_losses, "_queue", lambda x: (x.dtype == torch.float64, 0, 0))
     for name in ("head_loss", "head_loss_grad", "squared_error", "squared_error_grad"):
-        monkeypatch.setattr(loss_library, name, getattr(cuda_losses, name))
+        monkeypatch.setattr(operators_losses, name, getattr(cuda_losses, name))
 
 
 def values_and_gradients(function: Any, arguments: dict[str, Any]) -> list[Tensor]:
@@ -106,8 +105,8 @@ def test_a_label_that_is_no_class_makes_the_loss_nan(on_cpu):
 @needs_compiler
 @pytest.mark.parametrize("by_sequence", [False, True])
 def test_the_kernels_are_tried_out_and_found_right(on_cpu, by_sequence):
-    for dtype, most in cuda_loss_check.TOLERANCES.items():
-        assert cuda_loss_check.errors(CPU, dtype, by_sequence) < most / 10
+    for dtype, most in cuda_check.LOSS_TOLERANCES.items():
+        assert cuda_check.loss_error(CPU, dtype, by_sequence) < most / 10
 
 
 @needs_compiler
@@ -119,7 +118,7 @@ def test_kernels_that_come_out_wrong_are_found_out(on_cpu, monkeypatch):
         return loss * 1.01, factor
 
     monkeypatch.setattr(cuda_losses, "squared_error", wrong)
-    why = cuda_loss_check._try_out(CPU, torch.float32)
+    why = cuda_check._test_losses(CPU, torch.float32)
     assert "wrong numbers when they were tried out: a relative error of 1.0e-02" in why
 
 
@@ -139,6 +138,11 @@ def test_sizes_beyond_what_the_kernels_take_are_refused(module, sizes, message):
 
 
 def test_more_classes_than_the_kernels_take_are_pytorchs(module, monkeypatch):
-    monkeypatch.setattr(cuda_loss_check, "native", module)
-    assert "up to 1024 classes" in cuda_loss_check.why_not(torch.empty(1, 2, 3), 1025)
-    assert "2^31" in cuda_loss_check.why_not(torch.empty(1, 1, 3).expand(2**20, 2**12, 3), 2)
+    monkeypatch.setattr(backends, "native", module)
+
+    def refusal(x: Tensor, n_classes: int) -> str:
+        return backends._loss_size_refusal(backends.Call(x, "losses", n_classes=n_classes))
+
+    assert "up to 1024 classes" in refusal(torch.empty(1, 2, 3), 1025)
+    assert "2^31" in refusal(torch.empty(1, 1, 3).expand(2**20, 2**12, 3), 2)
+    assert not refusal(torch.empty(1, 2, 3), 1024)

@@ -1,6 +1,6 @@
 """The native losses as torch operators: define, implement, describe to the compiler.
 
-As in library.py, the operators know no gradients; the ``autograd.Function`` outside them does.
+The operators know no gradients; the ``autograd.Function`` outside them does (operators_conv.py).
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from daart_fast.ops.backends import native
-from daart_fast.ops.library import addresses
+from daart_fast.ops.native import native
+from daart_fast.ops.operators_conv import addresses
 
 _library = torch.library.Library("daart_fast", "FRAGMENT")
 _library.define(

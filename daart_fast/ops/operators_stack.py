@@ -1,4 +1,4 @@
-"""The native stack of blocks as torch operators, as library.py has the single block."""
+"""The native stack of blocks as torch operators; operators_conv.py has the single block."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from daart_fast.ops.backends import native
-from daart_fast.ops.library import addresses, gradients_of
+from daart_fast.ops.native import native
+from daart_fast.ops.operators_conv import addresses, gradients_of
 
 _library = torch.library.Library("daart_fast", "FRAGMENT")
 _library.define(

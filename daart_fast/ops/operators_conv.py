@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from daart_fast.ops.backends import native
+from daart_fast.ops.native import native
 
 ACTIVATIONS = ("linear", "relu", "lrelu", "sigmoid", "tanh")
 
