@@ -1,6 +1,5 @@
 """The kernels' front door. Nothing outside this folder knows which backend ran."""
 
-from daart_fast.ops import cuda, cuda_losses  # noqa: F401  (the operators' CUDA side)
 from daart_fast.ops.adam import Adam
 from daart_fast.ops.backends import forced, report
 from daart_fast.ops.block import dilation_block

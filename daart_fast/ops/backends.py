@@ -39,11 +39,25 @@ _log = logging.getLogger(__name__)
 
 
 class Call(NamedTuple):
-    """What is to be computed, as far as a backend may refuse it."""
+    """What is to be computed, as far as a backend may refuse it.
+
+    Parameters
+    ----------
+    x
+        (B, T, C): what is convolved, or scored, or what a head makes its scores of.
+    operation
+        ``"convolutions"`` or ``"losses"``.
+    frames
+        T with all padding.
+    weights
+        (C_out, C_in, K) each, applied one after the other.
+    n_classes
+        Of the head.
+    """
 
     x: Tensor
-    operation: str = "convolutions"  # or "losses"
-    frames: int = 0  # of x, with all padding
+    operation: str = "convolutions"
+    frames: int = 0
     weights: tuple[Tensor, ...] = ()
     n_classes: int = 1
 
@@ -156,37 +170,6 @@ def _transformed() -> bool:
 def runs_native(x: Tensor) -> bool:
     """Whether the native module's CPU kernels take a call with this tensor."""
     return choose(Call(x)) == "native"
-
-
-def runs_convolution(x: Tensor, frames: int, *weights: Tensor) -> bool:
-    """Whether compiled kernels, on the CPU or a CUDA device, convolve x with these weights.
-
-    Parameters
-    ----------
-    x
-        (B, T, C).
-    frames
-        T with all padding.
-    weights
-        (C_out, C_in, K) each, applied one after the other.
-
-    Raises
-    ------
-    ConfigError
-        See `choose`.
-    """
-    return choose(Call(x, frames=frames, weights=weights)) != "torch"
-
-
-def runs_losses(x: Tensor, n_classes: int = 1) -> bool:
-    """Whether compiled kernels, on the CPU or a CUDA device, compute losses of x (B, T, C).
-
-    Parameters
-    ----------
-    x
-        What is scored, or what a head of ``n_classes`` makes its scores of.
-    """
-    return choose(Call(x, "losses", n_classes=n_classes)) != "torch"
 
 
 def _choice(variable: str, value: str, choices: tuple[str, ...]) -> str:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from daart_fast.ops import operators_conv, reference
-from daart_fast.ops.backends import runs_convolution
+from daart_fast.ops import operators_block, operators_stack, reference
+from daart_fast.ops.backends import Call, choose
+from daart_fast.ops.checks import check_dimensions, check_floating_point, check_kind, check_shape
 from daart_fast.ops.conv import activation_code, sides
 
 
@@ -79,13 +80,35 @@ def dilation_block(
         raise ValueError(f"padding must be 'same' or 'causal', but it is {padding!r}")
     span = dilation * (v0.shape[2] - 1)
     left, _ = sides(padding, span)
-    if not runs_convolution(x, x.shape[1] + span, v0, v1):
+    backend = choose(Call(x, frames=x.shape[1] + span, weights=(v0, v1)))
+    if backend == "torch":
         return reference.dilation_block(*tensors, dilation, left, activation)
-    if torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors):
-        y: Tensor = operators_conv.Block.apply(*tensors, dilation, left, code)
-        return y
-    y = operators_conv.block_forward(*tensors, dilation, left, code, False)[0]
+    with_gradient = torch.is_grad_enabled() and any(
+        t is not None and t.requires_grad for t in tensors
+    )
+    y: Tensor
+    if backend == "native":
+        layer = [v0.shape[0], v1.shape[0], v0.shape[2], dilation, left]
+        masks = _side_by_side(x, (mask0, mask1), layer[:2])
+        settings = (masks, layer, code, 0, x.shape[1])
+        if with_gradient:
+            return operators_stack.differentiable_stack(x, *tensors[1:9], *settings)
+        y, _ = operators_stack.stack_forward(x, tensors[1:9], *settings, False)
+    elif with_gradient:
+        y = operators_block.differentiable_block(*tensors, dilation, left, code)
+    else:
+        y, *_ = operators_block.block_forward(*tensors, dilation, left, code, False)
     return y
+
+
+def _side_by_side(
+    x: Tensor, masks: tuple[Tensor | None, Tensor | None], channels: list[int]
+) -> Tensor | None:
+    """The masks of both convolutions as one tensor, as a stack has them."""
+    if all(mask is None for mask in masks):
+        return None
+    pairs = zip(masks, channels, strict=True)
+    return torch.cat([x.new_ones((x.shape[0], n)) if m is None else m for m, n in pairs], 1)
 
 
 _NAMES = (
@@ -97,11 +120,9 @@ _NAMES = (
 def _check(tensors: tuple[Tensor | None, ...], dilation: int) -> None:
     x, v0, v1, residual_weight = tensors[0], tensors[1], tensors[4], tensors[7]
     assert x is not None and v0 is not None and v1 is not None
-    for name, main in (("x", x), ("v0", v0), ("v1", v1)):
-        if main.dim() != 3:
-            raise ValueError(
-                f"{name} must have three dimensions, but its shape is {tuple(main.shape)}"
-            )
+    check_dimensions("x", x, "batch", "frames", "channels")
+    for name, v in (("v0", v0), ("v1", v1)):
+        check_dimensions(name, v, "channels out", "channels in", "width")
     b, t, c_in = x.shape
     hidden, _, k = v0.shape
     out = v1.shape[0]
@@ -120,14 +141,7 @@ def _check(tensors: tuple[Tensor | None, ...], dilation: int) -> None:
         *((b, t, c_in), (hidden, c_in, k), (hidden, 1, 1), (hidden,)),
         *((out, hidden, k), (out, 1, 1), (out,), (out, c_in, 1), (out,), (b, hidden), (b, out)),
     )
-    if not x.is_floating_point():
-        raise TypeError(f"x must be floating point, but it is {x.dtype}")
+    check_floating_point("x", x)
     for name, tensor, shape in zip(_NAMES, tensors, expected, strict=True):
-        if tensor is None:
-            continue
-        if tensor.shape != shape:
-            raise ValueError(f"{name} must be {shape}, but its shape is {tuple(tensor.shape)}")
-        if tensor.dtype != x.dtype:
-            raise TypeError(f"x is {x.dtype}, but {name} is {tensor.dtype}")
-        if tensor.device != x.device:
-            raise ValueError(f"x is on {x.device}, but {name} is on {tensor.device}")
+        check_shape(name, tensor, shape)
+        check_kind(name, tensor, x, x.dtype)

@@ -7,7 +7,8 @@ from torch import Tensor
 
 from daart_fast.errors import did_you_mean
 from daart_fast.ops import operators_conv, reference
-from daart_fast.ops.backends import runs_convolution
+from daart_fast.ops.backends import Call, choose
+from daart_fast.ops.checks import check_dimensions, check_floating_point, check_kind, check_shape
 
 _CODES = {name: code for code, name in enumerate(operators_conv.ACTIVATIONS)}
 
@@ -64,13 +65,13 @@ def dilated_conv1d(
     or NaN spreads over the block. ``DAART_FAST_CONV=direct`` has none of this.
     """
     left, right = _check(x, weight, bias, dilation, padding, activation)
-    if not runs_convolution(x, x.shape[1] + left + right, weight):
+    if choose(Call(x, frames=x.shape[1] + left + right, weights=(weight,))) == "torch":
         return reference.dilated_conv1d(x, weight, bias, dilation, left, right, activation)
     code = activation_code(activation)
     if torch.is_grad_enabled() and (
         x.requires_grad or weight.requires_grad or (bias is not None and bias.requires_grad)
     ):
-        y: Tensor = operators_conv.Convolution.apply(x, weight, bias, dilation, left, right, code)
+        y: Tensor = operators_conv.differentiable_conv(x, weight, bias, dilation, left, right, code)
         return y
     y = operators_conv.conv_forward(x, weight, bias, dilation, left, right, code)
     return y
@@ -85,28 +86,17 @@ def _check(
     activation: str,
 ) -> tuple[int, int]:
     """Return the padding in frames on the left and on the right."""
-    if x.dim() != 3:
-        raise ValueError(f"x must be (batch, frames, channels), but its shape is {tuple(x.shape)}")
-    if weight.dim() != 3:
-        raise ValueError(
-            "weight must be (channels out, channels in, width), but its shape is "
-            f"{tuple(weight.shape)}"
-        )
+    check_dimensions("x", x, "batch", "frames", "channels")
+    check_dimensions("weight", weight, "channels out", "channels in", "width")
     c_out, c_in, width = weight.shape
     if x.shape[2] != c_in:
         raise ValueError(f"x has {x.shape[2]} channels, but weight takes {c_in}")
     if min(c_out, c_in, width) == 0:
         raise ValueError(f"weight has no elements: its shape is {tuple(weight.shape)}")
-    if bias is not None and bias.shape != (c_out,):
-        raise ValueError(f"bias must be ({c_out},), but its shape is {tuple(bias.shape)}")
-    if not x.is_floating_point():
-        raise TypeError(f"x must be floating point, but it is {x.dtype}")
-    if weight.dtype != x.dtype or (bias is not None and bias.dtype != x.dtype):
-        others = str(weight.dtype) if bias is None else f"{weight.dtype} and {bias.dtype}"
-        raise TypeError(f"x is {x.dtype}, but the weights are {others}")
-    if weight.device != x.device or (bias is not None and bias.device != x.device):
-        others = str(weight.device) if bias is None else f"{weight.device} and {bias.device}"
-        raise ValueError(f"x is on {x.device}, but the weights are on {others}")
+    check_shape("bias", bias, (c_out,))
+    check_floating_point("x", x)
+    check_kind("weight", weight, x, x.dtype)
+    check_kind("bias", bias, x, x.dtype)
     if dilation < 1:
         raise ValueError(f"dilation must be at least 1, but it is {dilation}")
     activation_code(activation)

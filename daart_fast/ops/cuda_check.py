@@ -10,7 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from daart_fast.ops import cuda, cuda_losses, reference
+from daart_fast.ops import operators_block, operators_losses, reference
+from daart_fast.ops.launch import math_of
 from daart_fast.ops.operators_conv import ACTIVATIONS
 
 #: relative errors that are not taken for wrong numbers, of float32, tf32, bfloat16 and float64
@@ -66,9 +67,7 @@ def convolution_refusal(x: Tensor) -> str:
 
     Before first use two small blocks are computed there and compared with `reference`.
     """
-    return _convolutions.refusal(
-        x, cuda.math_of(x.dtype), lambda: _test_convolutions(x.device, x.dtype)
-    )
+    return _convolutions.refusal(x, math_of(x.dtype), lambda: _test_convolutions(x.device, x.dtype))
 
 
 def loss_refusal(x: Tensor) -> str:
@@ -113,7 +112,7 @@ def _test_convolutions(device: torch.device, dtype: torch.dtype) -> str:
     # few sequences take the small tiles, one for each processor the large ones
     return _verdict(
         lambda: max(_block_error(device, dtype, batch) for batch in (2, processors)),
-        TOLERANCES[cuda.math_of(dtype)],
+        TOLERANCES[math_of(dtype)],
     )
 
 
@@ -128,8 +127,8 @@ def _block_error(device: torch.device, dtype: torch.dtype, batch: int) -> float:
         y = reference.dilation_block(*arguments)
         expected = [y.detach(), *torch.autograd.grad(y.sum(), leaves)]
     settings = (_DILATION, _LEFT, ACTIVATIONS.index(_ACTIVATION))
-    outputs = cuda.block_forward(*on_device, *settings, True)
-    gradients = cuda.block_backward(
+    outputs = operators_block.block_forward(*on_device, *settings, True)
+    gradients = operators_block.block_backward(
         torch.ones_like(outputs[0]), *on_device, *outputs, *settings, True, True
     )
     return _largest_error([outputs[0], *gradients], expected)
@@ -213,10 +212,12 @@ def _computed_losses(
     head: tuple[Any, ...], error: tuple[Any, ...], grad: Tensor, by_sequence: bool
 ) -> list[Tensor]:
     x, weight = head[:2]
-    loss, agreement, factor, targets, slopes = cuda_losses.head_loss(*head, by_sequence)
-    dx, dweight, dbias = cuda_losses.head_loss_grad(
+    loss, agreement, factor, targets, slopes = operators_losses.head_loss(*head, by_sequence)
+    dx, dweight, dbias = operators_losses.head_loss_grad(
         grad, x, weight, targets, slopes, factor, head[9], by_sequence, True, True
     )
-    squared, share = cuda_losses.squared_error(*error, by_sequence)
-    derivative = cuda_losses.squared_error_grad(grad, *error[:3], share, *error[3:], by_sequence)
+    squared, share = operators_losses.squared_error(*error, by_sequence)
+    derivative = operators_losses.squared_error_grad(
+        grad, *error[:3], share, *error[3:], by_sequence
+    )
     return [loss, agreement, squared, dx, dweight, dbias, derivative]

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from daart_fast.ops import operators_losses, reference
-from daart_fast.ops.backends import runs_losses
+from daart_fast.ops.backends import Call, choose
+from daart_fast.ops.checks import check_dimensions, check_kind, check_shape
 
 REDUCTIONS = ("batch", "sequence")
 
@@ -78,22 +79,18 @@ def linear_cross_entropy(
         (or the agreement) is NaN instead.
     """
     _check_reduce(reduce)
-    if weight.dim() != 2:
-        raise ValueError(f"weight must be (K, C), but its shape is {tuple(weight.shape)}")
+    check_dimensions("weight", weight, "classes", "channels")
     k, c = weight.shape
-    if x.dim() != 3 or x.shape[2] != c:
-        raise ValueError(f"x must be (B, T, {c}), but its shape is {tuple(x.shape)}")
+    check_dimensions("x", x, "batch", "frames", "channels")
+    if x.shape[2] != c:
+        raise ValueError(f"x has {x.shape[2]} channels, but weight takes {c}")
     b, t, _ = x.shape
-    for name, tensor, shape in (
-        ("bias", bias, (k,)),
-        ("class_weights", class_weights, (k,)),
-        ("labels", labels, (b, t)),
-        ("unless", unless, (b, t)),
-        ("compared", compared, (b, t)),
-        ("mask", mask, (b, t)),
-    ):
-        if tensor is not None and tensor.shape != shape:
-            raise ValueError(f"{name} must be {shape}, but its shape is {tuple(tensor.shape)}")
+    check_shape("bias", bias, (k,))
+    check_shape("class_weights", class_weights, (k,))
+    of_frames = {"labels": labels, "unless": unless, "compared": compared, "mask": mask}
+    for name, tensor in of_frames.items():
+        check_shape(name, tensor, (b, t))
+        check_kind(name, tensor, x, torch.bool if name == "mask" else torch.int64)
     if frames is None:
         frames = max(t - first, 0)
     _check_span(t, first, frames)
@@ -101,16 +98,13 @@ def linear_cross_entropy(
         *(x, weight, bias, class_weights, labels, unless, compared, mask),
         *(ignored, first, frames, reduce == "sequence"),
     )
-    for name, classes in (("labels", labels), ("unless", unless), ("compared", compared)):
-        _check_kind(name, classes, x, torch.int64)
-    _check_kind("mask", mask, x, torch.bool)
-    if not runs_losses(x, k):
+    if choose(Call(x, "losses", n_classes=k)) == "torch":
         return reference.linear_cross_entropy(*arguments)
     for name, values in (("weight", weight), ("bias", bias), ("class_weights", class_weights)):
-        _check_kind(name, values, x, x.dtype)
+        check_kind(name, values, x, x.dtype)
     results: tuple[Tensor, Tensor]
     if torch.is_grad_enabled():
-        results = operators_losses.HeadLoss.apply(*arguments)
+        results = operators_losses.differentiable_head_loss(*arguments)
     else:
         results = operators_losses.head_loss(*arguments)[:2]
     return results
@@ -154,25 +148,21 @@ def squared_error(
         Where shapes do not fit, or reduce is neither.
     """
     _check_reduce(reduce)
-    if prediction.dim() != 3 or target.shape != prediction.shape:
-        raise ValueError(
-            "prediction and target must both be (B, T, N), but their shapes are "
-            f"{tuple(prediction.shape)} and {tuple(target.shape)}"
-        )
+    check_dimensions("prediction", prediction, "batch", "frames", "channels")
+    check_shape("target", target, prediction.shape)
     b, t, _ = prediction.shape
-    if mask is not None and mask.shape != (b, t):
-        raise ValueError(f"mask must be {(b, t)}, but its shape is {tuple(mask.shape)}")
+    check_shape("mask", mask, (b, t))
     if frames is None:
         frames = max(t - first - ahead, 0)
     _check_span(t - ahead, first, frames)
     numbers = (first, frames, ahead, reduce == "sequence")
-    _check_kind("mask", mask, prediction, torch.bool)
-    if not runs_losses(prediction):
+    check_kind("mask", mask, prediction, torch.bool)
+    if choose(Call(prediction, "losses")) == "torch":
         return reference.squared_error(prediction, target, mask, *numbers)
-    _check_kind("target", target, prediction, prediction.dtype)
+    check_kind("target", target, prediction, prediction.dtype)
     loss: Tensor
     if torch.is_grad_enabled() and prediction.requires_grad:
-        loss = operators_losses.SquaredError.apply(prediction, target, mask, *numbers)
+        loss = operators_losses.differentiable_squared_error(prediction, target, mask, *numbers)
     else:
         loss = operators_losses.squared_error(prediction, target, mask, *numbers)[0]
     return loss
@@ -181,13 +171,6 @@ def squared_error(
 def _check_reduce(reduce: str) -> None:
     if reduce not in REDUCTIONS:
         raise ValueError(f"reduce must be 'batch' or 'sequence', not {reduce!r}")
-
-
-def _check_kind(name: str, tensor: Tensor | None, x: Tensor, dtype: torch.dtype) -> None:
-    if tensor is not None and tensor.dtype != dtype:
-        raise TypeError(f"{name} must be {dtype}, but it is {tensor.dtype}")
-    if tensor is not None and tensor.device != x.device:
-        raise ValueError(f"{name} must be on {x.device}, but it is on {tensor.device}")
 
 
 def _check_span(there: int, first: int, frames: int) -> None:

@@ -16,8 +16,8 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from daart_fast.ops.backends import runs_native
+from daart_fast.ops.launch import addresses
 from daart_fast.ops.native import native
-from daart_fast.ops.operators_conv import addresses
 
 #: What a loss can be made of, in the order of parameters and weights.
 HEADS = ("classifier", "classifier_weak", "predictor", "decoder")

@@ -1,69 +1,77 @@
-"""The native stack of blocks as torch operators; operators_conv.py has the single block."""
+"""A chain of residual blocks as a torch operator of the CPU."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
-from daart_fast.ops.native import native
-from daart_fast.ops.operators_conv import addresses, gradients_of
+from daart_fast.ops import launch
+from daart_fast.ops.operators import differentiable, operator
+from daart_fast.ops.operators_block import gradients_of
 
-_library = torch.library.Library("daart_fast", "FRAGMENT")
-_library.define(
-    "stack_forward(Tensor x, Tensor?[] parameters, Tensor? masks, int[] layers, int activation, "
-    "int first, int frames, bool keep) -> (Tensor, Tensor)"
-)
-_library.define(
-    "stack_backward(Tensor grad, Tensor x, Tensor?[] parameters, Tensor? masks, Tensor y, "
-    "Tensor saved, int[] layers, int activation, int first, bool need_x, bool need_weights) "
-    "-> Tensor[]"
-)
-
-_LAYER_SIZES = 5  # hidden and out channels, width, dilation, left
+LAYER_SIZES = 5  # hidden and out channels, width, dilation, left
 
 
-def _forward_shapes(
-    x: Tensor, layers: list[int], first: int, frames: int, keep: bool
-) -> tuple[Tensor, Tensor]:
-    """y, and all that backward needs (nothing where there will be none)."""
-    b, t, c = x.shape
-    size = _saved_size((b, t, c, first, frames), tuple(layers)) if keep else 0
-    return x.new_empty((b, frames, layers[-_LAYER_SIZES + 1])), x.new_empty(size)
+def saved_size(
+    batch: Any, frames: Any, c_in: int, layers: Sequence[int], first: Any, n_wanted: Any
+) -> Any:
+    """How many elements forward keeps for backward, as csrc/stack.cpp lays them out.
+
+    ``native.stack_saved`` in Python: a compiler's sizes may be symbols.
+    """
+    blocks = [layers[i : i + LAYER_SIZES] for i in range(0, len(layers), LAYER_SIZES)]
+    inputs = [c_in, *(out for _, out, *_ in blocks)]
+    elements, last = 0, first + n_wanted
+    for i in reversed(range(len(blocks))):
+        hidden, out, width, dilation, left = blocks[i]
+        span = dilation * (width - 1)
+        elements += batch * (last - first) * out * (1 if i + 1 == len(blocks) else 2)
+        first = torch.sym_max(first - left, 0)
+        last = torch.sym_min(last - left + span, frames)
+        elements += batch * (last - first) * hidden
+        elements += (inputs[i] + out) * hidden * width + hidden + out
+        first = torch.sym_max(first - left, 0)
+        last = torch.sym_min(last - left + span, frames)
+    return elements
 
 
 @lru_cache(maxsize=64)
-def _saved_size(sizes: tuple[int, ...], layers: tuple[int, ...]) -> int:
-    assert native is not None
-    return int(native.stack_saved(sizes, layers))
+def _saved(sizes: tuple[int, ...], layers: tuple[int, ...]) -> int:
+    assert launch.native is not None
+    return int(launch.native.stack_saved(sizes, layers))
 
 
-def _forward(
-    x: Tensor,
-    parameters: list[Tensor | None],
-    masks: Tensor | None,
-    layers: list[int],
-    activation: int,
-    first: int,
-    frames: int,
-    keep: bool,
+def _stack_forward_fake(
+    x: Tensor, parameters: Sequence[Tensor | None], masks: Tensor | None, *rest: Any
 ) -> tuple[Tensor, Tensor]:
+    """y, and all that backward needs (nothing without ``keep``)."""
+    layers, _, first, frames, keep = rest
+    b, t, c = x.shape
+    y = x.new_empty((b, frames, layers[-LAYER_SIZES + 1]))
+    return y, x.new_empty(saved_size(b, t, c, layers, first, frames) if keep else 0)
+
+
+def _stack_forward(
+    x: Tensor, parameters: Sequence[Tensor | None], masks: Tensor | None, *rest: Any
+) -> tuple[Tensor, Tensor]:
+    native = launch.native
     assert native is not None
-    x = x.contiguous()
-    parameters = [None if p is None else p.contiguous() for p in parameters]
-    masks = None if masks is None else masks.contiguous()
-    y, saved = _forward_shapes(x, layers, first, frames, keep)
+    layers, activation, first, frames, keep = rest
+    x, masks = x.contiguous(), None if masks is None else masks.contiguous()
+    parameters = launch.contiguous(parameters)
+    sizes = (*x.shape, first, frames)
+    y = x.new_empty((x.shape[0], frames, layers[-LAYER_SIZES + 1]))
+    saved = x.new_empty(_saved(sizes, tuple(layers)) if keep else 0)
     native.stack_forward(
         x.dtype == torch.float64,
         x.data_ptr(),
-        addresses(parameters),
-        0 if masks is None else masks.data_ptr(),
-        y.data_ptr(),
-        saved.data_ptr() if keep else 0,
-        [*x.shape, first, frames],
+        launch.addresses(parameters),
+        *launch.addresses((masks, y, saved)),
+        sizes,
         layers,
         activation,
         torch.get_num_threads(),
@@ -71,96 +79,81 @@ def _forward(
     return y, saved
 
 
-def _backward(
-    grad: Tensor,
-    x: Tensor,
-    parameters: list[Tensor | None],
-    masks: Tensor | None,
-    y: Tensor,
-    saved: Tensor,
-    layers: list[int],
-    activation: int,
-    first: int,
-    need_x: bool,
-    need_weights: bool,
-) -> list[Tensor]:
-    assert native is not None
-    x, grad = x.contiguous(), grad.contiguous()
-    parameters = [None if p is None else p.contiguous() for p in parameters]
-    masks = None if masks is None else masks.contiguous()
-    made = gradients_of((x, *parameters), need_x, need_weights)
-    wanted = [t if p is not None else None for t, p in zip(made[1:], parameters, strict=True)]
-    native.stack_backward(
-        x.dtype == torch.float64,
-        x.data_ptr(),
-        addresses(parameters),
-        0 if masks is None else masks.data_ptr(),
-        y.data_ptr(),
-        saved.data_ptr(),
-        grad.data_ptr(),
-        made[0].data_ptr() if need_x else 0,
-        addresses(wanted) if need_weights else [],
-        [*x.shape, first, y.shape[1]],
-        layers,
-        activation,
-        torch.get_num_threads(),
-    )
-    return made
+stack_forward = operator(
+    "stack_forward(Tensor x, Tensor?[] parameters, Tensor? masks, int[] layers, int activation, "
+    "SymInt first, SymInt frames, bool keep) -> (Tensor, Tensor)",
+    _stack_forward,
+    _stack_forward_fake,
+    devices=("CPU",),
+)
 
 
-def _forward_fake(
-    x: Tensor, parameters: list[Tensor | None], masks: Tensor | None, *rest: Any
-) -> tuple[Tensor, Tensor]:
-    layers, _, first, frames, keep = rest
-    return _forward_shapes(x, layers, first, frames, keep)
-
-
-def _backward_fake(
-    grad: Tensor, x: Tensor, parameters: list[Tensor | None], *rest: Any
+def _stack_backward_fake(
+    grad: Tensor, x: Tensor, parameters: Sequence[Tensor | None], *rest: Any
 ) -> list[Tensor]:
     return gradients_of((x, *parameters), *rest[-2:])
 
 
-for _name, _implementation, _fake in (
-    ("stack_forward", _forward, _forward_fake),
-    ("stack_backward", _backward, _backward_fake),
-):
-    if native is not None:
-        _library.impl(_name, _implementation, "CPU")
-    torch.library.register_fake(f"daart_fast::{_name}", _fake, lib=_library)
+def _stack_backward(
+    grad: Tensor,
+    x: Tensor,
+    parameters: Sequence[Tensor | None],
+    masks: Tensor | None,
+    y: Tensor,
+    saved: Tensor,
+    *rest: Any,
+) -> list[Tensor]:
+    native = launch.native
+    assert native is not None
+    layers, activation, first, need_x, need_weights = rest
+    x, grad, masks = (
+        x.contiguous(),
+        grad.contiguous(),
+        None if masks is None else masks.contiguous(),
+    )
+    parameters = launch.contiguous(parameters)
+    gradients = gradients_of((x, *parameters), need_x, need_weights)
+    native.stack_backward(
+        x.dtype == torch.float64,
+        x.data_ptr(),
+        launch.addresses(parameters),
+        *launch.addresses((masks, y, saved, grad, gradients[0])),
+        launch.addresses(gradients[1:]) if need_weights else [],
+        (*x.shape, first, y.shape[1]),
+        layers,
+        activation,
+        torch.get_num_threads(),
+    )
+    return gradients
 
-stack_forward = torch.ops.daart_fast.stack_forward.default
-stack_backward = torch.ops.daart_fast.stack_backward.default
+
+stack_backward = operator(
+    "stack_backward(Tensor grad, Tensor x, Tensor?[] parameters, Tensor? masks, Tensor y, "
+    "Tensor saved, int[] layers, int activation, SymInt first, bool need_x, bool need_weights) "
+    "-> Tensor[]",
+    _stack_backward,
+    _stack_backward_fake,
+    devices=("CPU",),
+)
+
+_N_SETTINGS = 5  # masks, layers, activation, first, frames: what follows the parameters
 
 
-class Stack(torch.autograd.Function):
-    """``stack_forward`` with its gradient."""
+def _stack(x: Tensor, *arguments: Any) -> Any:
+    parameters, settings = arguments[:-_N_SETTINGS], arguments[-_N_SETTINGS:]
+    y, saved = stack_forward(x, parameters, *settings, True)
+    masks, layers, activation, first, _ = settings
+    return y, (x, masks, y, saved, *parameters), (layers, activation, first)
 
-    @staticmethod
-    def forward(  # type: ignore[override]
-        ctx: Any,
-        x: Tensor,
-        masks: Tensor | None,
-        layers: list[int],
-        activation: int,
-        first: int,
-        frames: int,
-        *parameters: Tensor | None,
-    ) -> Tensor:
-        y: Tensor
-        y, saved = stack_forward(x, parameters, masks, layers, activation, first, frames, True)
-        ctx.save_for_backward(x, masks, y, saved, *parameters)
-        ctx.constants = (layers, activation, first)
-        return y
 
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
-        x, masks, y, saved, *parameters = ctx.saved_tensors
-        need_x, *_ = ctx.needs_input_grad
-        need = ctx.needs_input_grad[6:]
-        dx, *grads = stack_backward(
-            grad, x, parameters, masks, y, saved, *ctx.constants, need_x, any(need)
-        )
-        given = (g if needed else None for g, needed in zip(grads, need, strict=True))
-        return (dx if need_x else None, None, None, None, None, None, *given)
+def _gradients(
+    grad: Tensor, needs: Sequence[bool], values: tuple[Any, ...], *tensors: Tensor | None
+) -> Any:
+    x, masks, y, saved, *parameters = tensors
+    need_x, *need = needs[: 1 + len(parameters)]
+    return stack_backward(grad, x, parameters, masks, y, saved, *values, need_x, any(need))
+
+
+#: ``stack_forward``'s y for autograd: takes x, the parameters one by one, masks, layers,
+#: activation, first and frames.
+differentiable_stack = differentiable(_stack, _gradients)

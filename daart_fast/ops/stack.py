@@ -10,6 +10,7 @@ from torch import Tensor
 from daart_fast.ops import operators_stack
 from daart_fast.ops.backends import runs_native
 from daart_fast.ops.block import dilation_block
+from daart_fast.ops.checks import check_dimensions, check_kind, check_shape
 from daart_fast.ops.conv import activation_code, sides
 
 #: v0, gain0, bias0, v1, gain1, bias1, residual_weight, residual_bias, as `dilation_block` has them.
@@ -61,24 +62,22 @@ def dilation_stack(
     TypeError, ValueError
         As `dilation_block`.
     """
-    if x.dim() != 3:
-        raise ValueError(f"x must be (B, T, C), but its shape is {tuple(x.shape)}")
+    check_dimensions("x", x, "batch", "frames", "channels")
     if frames is None:
         frames = x.shape[1] - first
     if not 0 <= first < first + frames <= x.shape[1]:
         raise ValueError(f"frames {first} to {first + frames} are wanted, but x has {x.shape[1]}")
     layers = stack_layers(x, blocks, masks, dilations, padding)
     code = activation_code(activation)
-    # compiled, it is for any number of frames, which only the blocks know how to be
-    if not runs_native(x) or torch.compiler.is_compiling():
+    if not runs_native(x):
         return _block_by_block(x, blocks, masks, dilations, padding, activation, first, frames)
     parameters = [tensor for block in blocks for tensor in block]
-    settings = (layers, code, first, frames)
+    settings = (masks, layers, code, first, frames)
     y: Tensor
     if torch.is_grad_enabled():
-        y = operators_stack.Stack.apply(x, masks, *settings, *parameters)
+        y = operators_stack.differentiable_stack(x, *parameters, *settings)
     else:
-        y = operators_stack.stack_forward(x, parameters, masks, *settings, False)[0]
+        y, _ = operators_stack.stack_forward(x, parameters, *settings, False)
     return y
 
 
@@ -132,9 +131,8 @@ def stack_layers(
     c_in, n_masks = x.shape[2], 0
     for i, (block, dilation) in enumerate(zip(blocks, dilations, strict=True)):
         v0, v1 = block[0], block[3]
-        if v0.dim() != 3 or v1.dim() != 3:
-            shapes = f"{tuple(v0.shape)} and {tuple(v1.shape)}"
-            raise ValueError(f"block {i}: v0 and v1 must have three dimensions, but are {shapes}")
+        for name, v in (("v0", v0), ("v1", v1)):
+            check_dimensions(f"block {i}'s {name}", v, "channels out", "channels in", "width")
         hidden, _, k = v0.shape
         out = v1.shape[0]
         expected = (
@@ -142,13 +140,8 @@ def stack_layers(
             *((out, c_in, 1), (out,)),
         )
         for name, tensor, shape in zip(_NAMES, block, expected, strict=True):
-            if tensor is None:
-                continue
-            if tensor.shape != shape:
-                raise ValueError(
-                    f"block {i}: {name} must be {shape}, but its shape is {tuple(tensor.shape)}"
-                )
-            _check_kind(f"block {i}'s {name}", tensor, x)
+            check_shape(f"block {i}'s {name}", tensor, shape)
+            check_kind(f"block {i}'s {name}", tensor, x, x.dtype)
         if block[6] is None and c_in != out:
             raise ValueError(
                 f"block {i} gets {c_in} channels and makes {out}: it needs residual_weight"
@@ -157,17 +150,6 @@ def stack_layers(
             raise ValueError(f"dilation must be at least 1, but it is {dilation}")
         layers += (hidden, out, k, dilation, sides(padding, dilation * (k - 1))[0])
         c_in, n_masks = out, n_masks + hidden + out
-    if masks is not None and masks.shape != (x.shape[0], n_masks):
-        raise ValueError(
-            f"masks must be {(x.shape[0], n_masks)}, but its shape is {tuple(masks.shape)}"
-        )
-    if masks is not None:
-        _check_kind("masks", masks, x)
+    check_shape("masks", masks, (x.shape[0], n_masks))
+    check_kind("masks", masks, x, x.dtype)
     return layers
-
-
-def _check_kind(name: str, tensor: Tensor, x: Tensor) -> None:
-    if tensor.dtype is not x.dtype:
-        raise TypeError(f"x is {x.dtype}, but of {name} the dtype is {tensor.dtype}")
-    if tensor.device != x.device:
-        raise ValueError(f"x is on {x.device}, but {name} on {tensor.device}")

@@ -40,12 +40,12 @@ GOOD: dict[str, Any] = {
         (
             {"weight": torch.zeros(6, 4, 3).double()},
             TypeError,
-            "x is torch.float32, but the weights are torch.float64",
+            "weight must be torch.float32, but it is torch.float64",
         ),
         (
             {"bias": torch.zeros(6).double()},
             TypeError,
-            "the weights are torch.float32 and torch.float64",
+            "bias must be torch.float32, but it is torch.float64",
         ),
         ({"dilation": 0}, ValueError, "dilation must be at least 1, but it is 0"),
         ({"activation": "sigmoids"}, ValueError, "activation must be one of .*'sigmoids'.*sigmoid"),

@@ -22,7 +22,14 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from daart_fast import ops
 from daart_fast.errors import ConfigError
-from daart_fast.ops import backends, cuda, cuda_check, reference
+from daart_fast.ops import (
+    backends,
+    cuda_check,
+    launch,
+    operators_block,
+    operators_conv,
+    reference,
+)
 from daart_fast.ops import native as native_module
 from daart_fast.ops.cuda_check import SelfTest
 from daart_fast.ops.operators_conv import ACTIVATIONS
@@ -57,11 +64,16 @@ def module(tmp_path_factory: pytest.TempPathFactory) -> ModuleType:
 def on_processor(
     module: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[[str], torch.dtype]:
-    """Let `cuda` call the kernels on the processor; chooses what they compute in."""
-    monkeypatch.setattr(cuda, "native", module)
+    """Take the processor for a CUDA device, whose kernels run on it too; chooses what they compute
+    in."""
+    monkeypatch.setattr(launch, "native", module)
+    monkeypatch.setattr(launch, "on_cuda", lambda x: True)
+    # as they are registered for CUDA devices alone
+    for name in ("block_forward", "block_backward"):
+        monkeypatch.setattr(operators_block, name, getattr(operators_block, f"_{name}"))
 
     def choose(kind: str) -> torch.dtype:
-        monkeypatch.setattr(cuda, "_queue", lambda x: (MATHS[kind], 0, 0))
+        monkeypatch.setattr(launch, "queue", lambda x: (MATHS[kind], 0, 0))
         return DTYPES[MATHS[kind]]
 
     return choose
@@ -87,15 +99,15 @@ def test_convolutions_are_handed_over_rightly(on_processor: Callable[[str], torc
             *leaves[:2], leaves[2] if bias is not None else None, *settings, shape.activation
         )
         code = ACTIVATIONS.index(shape.activation)
-        y = cuda.conv_forward(x, weight, bias, *settings, code)
+        y = operators_conv.conv_forward(x, weight, bias, *settings, code)
         assert relative_error(y, expected.detach()) < 1e-12, shape
         grad = torch.randn(y.shape, dtype=y.dtype, generator=torch.Generator().manual_seed(0))
         gradients = torch.autograd.grad(expected, leaves, grad)
         needs = (True, True, bias is not None)
-        found = cuda.conv_backward(grad, x, weight, y, shape.dilation, left, code, *needs)
+        found = operators_conv.conv_backward(grad, x, weight, y, shape.dilation, left, code, *needs)
         for a, b in zip(found, gradients, strict=False):
             assert relative_error(a, b) < 1e-12, shape
-        (none_x, dweight, none_bias) = cuda.conv_backward(
+        (none_x, dweight, none_bias) = operators_conv.conv_backward(
             grad, x, weight, y, shape.dilation, left, code, False, True, False
         )
         assert none_x.numel() == none_bias.numel() == 0
@@ -107,11 +119,13 @@ def run_block(block: Block, tensors: list[Tensor | None]) -> dict[str, Tensor]:
     span = block.dilation * (block.width - 1)
     left = span if block.padding == "causal" else span // 2
     settings = (block.dilation, left, ACTIVATIONS.index(block.activation))
-    y, *kept = cuda.block_forward(*tensors, *settings, True)
-    alone = cuda.block_forward(*tensors, *settings, False)
+    y, *kept = operators_block.block_forward(*tensors, *settings, True)
+    alone = operators_block.block_forward(*tensors, *settings, False)
     assert torch.equal(alone[0], y)
     assert [t.numel() for t in alone[1:]] == [0, 0, 0]
-    grads = cuda.block_backward(torch.ones_like(y), *tensors, y, *kept, *settings, True, True)
+    grads = operators_block.block_backward(
+        torch.ones_like(y), *tensors, y, *kept, *settings, True, True
+    )
     return {"y": y} | {n: g for n, g in zip(LEAVES, grads, strict=True) if g.numel()}
 
 
@@ -153,7 +167,7 @@ def test_masks_that_are_columns_of_one_tensor_are_read_in_place(
     dense = run_block(block, tensors)
     masks = torch.cat([tensors[-2], tensors[-1]], 1)  # type: ignore[list-item]
     columns = [masks[:, : block.hidden], masks[:, block.hidden :]]
-    prepared, stride = cuda._prepare((*tensors[:-2], *columns))
+    prepared, stride = operators_block.prepare((*tensors[:-2], *columns))
     assert stride == block.hidden + block.c_out
     assert prepared[-1] is columns[1]
     for name, value in run_block(block, [*tensors[:-2], *columns]).items():
@@ -235,7 +249,7 @@ def test_right_kernels_pass_the_self_test(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     dtype = on_processor(kind)
-    monkeypatch.setattr(cuda, "math_of", lambda dtype: MATHS[kind])
+    monkeypatch.setattr(cuda_check, "math_of", lambda dtype: MATHS[kind])
     assert cuda_check.convolution_refusal(torch.empty(0, dtype=dtype)) == ""
 
 
@@ -266,7 +280,7 @@ def test_kernels_that_raise_fail_the_self_test(
     def no_image(*arguments: Any) -> None:
         raise RuntimeError("CUDA: starting a kernel failed: no kernel image is available")
 
-    monkeypatch.setattr(cuda, "block_forward", no_image)
+    monkeypatch.setattr(operators_block, "block_forward", no_image)
     with pytest.warns(RuntimeWarning, match="no kernel image"):
         why = cuda_check.convolution_refusal(torch.empty(0))
     assert "failed when they were tried out" in why
@@ -322,8 +336,13 @@ def slice_on_device(frames: int) -> Tensor:
 X, WEIGHT = on_device(2, 10, 4), on_device(8, 4, 3)
 
 
+def convolves(x: Tensor, frames: int, weight: Tensor) -> str:
+    """The backend of a convolution of so many frames, padding included."""
+    return backends.choose(backends.Call(x, frames=frames, weights=(weight,)))
+
+
 def test_tensors_on_a_device_go_to_its_kernels(built: None) -> None:
-    assert backends.runs_convolution(X, 12, WEIGHT)
+    assert convolves(X, 12, WEIGHT) == "cuda"
     assert not backends.runs_native(X)
     assert not backends._refusals
 
@@ -346,7 +365,7 @@ def test_what_the_kernels_cannot_take_goes_to_pytorch_and_is_reported(
     weight: Tensor,
     reason: str,
 ) -> None:
-    assert not backends.runs_convolution(x, frames, weight)
+    assert convolves(x, frames, weight) == "torch"
     ((*_, said),) = backends._refusals
     monkeypatch.setattr(backends, "_cuda_refusal", lambda x: "")
     monkeypatch.setattr(torch, "empty", lambda *a, **k: None)
@@ -361,7 +380,7 @@ def test_kernels_that_failed_their_self_test_are_not_used(
     monkeypatch.setattr(
         cuda_check, "convolution_refusal", lambda x: "the kernels gave wrong numbers"
     )
-    assert not backends.runs_convolution(X, 12, WEIGHT)
+    assert convolves(X, 12, WEIGHT) == "torch"
     assert backends._refusals == {("cuda", "convolutions", "the kernels gave wrong numbers")}
 
 
@@ -369,10 +388,10 @@ def test_asked_for_by_name_what_cannot_run_is_an_error(
     built: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(backends, "_forced_backend", "cuda")
-    assert backends.runs_convolution(X, 12, WEIGHT)
-    assert not backends.runs_convolution(torch.empty(2, 10, 4), 12, torch.empty(8, 4, 3))
+    assert convolves(X, 12, WEIGHT) == "cuda"
+    assert convolves(torch.empty(2, 10, 4), 12, torch.empty(8, 4, 3)) == "torch"
     with pytest.raises(ConfigError, match="'cuda', but .*torch.float16"):
-        backends.runs_convolution(on_device(2, 10, 4, dtype=torch.float16), 12, WEIGHT)
+        convolves(on_device(2, 10, 4, dtype=torch.float16), 12, WEIGHT)
 
 
 @pytest.mark.parametrize("other", ["native", "torch"])
@@ -380,14 +399,14 @@ def test_another_backend_by_name_leaves_the_kernels_alone(
     built: None, monkeypatch: pytest.MonkeyPatch, other: str
 ) -> None:
     monkeypatch.setattr(backends, "_forced_backend", other)
-    assert not backends.runs_convolution(X, 12, WEIGHT)
+    assert convolves(X, 12, WEIGHT) == "torch"
     assert backends._cuda_report() == [f"cuda: not used: DAART_FAST_BACKEND is {other!r}"]
 
 
 def test_a_module_without_cuda_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(native_module, "native", SimpleNamespace())
     assert backends._cuda_report() == ["cuda: not built"]
-    assert not backends.runs_convolution(X, 12, WEIGHT)
+    assert convolves(X, 12, WEIGHT) == "torch"
     with pytest.raises(ConfigError, match="'cuda', but the native module was built without CUDA"):
         backends._use("cuda", None, None)
 
@@ -404,10 +423,10 @@ def test_precision_follows_pytorchs_settings() -> None:
         for precision in ("tf32", "ieee"):
             convolutions.fp32_precision = precision
             assert native_module.cuda_precision() == precision
-            assert cuda.math_of(torch.float32) == int(precision == "tf32")
+            assert launch.math_of(torch.float32) == int(precision == "tf32")
         torch.backends.cudnn.allow_tf32 = False
         assert native_module.cuda_precision() == "ieee"
     finally:
         convolutions.fp32_precision = before
-    assert cuda.math_of(torch.bfloat16) == 2
-    assert cuda.math_of(torch.float64) == 3
+    assert launch.math_of(torch.bfloat16) == 2
+    assert launch.math_of(torch.float64) == 3

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from daart_fast import ops
-from daart_fast.ops import backends, cuda_check, cuda_losses, operators_losses
+from daart_fast.ops import backends, cuda_check, launch, operators_losses
 
 from ..native.shim import CUDA, SHIM, build, needs_compiler, run
 from .test_losses import error, head
@@ -49,11 +49,10 @@ def module(tmp_path_factory: pytest.TempPathFactory) -> ModuleType:
 
 @pytest.fixture
 def on_cpu(module: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let `cuda_losses` call the kernels on the processor, in the place of the CPU's own."""
-    monkeypatch.setattr(cuda_losses, "native", module)
-    monkeypatch.setattr(cuda_losses, "_queue", lambda x: (x.dtype == torch.float64, 0, 0))
-    for name in ("head_loss", "head_loss_grad", "squared_error", "squared_error_grad"):
-        monkeypatch.setattr(operators_losses, name, getattr(cuda_losses, name))
+    """Take the processor for a CUDA device, whose kernels run on it too."""
+    monkeypatch.setattr(launch, "native", module)
+    monkeypatch.setattr(launch, "on_cuda", lambda x: True)
+    monkeypatch.setattr(launch, "queue", lambda x: (0, 0, 0))
 
 
 def values_and_gradients(function: Any, arguments: dict[str, Any]) -> list[Tensor]:
@@ -111,13 +110,13 @@ def test_the_kernels_are_tried_out_and_found_right(on_cpu, by_sequence):
 
 @needs_compiler
 def test_kernels_that_come_out_wrong_are_found_out(on_cpu, monkeypatch):
-    right = cuda_losses.squared_error
+    right = operators_losses.squared_error
 
     def wrong(*arguments: Any) -> Any:
         loss, factor = right(*arguments)
         return loss * 1.01, factor
 
-    monkeypatch.setattr(cuda_losses, "squared_error", wrong)
+    monkeypatch.setattr(operators_losses, "squared_error", wrong)
     why = cuda_check._test_losses(CPU, torch.float32)
     assert "wrong numbers when they were tried out: a relative error of 1.0e-02" in why
 

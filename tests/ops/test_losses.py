@@ -200,7 +200,7 @@ def test_a_label_beyond_the_classes_is_named() -> None:
 @pytest.mark.parametrize(
     ("change", "complaint"),
     [
-        ({"x": torch.ones(1, 4, 3)}, r"x must be \(B, T, 2\)"),
+        ({"x": torch.ones(1, 4, 3)}, "x has 3 channels, but weight takes 2"),
         ({"labels": torch.zeros(1, 3)}, r"labels must be \(1, 4\)"),
         ({"mask": torch.ones(2, 4)}, r"mask must be \(1, 4\)"),
         ({"bias": torch.ones(4)}, r"bias must be \(3,\)"),

@@ -52,7 +52,7 @@ def test_squared_error_names_what_has_another_dtype(change: dict[str, Tensor]) -
 
 
 def test_a_stack_names_masks_of_another_dtype() -> None:
-    with pytest.raises(TypeError, match=r"masks the dtype is torch\.float64"):
+    with pytest.raises(TypeError, match="masks must be torch.float32, but it is torch.float64"):
         ops.dilation_stack(X, [BLOCK], torch.ones(2, 10).double(), dilations=[1])
 
 

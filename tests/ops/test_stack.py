@@ -11,6 +11,9 @@ from torch import Tensor
 from torch.autograd import gradcheck
 
 from daart_fast import ops
+from daart_fast.ops.native import native
+from daart_fast.ops.operators_stack import saved_size
+from daart_fast.ops.stack import stack_layers
 
 Stack = dict[str, Any]
 
@@ -114,7 +117,7 @@ def test_a_gradient_that_is_not_asked_for_is_not_given() -> None:
         ({"padding": "valid"}, "padding must be 'same' or 'causal'"),
         ({"dilations": []}, "1 blocks and 0 dilations"),
         ({"dilations": [0]}, "dilation must be at least 1"),
-        ({"x": torch.zeros(1, 7, 3)}, r"block 0: v0 must be \(5, 3, 3\)"),
+        ({"x": torch.zeros(1, 7, 3)}, r"block 0's v0 must be \(5, 3, 3\)"),
         ({"masks": torch.zeros(1, 3)}, r"masks must be \(1, 9\)"),
     ],
 )
@@ -133,3 +136,47 @@ def test_torch_compile_takes_it_whole() -> None:
     arguments = stack(0, torch.float32)
     compiled = torch.compile(ops.dilation_stack, fullgraph=True, backend="aot_eager")
     torch.testing.assert_close(compiled(**arguments), ops.dilation_stack(**arguments))
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_operators_pass_opcheck(seed: int) -> None:
+    x, parameters, *settings = operands(seed)
+    operators = torch.ops.daart_fast
+    for keep in (False, True):
+        torch.library.opcheck(operators.stack_forward.default, (x, parameters, *settings, keep))
+    y, saved = operators.stack_forward.default(x, parameters, *settings, True)
+    masks, layers, activation, first, _ = settings
+    for needs in ((True, True), (False, True), (True, False)):
+        arguments = (torch.ones_like(y), x, parameters, masks, y, saved, layers, activation, first)
+        torch.library.opcheck(operators.stack_backward.default, (*arguments, *needs))
+
+
+def operands(seed: int) -> list[Any]:
+    """What ``stack_forward`` gets for a random stack, but for its last argument."""
+    arguments = stack(seed)
+    x, blocks, masks = (arguments[name] for name in ("x", "blocks", "masks"))
+    layers = stack_layers(x, blocks, masks, arguments["dilations"], arguments["padding"])
+    parameters = [None if p is None else p.detach() for block in blocks for p in block]
+    first, frames = arguments["first"], arguments["frames"]
+    return [x.detach(), parameters, masks, layers, 2, first, frames]
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_what_a_compiler_counts_is_what_is_kept(seed: int) -> None:
+    assert native is not None
+    x, _, _, layers, _, first, frames = operands(seed)
+    kept = saved_size(*x.shape, layers, first, frames)
+    assert kept == native.stack_saved([*x.shape, first, frames], layers)
+
+
+def test_what_is_compiled_for_any_number_of_frames_trains() -> None:
+    arguments = stack(0) | {"first": 0, "frames": None}
+    compiled = torch.compile(ops.dilation_stack, fullgraph=True, backend="aot_eager", dynamic=True)
+    for _ in range(3):
+        arguments["x"] = torch.cat([arguments["x"].detach(), arguments["x"].detach()[:, :5]], 1)
+        results = []
+        for function in (ops.dilation_stack, compiled):
+            y = function(**arguments)
+            results.append([y, *torch.autograd.grad(y.square().sum(), leaves(arguments)[1:])])
+        for ours, right in zip(*results, strict=True):
+            torch.testing.assert_close(ours, right)
