@@ -75,6 +75,7 @@ CHANGES = {
     "smoothing_seconds": ("S", "how long, for bouts and median"),
     "smoothing_frames": ("N", "the same in frames"),
     "smoothing_strength": ("X", "for hmm and semi-markov, above 0, up to 1"),
+    "picture_format": ("FORMAT", "png, pdf, svg, or several as 'png;pdf'"),
 }
 #: which ways of smoothing read them
 USED_BY = {

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import math
 import os
+import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,6 +27,7 @@ __all__ = [
     "PAGE",
     "UNSCORED",
     "drawing",
+    "heading",
     "legend_below",
     "remove",
     "save",
@@ -157,10 +159,16 @@ def _without_middle(name: str, length: int) -> str:
     return name[: length - 1 - end] + "…" + name[len(name) - end :]
 
 
-def legend_below(figure: Any, handles: Sequence[Any], names: Sequence[str]) -> None:
+def heading(figure: Any, text: str) -> None:
+    """Write a title over all panels, on as many lines as it needs."""
+    characters = int(figure.get_figwidth() * 25.4 / 1.6)  # of 8 points
+    figure.suptitle(textwrap.fill(text, characters))
+
+
+def legend_below(figure: Any, handles: Sequence[Any], names: Sequence[str], **more: Any) -> None:
     """Put a legend below everything, in as many columns as fit; the figure grows by its height."""
     for n_columns in range(len(names), 0, -1):
-        legend = figure.legend(handles, names, loc="outside lower center", ncols=n_columns)
+        legend = figure.legend(handles, names, loc="outside lower center", ncols=n_columns, **more)
         box = legend.get_window_extent(figure.canvas.get_renderer())
         if box.width <= figure.bbox.width or n_columns == 1:
             figure.set_figheight(figure.get_figheight() + box.height / figure.dpi)

@@ -342,9 +342,9 @@ class Search:
     def _report_best(self, rows: list[summary.Row], score: str, more: bool) -> None:
         assert self.folder is not None
         if self.keys:
-            picture = self.folder / "search_summary.png"
-            summary.draw(picture, rows, score)
-            print(f"picture: {picture}")
+            formats = getattr(self.trials[0], "picture_format", "png")
+            for picture in summary.draw(self.folder / "search_summary", rows, score, formats):
+                print(f"picture: {picture}")
         if self._cross_validated:
             self._report_folds(rows, score, more)
             return

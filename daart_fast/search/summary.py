@@ -203,31 +203,23 @@ def write_table(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
         writer.writerows(rows)
 
 
-def draw(path: Path, rows: Sequence[Row], score: str) -> None:
-    """Draw the score by each searched parameter: a dot for each trial, a line through the means."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
+def draw(path: Path, rows: Sequence[Row], score: str, formats: str = "png") -> list[Path]:
+    """Draw the score of finished trials by each searched key; return the files.
+
+    Parameters
+    ----------
+    path
+        The files, without their extension.
+    rows
+        The trials.
+    score
+        The column to draw.
+    formats
+        As ``picture_format`` in a config.
+    """
+    from daart_fast.eval.figures import write
+    from daart_fast.eval.pictures import plot_settings
 
     finished = [row for row in rows if row.status == "finished"]
-    names = list(finished[0].settings)
-    figure = Figure(figsize=(3.2 * len(names), 3), layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.subplots(1, len(names), sharey=True, squeeze=False)[0]
-    for axis, name in zip(axes, names, strict=True):
-        values = list(dict.fromkeys(row.settings[name] for row in finished))
-        if all(isinstance(value, (int, float)) for value in values):
-            values.sort()
-        groups = [
-            [row.number_of(score) for row in finished if row.settings[name] == value]
-            for value in values
-        ]
-        for x, group in enumerate(groups):
-            axis.plot([x] * len(group), group, "o", color="C0", alpha=0.5, markersize=4)
-        axis.plot([statistics.fmean(group) for group in groups], "-", color="C1", label="mean")
-        axis.set_xticks(range(len(values)), [str(value) for value in values])
-        axis.margins(x=0.2)
-        axis.set_xlabel(name.removeprefix("search_"))
-    axes[0].set_ylabel(score)
-    axes[0].legend(frameon=False)
-    with replacing(path) as temporary:
-        figure.savefig(temporary, dpi=150)
+    scores = [row.number_of(score) for row in finished]
+    return write(plot_settings([row.settings for row in finished], scores, score), path, formats)

@@ -13,6 +13,7 @@ from daart_fast.search.fit import fit
 from daart_fast.search.summary import (
     Row,
     best_setting,
+    draw,
     read_row,
     score_of,
     settings_table,
@@ -104,3 +105,15 @@ def test_trials_are_compared_by_a_score_that_all_finished_ones_have():
     assert score_of(rows, held_out=True) is None and without(rows, "test_f1") == [11]
     rows[0].results["test_loss"] = 1.0
     assert score_of(rows, held_out=True) == ("test_loss", False)
+
+
+def test_the_picture_of_a_search_is_written_in_each_format(tmp_path):
+    rows = [
+        Row(i, "finished", {"dropout": i / 10, "search_fold": i}, {"test_f1": 0.5}, None)
+        for i in range(3)
+    ]
+    rows.append(Row(4, "failed", {"dropout": 0.9, "search_fold": 0}, {}, None))
+    files = draw(tmp_path / "search_summary", rows, "test_f1", "png;svg")
+    assert [file.name for file in files] == ["search_summary.png", "search_summary.svg"]
+    text = files[1].read_text(encoding="utf-8")
+    assert "macro-F1 (sessions held out)" in text and ">dropout<" in text and ">0.9<" not in text
