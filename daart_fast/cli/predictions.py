@@ -15,6 +15,7 @@ from daart_fast.cli.records import (
     checksum_of_model,
     outputs_in,
     predicted_in,
+    unfinished_in,
 )
 from daart_fast.cli.sessions import model_folders, session_files
 from daart_fast.config import KEYS
@@ -228,7 +229,7 @@ def read_predictions(
         hparams,
         NewSessions(folder, datasets, list(names)),
         labels_dir,
-        [*cautions, *_what_changed(every)],
+        [*cautions, *_what_changed(every), *_what_is_missing(folder, only)],
     )
 
 
@@ -370,6 +371,16 @@ def _what_changed(every: Sequence[Predicted]) -> Iterator[str]:
         )
 
 
+def _what_is_missing(folder: Path, only: Collection[str] | None) -> Iterator[str]:
+    """Say which sessions are left out, as their prediction is under way or was interrupted."""
+    missing = [name for name in unfinished_in(folder) if only is None or name in only]
+    if missing:
+        yield (
+            f"without {some(missing)}: the prediction is under way, was interrupted, or is of an "
+            f"older version; 'daart-fast predict' predicts them"
+        )
+
+
 # ------------------------------------------------------------------------------ the sessions
 
 
@@ -392,7 +403,7 @@ def _roles(
     known = [session for session, name in names.items() if name is not None]
     if known:
         cautions.append(
-            f"the training had {some(known)}: these sessions keep their role (train, val or test) "
+            f"the training had {some(known)}: such sessions keep their role (train, val or test) "
             f"and do not count as new videos"
         )
     trained = _inputs_of_training(hparams, model_dir)
@@ -522,6 +533,6 @@ def _with_classes(session: Session, names: Sequence[str], file: Path) -> tuple[S
         ordered = np.full((len(labels), len(names)), np.nan, labels.dtype)
         ordered[:, places] = labels
     else:
-        ordered = np.where(labels >= 0, np.array(places)[labels], labels)
+        ordered = np.where(labels >= 0, np.array(places)[np.maximum(labels, 0)], labels)
     missing = [name for name in names if name not in found]
     return replace(session, labels_strong=ordered, label_names=list(names)), missing

@@ -28,6 +28,7 @@ __all__ = [
     "checksum_of_model",
     "outputs_in",
     "predicted_in",
+    "unfinished_in",
 ]
 
 WRITTEN_BY = "daart-fast predict"
@@ -261,6 +262,13 @@ def predicted_in(folder: Path) -> list[Predicted]:
             outputs = _outputs(folder, session)
             found.append(Predicted(session, outputs, origin, about, record["outputs"]))
     return found
+
+
+def unfinished_in(folder: Path) -> list[str]:
+    """List the sessions in a folder whose prediction has begun and not ended, by name."""
+    finished = {one.session for one in predicted_in(folder)}
+    files = sorted(file for file in folder.glob(f"*{RECORD}") if _read_record(file) is not None)
+    return [name for f in files if (name := f.name.removesuffix(RECORD)) not in finished]
 
 
 def outputs_in(folder: Path) -> set[str]:

@@ -212,6 +212,13 @@ def test_labels_that_are_not_there_are_an_error(predictions, tmp_path, capsys):
     assert f"{tmp_path / 'truth'}: expected hand labels of n1, n2" in error
 
 
+def test_labels_may_lack_the_last_frame(predictions, new):
+    path = write_labels(new / "labels-hand" / "n1.csv")
+    path.write_text("\n".join(path.read_text().splitlines()[:-1]))
+    assert main(["evaluate", str(predictions), "--no-pictures"]) == 0
+    assert summary_of(predictions)["scores"]["new"]["frames"] == 189
+
+
 def test_a_class_that_new_labels_lack_is_said(predictions, new):
     write_labels(new / "labels-hand" / "n1.csv", names=("walk", "rest", "background"))
     write_labels(new / "labels-hand" / "n2.csv", n_frames=200)
@@ -333,6 +340,14 @@ def test_probabilities_that_were_edited_are_refused(predictions, capsys):
     np.save(predictions / "n1_states.npy", np.full((200, 3), 1 / 3, np.float32))
     assert main(["evaluate", str(predictions)]) == 2
     assert "expected n1_states.npy as predict has written it" in capsys.readouterr().err
+
+
+def test_sessions_that_are_not_finished_are_named(predictions):
+    path = predictions / "n2_record.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "outputs": {}}))
+    assert main(["evaluate", str(predictions), "--no-pictures"]) == 0
+    assert set(summary_of(predictions)["sessions"]) == {"n1"}
+    assert "without n2: the prediction is under way" in cautions_of(predictions)
 
 
 def test_sessions_of_two_frame_rates_are_refused(predictions, model, tmp_path, capsys):
