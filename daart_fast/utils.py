@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from daart_fast.config import split_ids, with_defaults
 from daart_fast.data.cache import cache_folder
 from daart_fast.data.dataset import SIGNALS
 from daart_fast.data.generator import DataGenerator
+from daart_fast.data.scored import label_cautions, old_background, one_class, scored_frames
 from daart_fast.data.sequences import compute_sequence_pad
 from daart_fast.data.sessions import Tell, signal_paths
 from daart_fast.errors import ConfigError, DataError, some
@@ -85,6 +87,7 @@ def build_data_generator(hparams: dict[str, Any]) -> DataGenerator:
     _check_splits(get, generator)
     if training:
         _check_ignored(get, generator.label_names)
+        _check_scored(get, generator)
     hparams |= _derived(get, generator)
     return generator
 
@@ -219,6 +222,23 @@ def _check_ignored(get: Mapping[str, Any], names: list[str]) -> None:
             f"ignore_class is {ignored}, but '{names[ignored]}' is learned like the others: "
             "of multibinary labels only a column called 'background' is ignored"
         )
+
+
+def _check_scored(get: Mapping[str, Any], generator: DataGenerator) -> None:
+    """Refuse labels of a single scored class, and warn where few frames are scored.
+
+    Any model has a perfect score on a single class.
+    """
+    folder = Path(get["data_dir"])
+    sessions = [dataset.session for dataset in generator.datasets]
+    scored = scored_frames(get, generator.label_names, sessions)
+    if scored is None or not (get["lambda_strong"] or get["lambda_weak"]):
+        return
+    counts = np.maximum(generator.count_class_examples(), _weak_examples(generator))
+    if wrong := one_class(replace(scored, counts=counts.tolist())):
+        raise DataError(f"{folder}: the labels of the training frames cannot be learned: {wrong}")
+    for sentence in label_cautions(scored) or filter(None, [old_background(folder, scored)]):
+        logging.warning(sentence)
 
 
 def _derived(get: Mapping[str, Any], generator: DataGenerator) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from daart_fast.config import KEYS
+from daart_fast.data.label_record import LabelFile, write_label_record
 from daart_fast.data.sequences import SPLITS
 from daart_fast.errors import ConfigError, DataError
 from daart_fast.utils import build_data_generator
@@ -235,7 +236,7 @@ def test_an_ignored_class_beyond_the_classes_is_an_error_that_lists_them(project
 @pytest.mark.parametrize("ignored", [0, 3, -1, -100, None])
 def test_an_ignored_class_may_be_any_of_the_classes_or_none(project, ignored, caplog):
     build_data_generator(project("s", ignore_class=ignored))
-    assert "ignore" not in caplog.text
+    assert "ignore_class is" not in caplog.text
 
 
 @pytest.mark.parametrize(("ignored", "level"), [(1, "WARNING"), (0, "INFO")])
@@ -297,3 +298,59 @@ def test_one_session_spelled_in_two_ways_would_be_trained_on_and_held_out(projec
     hparams = project("m1DLC_net", "m2DLC_net", expt_ids_test="m1")
     with pytest.raises(ConfigError, match="'m1DLC_net' and 'm1' are one session, .*m1DLC_net.csv"):
         build_data_generator(hparams)
+
+
+# ------------------------------------------------------------------------------ scored frames
+
+
+@pytest.fixture
+def one_behaviour(project, relabel):
+    """A project in which walk is the only class beside the background, as labs score it."""
+    hparams = project("s", "t")
+    for session in ("s", "t"):
+        relabel(np.eye(4)[np.repeat([2, 0], [100, 200])], session=session)
+    return hparams
+
+
+def test_labels_of_a_single_scored_class_cannot_be_learned(one_behaviour):
+    with pytest.raises(DataError) as caught:
+        build_data_generator(one_behaviour)
+    said = str(caught.value)
+    assert said.startswith(f"{one_behaviour['data_dir']}: the labels of the training frames cannot")
+    assert "'walk' is the only class that is scored" in said
+    assert "frames of 'background' are neither learned nor scored, as nobody looked at them" in said
+    assert "convert the labels again" in said and "ignore_class: -100" in said
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"ignore_class": -100},
+        {"lambda_strong": 0, "lambda_pred": 1},
+        {"training_completed": True},  # a model that is there already is scored, with a caution
+    ],
+)
+def test_a_single_class_is_no_error_where_it_is_not_all_that_is_learned(one_behaviour, settings):
+    build_data_generator(one_behaviour | settings)
+
+
+def test_few_scored_frames_are_said_before_training(project, relabel, caplog):
+    hparams = project("s", ignore_class=0)
+    relabel(np.eye(4)[np.repeat([0, 1, 2, 0], [30, 5, 5, 260])])
+    build_data_generator(hparams)
+    (said,) = caplog.messages
+    assert said.startswith(
+        "only 10 of 300 frames (3.3%) are scored. The 290 frames of 'background'"
+    )
+
+
+def test_a_background_that_no_conversion_decided_on_is_said(project, caplog):
+    hparams = project("s")
+    build_data_generator(hparams)
+    (said,) = caplog.messages
+    labels = Path(hparams["data_dir"]) / "labels-hand"
+    assert said.startswith(f"{labels}: the 150 frames of 'background' are neither learned nor")
+    caplog.clear()
+    write_label_record(labels, {"s.csv": LabelFile("b.csv", "boris", 30, 300, None)})
+    build_data_generator(hparams)
+    assert not caplog.messages

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from daart_fast.config import split_ids
+from daart_fast.data.scored import label_cautions, scored_frames
 from daart_fast.errors import some
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ __all__ = ["cautions_of"]
 def cautions_of(
     hparams: Mapping[str, Any], generator: DataGenerator | NewSessions, scores: Mapping[str, Any]
 ) -> list[str]:
-    """List the reasons why the scores of a model are less than they seem.
+    """List the reasons why the scores of a model are less than they seem, those of labels first.
 
     Parameters
     ----------
@@ -29,6 +30,15 @@ def cautions_of(
     scores
         by split, as in a summary
     """
+    sessions = (dataset.session for dataset in generator.datasets)
+    scored = scored_frames(hparams, generator.label_names, sessions)
+    return [*label_cautions(scored), *_about_splits(hparams, generator, scores)]
+
+
+def _about_splits(
+    hparams: Mapping[str, Any], generator: DataGenerator, scores: Mapping[str, Any]
+) -> list[str]:
+    """Say where no score is of videos that no training has seen."""
     if not scores:
         return ["no frame has a hand label that is scored, so there is no score"]
     if "test" in scores and scores["test"]["whole_sessions"]:
