@@ -1,32 +1,41 @@
 """Turn hand labels of other programs into the one-hot csv files that daart_fast reads.
 
-Understood are exports of BORIS (tabular or aggregated events, csv or tsv), SimBA's targets,
-Caltech Behavior Annotator's txt, DeepEthogram's csv, and tables of bouts (class, start, stop).
-All files of a project belong into one command, so that all get the same classes.
+It reads exports of BORIS (tabular or aggregated events, csv or tsv), SimBA's targets, Caltech
+Behavior Annotator's txt, DeepEthogram's csv, and tables of bouts (class, start, stop). Give all
+files of a project to one command, so that all get the same classes.
 
-With --markers, each file is matched to a session by its name, gets its length, and is called as it.
+With --markers, each file goes to the session of its name, and gets its length and name.
 
-Nothing is written unless all files can be converted. Labels that are there already, and are others,
-are replaced with --overwrite alone.
+BORIS, DeepEthogram, SimBA and Caltech files are of videos that somebody watched: frames between
+bouts become a class, 'other'. Frames that nobody watched are column 0, 'background', which is
+neither learned nor scored. A table of bouts does not say which it is: give --other or --unscored.
+
+Nothing is written unless all files can be converted. Label files that hold something else are only
+replaced with --overwrite. What was decided is written to conversion.json, beside the labels.
 """
 
 from __future__ import annotations
 
 import argparse
+import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from daart_fast.cli.options import count, folder_to_write, setting
-from daart_fast.errors import ConfigError, DataError, did_you_mean
+from daart_fast.errors import ConfigError, DataError, did_you_mean, some
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from daart_fast.convert import Annotation
 
 HELP = "turn labels of BORIS, SimBA, Caltech, DeepEthogram or bout tables into one-hot csv"
 EXAMPLES = """
   daart-fast convert-labels boris/*.csv --markers data/markers --output_dir data/labels-hand
+  daart-fast convert-labels boris/*.csv --markers data/markers --unscored --output_dir labels
   daart-fast convert-labels mouse1.annot.txt --n_frames 18000 --output_dir data/labels-hand
   daart-fast convert-labels bouts.csv --fps 30 --markers data/markers --other still \\
       --output_dir data/labels-hand
@@ -35,7 +44,7 @@ EXAMPLES = """
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     from daart_fast.convert import FORMATS
-    from daart_fast.convert.onehot import OVERLAPS
+    from daart_fast.convert.onehot import OTHER, OVERLAPS
 
     parser.add_argument("files", type=Path, nargs="+", help="the label files")
     parser.add_argument(
@@ -43,13 +52,31 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--markers", type=Path, help="the folder of the sessions' inputs")
     parser.add_argument(
-        "--fps", type=setting("fps"), help="frames a second, where files hold times"
+        "--fps",
+        type=setting("fps"),
+        help="frames a second, where files hold times and do not give it themselves",
     )
     parser.add_argument("--n_frames", type=count, help="frames of each session, without --markers")
-    parser.add_argument("--format", choices=FORMATS, help="if it is not told by how files look")
-    parser.add_argument("--subject", help="BORIS: this subject's behaviours alone")
-    parser.add_argument("--classes", nargs="+", help="only these, in this order (all, sorted)")
-    parser.add_argument("--other", help="the class of frames without a behaviour (background)")
+    parser.add_argument(
+        "--format",
+        choices=FORMATS,
+        help="the program that wrote the files, if they are not recognised (bouts: class, start, "
+        "stop)",
+    )
+    parser.add_argument("--subject", help="use only the behaviours of this subject (BORIS)")
+    parser.add_argument("--classes", nargs="+", help="use only these classes, in this order")
+    between = parser.add_mutually_exclusive_group()
+    between.add_argument(
+        "--other",
+        metavar="NAME",
+        help=f"the class of frames between bouts, where somebody looked at them (by default "
+        f"{OTHER!r}; tables of bouts need --other or --unscored)",
+    )
+    between.add_argument(
+        "--unscored",
+        action="store_true",
+        help="nobody looked at the frames between bouts: they are neither learned nor scored",
+    )
     parser.add_argument(
         "--overlaps", choices=OVERLAPS, default="error", help="two behaviours at once: which counts"
     )
@@ -63,9 +90,41 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     from daart_fast.cli.sessions import session_files
-    from daart_fast.convert import match_sessions, one_hot, one_hot_text, read_annotations
-    from daart_fast.convert.onehot import BACKGROUND
+    from daart_fast.data.label_record import LabelFile, read_label_record, write_label_record
     from daart_fast.files import holds, replacing, spare_inputs, spare_others
+
+    _check_classes(options)
+    annotations = _read(options)
+    files = session_files([options.markers]) if options.markers else {}
+    matched = _matched(options, annotations, files)
+    lengths = {
+        session: _length(options, own, files.get(session)) for session, own in matched.items()
+    }
+    labels = _label(options, _classes(options, annotations), matched, lengths)
+    read_label_record(options.output_dir)  # one that cannot be read is an error before any writing
+    paths = {session: _path(options.output_dir, session) for session in matched}
+    texts = {paths[session]: labels.text(session).encode() for session in matched}
+    spare_inputs(texts, [*options.files, *files.values()])
+    changed = [path for path, text in texts.items() if not holds(path, text)]
+    if not options.overwrite:
+        spare_others([path for path in changed if os.path.lexists(path)], "one of the same labels")
+    for path in changed:
+        with replacing(path) as temporary:
+            temporary.write_bytes(texts[path])
+    record = {
+        paths[session].name: LabelFile(
+            own.source, own.format, own.fps or options.fps, lengths[session], labels.between
+        )
+        for session, own in matched.items()
+    }
+    write_label_record(options.output_dir, record)
+    for line in _summary(options, labels, matched, paths, files):
+        print(line, flush=True)
+
+
+def _read(options: argparse.Namespace) -> list[Annotation]:
+    """Read all files; refuse a subject that none of them has."""
+    from daart_fast.convert import read_annotations
 
     annotations = [
         annotation
@@ -74,41 +133,157 @@ def run(options: argparse.Namespace) -> None:
             file, options.fps, options.format, options.subject, options.classes or ()
         )
     ]
-    _check_classes(options)
-    classes = _classes(options, annotations)
-    files = session_files([options.markers]) if options.markers else {}
-    if options.markers:
-        matched = match_sessions(annotations, files)
-    else:
-        matched = {annotation.names[0]: annotation for annotation in annotations}
-        if len(matched) < len(annotations):
-            raise DataError("two of the files are about sessions of one name")
-        _check_names(matched)
-    names = classes if options.multibinary else [BACKGROUND, *classes]
-    texts: dict[Path, bytes] = {}
-    told: dict[Path, str] = {}
-    for session, annotation in matched.items():
-        n_frames = _n_frames(files.get(session)) or options.n_frames or annotation.n_frames
-        if not n_frames:
-            raise DataError(
-                f"{annotation.source}: how many frames are there? Give --markers or --n_frames"
-            )
-        table = one_hot(
-            annotation, classes, n_frames, options.overlaps, options.other, options.multibinary
+    subjects = {subject for annotation in annotations for subject in annotation.all_subjects}
+    if options.subject is not None and options.subject not in subjects:
+        raise DataError(
+            f"--subject: no file has events of {options.subject!r}"
+            f"{did_you_mean(options.subject, subjects)}; there are those of "
+            f"{some(sorted(subject or 'nobody' for subject in subjects)) or 'nobody'}"
         )
-        path = options.output_dir / f"{session}.csv"
-        texts[path] = one_hot_text(table, names).encode()
-        counts = ", ".join(f"{n} {c}" for n, c in zip(table.sum(0), names, strict=True) if n)
-        told[path] = f"{path}: {n_frames} frames: {counts}"
-    spare_inputs(texts, [*options.files, *files.values()])
-    changed = [path for path, text in texts.items() if not holds(path, text)]
-    if not options.overwrite:
-        spare_others([path for path in changed if os.path.lexists(path)], "one of the same labels")
-    for path, line in told.items():
-        if path in changed:
-            with replacing(path) as temporary:
-                temporary.write_bytes(texts[path])
-        print(line, flush=True)
+    if options.subject is None and len(subjects) > 1:
+        names = some(sorted(subject or "nobody" for subject in subjects))
+        print(f"the behaviours of {names} are taken together; --subject takes those of one")
+    return annotations
+
+
+def _matched(
+    options: argparse.Namespace, annotations: Sequence[Annotation], files: Mapping[str, Path]
+) -> dict[str, Annotation]:
+    """Return what was labelled in each session."""
+    from daart_fast.convert import match_sessions
+
+    if options.markers:
+        return match_sessions(annotations, files)
+    matched = {annotation.names[0]: annotation for annotation in annotations}
+    if len(matched) < len(annotations):
+        raise DataError("two of the files are about sessions of one name")
+    _check_names(matched)
+    return matched
+
+
+def _length(options: argparse.Namespace, annotation: Annotation, inputs: Path | None) -> int:
+    """Return how many frames a session has."""
+    from daart_fast.data.readers import read_inputs
+
+    if inputs is not None:
+        return len(read_inputs(inputs).values)
+    n_frames = options.n_frames or annotation.n_frames
+    if not n_frames:
+        raise DataError(
+            f"{annotation.source}: how many frames are there? Give --markers or --n_frames"
+        )
+    return n_frames
+
+
+def _path(folder: Path, session: str) -> Path:
+    """Return the file of a session's labels: the one that is there, or one called as it."""
+    from daart_fast.data.sessions import LABELS, find_file
+
+    there = find_file(folder, session, [".csv"], LABELS, logging.debug)
+    return there or folder / f"{session}.csv"
+
+
+@dataclass(frozen=True)
+class _Labels:
+    """The labels of all sessions, as tables with these columns."""
+
+    names: list[str]
+    tables: dict[str, np.ndarray]
+    #: the class of frames between bouts, and how many there are
+    between: str | None
+    n_between: int
+
+    def text(self, session: str) -> str:
+        from daart_fast.convert import one_hot_text
+
+        return one_hot_text(self.tables[session], self.names)
+
+    def counts(self, sessions: Iterable[str]) -> str:
+        """Say how many frames sessions have, and how many of each class."""
+        totals = sum(self.tables[session].sum(0) for session in sessions)
+        n_frames = sum(len(self.tables[session]) for session in sessions)
+        found = [f"{n} {c}" for n, c in zip(totals, self.names, strict=True) if n]
+        return f"{n_frames} frames: {', '.join(found) or 'no behaviour'}"
+
+
+def _label(
+    options: argparse.Namespace,
+    classes: list[str],
+    matched: Mapping[str, Annotation],
+    lengths: Mapping[str, int],
+) -> _Labels:
+    """Make the tables, once it is decided what frames between bouts are."""
+    from daart_fast.convert import one_hot
+    from daart_fast.convert.onehot import BACKGROUND, frames_between_bouts
+
+    def tables(classes: list[str], other: str | None) -> dict[str, np.ndarray]:
+        how = (options.overlaps, other, options.multibinary)
+        return {name: one_hot(own, classes, lengths[name], *how) for name, own in matched.items()}
+
+    first = tables(classes, None)
+    if options.multibinary:
+        return _Labels(classes, first, None, 0)
+    without = {name: frames_between_bouts(own, first[name]) for name, own in matched.items()}
+    between = options.other
+    if between is None and not options.unscored and any(without.values()):
+        between = _default_class(classes, [own for name, own in matched.items() if without[name]])
+    if between is not None and between not in classes:
+        classes = [between, *classes]
+    return _Labels([BACKGROUND, *classes], tables(classes, between), between, sum(without.values()))
+
+
+def _default_class(classes: Sequence[str], annotations: Sequence[Annotation]) -> str:
+    """Return the class of frames between bouts, where nobody said what they are."""
+    from daart_fast.convert.formats import CONTINUOUS
+    from daart_fast.convert.onehot import OTHER
+
+    unclear = [own.source for own in annotations if own.format not in CONTINUOUS]
+    if unclear:
+        raise DataError(
+            f"{some(list(dict.fromkeys(unclear)))}: a table of bouts does not say what the frames "
+            f"between them are; give --other NAME (as --other {OTHER}) if somebody looked at them "
+            f"and saw none of these behaviours, so that they are learned as a class, or --unscored "
+            f"if nobody looked, so that they are neither learned nor scored"
+        )
+    same = [name for name in classes if name.casefold() == OTHER]
+    if same:
+        raise DataError(
+            f"a class of the files is called {same[0]!r}, as frames between bouts would be; give "
+            f"--other NAME to call those something else, --other {same[0]} to make both one class, "
+            f"or --unscored if nobody looked at them"
+        )
+    return OTHER
+
+
+def _summary(
+    options: argparse.Namespace,
+    labels: _Labels,
+    matched: Mapping[str, Annotation],
+    paths: Mapping[str, Path],
+    files: Mapping[str, Path],
+) -> Iterator[str]:
+    """Say what was written for each session and in all, and what was decided."""
+    for session, own in matched.items():
+        whose = f" of {options.subject}" if options.subject is not None else ""
+        empty = "" if own.bouts else f" (no bouts{whose} in {own.source})"
+        yield f"{paths[session]}: {labels.counts([session])}{empty}"
+    if len(matched) > 1:
+        yield f"in all, {labels.counts(matched)}"
+    n_frames = sum(len(table) for table in labels.tables.values())
+    share = f"({labels.n_between:,} of {n_frames:,} frames, {labels.n_between / n_frames:.0%})"
+    if labels.n_between and labels.between is not None:
+        yield (
+            f"frames between bouts are class {labels.between!r} {share}, as somebody looked at "
+            f"them and saw none of the behaviours; give --unscored if nobody looked there"
+        )
+    elif labels.n_between:
+        yield (
+            f"frames between bouts are {labels.names[0]!r} {share}, as nobody looked at them: they "
+            f"are neither learned nor scored; give --other NAME if somebody looked there"
+        )
+    unlabelled = [session for session in files if session not in matched]
+    if unlabelled:
+        yield f"sessions in {options.markers} without labels: {some(unlabelled)}"
 
 
 def _check_names(matched: Mapping[str, Annotation]) -> None:
@@ -126,20 +301,22 @@ def _check_names(matched: Mapping[str, Annotation]) -> None:
 
 
 def _check_classes(options: argparse.Namespace) -> None:
-    """Refuse classes that would be two columns of one name, or one that can never occur."""
+    """Refuse classes that would be two columns of one name, and options that contradict."""
     from daart_fast.convert.onehot import BACKGROUND
 
     twice = sorted({name for name in options.classes or () if options.classes.count(name) > 1})
     if twice:
         raise ConfigError(f"--classes: expected each class once, got {', '.join(twice)} twice")
+    if options.unscored and options.multibinary:
+        raise ConfigError("--unscored: with --multibinary, 0 says that a behaviour does not occur")
     if options.other is None:
         return
     if options.multibinary:
         raise ConfigError("--other: with --multibinary, frames without a behaviour have no class")
     if not options.other.strip() or options.other == BACKGROUND:
         raise ConfigError(
-            f"--other: expected the name of a class, got {options.other!r}; without --other, "
-            f"frames without a behaviour are {BACKGROUND}"
+            f"--other: expected the name of a class, got {options.other!r}; --unscored makes "
+            f"frames between bouts {BACKGROUND}, which is neither learned nor scored"
         )
 
 
@@ -157,10 +334,8 @@ def _classes(options: argparse.Namespace, annotations: list) -> list[str]:
                 f"--classes: no file has {name!r}{did_you_mean(name, found)}; there are "
                 f"{', '.join(sorted(found))}"
             )
-    if options.other and options.other not in classes:
-        classes.insert(0, options.other)
     if not classes:
-        raise DataError("the files hold no bouts")
+        raise DataError(f"{some([str(file) for file in options.files])}: the files hold no bouts")
     if not options.classes:
         _check_spelling([*classes, BACKGROUND])
     return classes
@@ -177,9 +352,3 @@ def _check_spelling(classes: Sequence[str]) -> None:
                 f"expected one spelling of each class, found {' and '.join(alike)}; make them "
                 f"alike in the files, or choose by --classes"
             )
-
-
-def _n_frames(path: Path | None) -> int | None:
-    from daart_fast.data.readers import read_inputs
-
-    return None if path is None else len(read_inputs(path).values)

@@ -13,12 +13,15 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PureWindowsPath
 
-from daart_fast.errors import DataError, did_you_mean, some
+from daart_fast.errors import DataError
 
-__all__ = ["FORMATS", "Annotation", "Bout", "read_annotations"]
+__all__ = ["CONTINUOUS", "FORMATS", "Annotation", "Bout", "read_annotations"]
 
 #: No time in seconds and no frame is as large (11 days at 100 frames a second): it is no number.
 MOST = 1e8
+
+#: Two frame rates that differ by a smaller share are one, as 29.97 and 30000 / 1001.
+SAME_RATE = 1e-4
 
 #: class, first frame, frame after the last
 Bout = tuple[str, int, int]
@@ -37,13 +40,23 @@ class Annotation:
     classes
         all classes of the file, those that never occur too
     n_frames
-        how long it is, where the file tells
+        how long it is, where the file says it
     a_row_a_frame
         whether the file has a row for each frame, so that `n_frames` is exact
+    n_observed
+        the first frame that nobody looked at, where the file says it
     unlabelled
         bouts that nobody scored, as [first, last)
+    subjects
+        whose bout each one is, in files that say it
+    all_subjects
+        everybody whom the file has events of, chosen or not
+    fps
+        the frame rate that made frames of times; None where the file counts frames
     source
         the file
+    format
+        of `FORMATS`
     """
 
     names: list[str]
@@ -51,8 +64,13 @@ class Annotation:
     classes: list[str] = field(default_factory=list)
     n_frames: int | None = None
     a_row_a_frame: bool = False
+    n_observed: int | None = None
     unlabelled: list[tuple[int, int]] = field(default_factory=list)
+    subjects: list[str] = field(default_factory=list)
+    all_subjects: set[str] = field(default_factory=set)
+    fps: float | None = None
     source: str = ""
+    format: str = ""
 
 
 @dataclass(frozen=True)
@@ -65,17 +83,20 @@ class _Source:
     fps: float | None
     subject: str | None
     classes: tuple[str, ...]
+    #: how numbers are written: Excel, where it separates cells by ;, writes 0,5
+    comma: str = "."
 
     def fail(self, row: int, text: str) -> DataError:
         return DataError(f"{self.path}, line {row + 1}: {text}")
 
-    def frame(self, row: int, cell: str, fps: float | None = None) -> int:
-        """Return the frame of a time in seconds."""
-        return round(self.number(row, cell) * self.rate(fps))
-
     def rate(self, fps: float | None = None) -> float:
-        """Return the frame rate that was given, or else the file's own."""
-        rate = self.fps or fps
+        """Return the frame rate that was given, or the file's; an error where they contradict."""
+        if self.fps and fps and abs(self.fps - fps) > SAME_RATE * fps:
+            raise DataError(
+                f"{self.path}: --fps is {self.fps:g}, but the file says {fps:g} frames a second: "
+                f"labels would be shifted; leave --fps out, or correct the rate in the file"
+            )
+        rate = fps or self.fps
         if not rate:
             raise DataError(f"{self.path}: times are in seconds: expected the frame rate (--fps)")
         return rate
@@ -88,7 +109,7 @@ class _Source:
 
     def number(self, row: int, cell: str) -> float:
         try:
-            number = float(cell)
+            number = float(cell.replace(self.comma, "."))
         except ValueError:
             raise self.fail(row, f"expected a number, found {cell!r}") from None
         if not abs(number) < MOST:
@@ -110,11 +131,11 @@ def read_annotations(
     path
         the file
     fps
-        frames a second, for files that hold times and don't tell it themselves
+        frames a second, for files that hold times and do not say it themselves
     format
         of `FORMATS`; None: as the file looks
     subject
-        BORIS: this subject's behaviours alone
+        BORIS: only this subject's behaviours
     classes
         SimBA: the columns that are targets, where those of 0 and 1 at the end are not all or too
         many
@@ -127,7 +148,8 @@ def read_annotations(
     Raises
     ------
     DataError
-        naming file and line, where the file is none of the formats, or not as the format wants it
+        naming file and line, where the file is none of the formats, or not as the format wants it,
+        or its frame rate contradicts `fps`
     """
     path = Path(path)
     try:
@@ -135,32 +157,48 @@ def read_annotations(
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path}: expected a text file: {error}") from None
     lines = text.splitlines()
-    head = lines[: max(1, min(len(lines), 60))]
-    delimiter = "\t" if sum(line.count("\t") for line in head) > sum(
-        line.count(",") for line in head
-    ) else ","  # fmt: skip
+    delimiter = _delimiter(lines)
     try:
         table = list(csv.reader(io.StringIO(text), delimiter=delimiter))
     except csv.Error as error:
         raise DataError(f"{path}: expected a table or a text: {error}") from None
     rows = [[cell.strip() for cell in row] for row in table]
-    source = _Source(path, lines, rows, fps, subject, tuple(classes))
+    comma = "," if delimiter == ";" else "."
+    source = _Source(path, lines, rows, fps, subject, tuple(classes), comma)
     if format is None:
         format = next((name for name, (looks, _) in FORMATS.items() if looks(source)), None)
     if format is None:
         raise DataError(
             f"{path}: expected labels of one of these kinds: {', '.join(FORMATS)}; found "
-            f"{', '.join(rows[0][:6]) if rows else 'nothing'}"
+            f"{', '.join(rows[0][:6]) if rows else 'nothing'}{_separator_hint(lines)}"
         )
     if subject is not None and format != "boris":
         raise DataError(f"{path}: --subject is for BORIS' files, but this is {format}")
     found = FORMATS[format][1](source)
-    if not found and subject is None:
-        logging.warning(f"{path}: there are no bouts in it, so no labels of it")
     for annotation in found:
-        annotation.source = str(path)
+        annotation.source, annotation.format = str(path), format
         _check(annotation)
     return found
+
+
+def _delimiter(lines: Sequence[str]) -> str:
+    """Return what separates cells; a semicolon, as in Excel in Europe, only where it is clear."""
+    first = next(filter(str.strip, lines), "")
+    if ";" in first and not {",", "\t"} & set(first):
+        return ";"
+    head = lines[:60]
+    tabs, commas = (sum(line.count(mark) for line in head) for mark in "\t,")
+    return "\t" if tabs > commas else ","
+
+
+def _separator_hint(lines: Sequence[str]) -> str:
+    first = next(filter(str.strip, lines), "")
+    if first.count(";") < 2:
+        return ""
+    return (
+        "; its cells seem to be separated by ';': save it again as 'CSV UTF-8 (Comma delimited)', "
+        "or export it again with commas"
+    )
 
 
 def _check(annotation: Annotation) -> None:
@@ -184,6 +222,27 @@ def _column(header: Sequence[str], *names: str) -> int | None:
 # ------------------------------------------------------------------------------ BORIS
 
 
+#: The subject of events without one.
+NOBODY = "No focal subject"
+#: What the columns of BORIS' exports are called, in its versions.
+BORIS_COLUMNS = {
+    "behavior": ("behavior",),
+    "subject": ("subject",),
+    "observation": ("observation id",),
+    "media": ("media file name", "media file path", "media file"),
+    "fps": ("fps (frame/s)", "fps"),
+    "kind": ("status", "behavior type"),
+    "time": ("time",),
+    "start": ("start (s)",),
+    "stop": ("stop (s)",),
+    "duration": ("observation duration",),
+    "length": ("total length",),
+    "media s": ("media duration (s)",),
+    "type": ("observation type",),
+    "offset": ("time offset (s)", "time offset"),
+}
+
+
 def _boris_header(source: _Source) -> int | None:
     """Return the row of column names; exports of older versions have other rows above it."""
     for i, row in enumerate(source.rows[:100]):
@@ -202,72 +261,110 @@ def _boris(source: _Source) -> list[Annotation]:
     top = _boris_header(source)
     if top is None:
         raise DataError(f"{source.path}: expected columns Behavior and Time or Start (s)")
-    header = source.rows[top]
-    place = {
-        "behavior": _column(header, "behavior"),
-        "subject": _column(header, "subject"),
-        "observation": _column(header, "observation id"),
-        "media": _column(header, "media file name", "media file path", "media file"),
-        "fps": _column(header, "fps (frame/s)", "fps"),
-        "kind": _column(header, "status", "behavior type"),
-        "time": _column(header, "time"),
-        "start": _column(header, "start (s)"),
-        "stop": _column(header, "stop (s)"),
-    }
     above = {row[0].lower(): row[1] for row in source.rows[:top] if len(row) > 1}
+    observation = above.get("observation id", "") or source.path.stem
     found: dict[str, Annotation] = {}
     begun: dict[tuple[str, str, str], tuple[int, int]] = {}
-    others: set[str] = set()
+    for event in _boris_events(source, top):
+        name = event["observation"] or observation
+        if name not in found:
+            found[name] = _boris_annotation(source, event, name)
+        found[name].all_subjects.add(event["subject"])
+        if source.subject is None or event["subject"] == source.subject:
+            _add_boris_event(source, found[name], event, begun)
+    for (_, _, label), (_, i) in begun.items():
+        raise source.fail(i, f"{label} starts and never stops")
+    if found:
+        return list(found.values())
+    stem = source.path.stem  # to which BORIS adds the subject
+    return [Annotation([observation, stem.removesuffix(f"_{source.subject or NOBODY}"), stem], [])]
 
+
+class _Event(dict[str, str]):
+    """The cells of a row of BORIS' by what they mean, empty where the file lacks them."""
+
+    row: int
+    a_bout: bool
+
+
+def _boris_events(source: _Source, top: int) -> Iterator[_Event]:
+    places = {
+        meaning: _column(source.rows[top], *names) for meaning, names in BORIS_COLUMNS.items()
+    }
     for i, row in enumerate(source.rows[top + 1 :], start=top + 1):
         if not any(row):
             continue
-
-        def cell(name: str) -> str:
-            at = place[name]
-            return row[at] if at is not None and at < len(row) else ""  # noqa: B023
-
-        if source.subject is not None and cell("subject") != source.subject:
-            others.add(cell("subject") or "nobody")
-            continue
-        observation = cell("observation") or above.get("observation id", "") or source.path.stem
-        names = [observation, _stem(cell("media")), source.path.stem]
-        own = found.setdefault(observation, Annotation([n for n in names if n], []))
-        label = cell("behavior")
-        if not label:
-            raise source.fail(i, "expected a behaviour, found nothing")
-        rate = _rate(cell("fps"))
-        if place["start"] is not None:
-            start = source.frame(i, cell("start"), rate)
-            point = cell("kind").upper() == "POINT" or cell("stop") in ("", "NA")
-            stop = start + 1 if point else source.frame(i, cell("stop"), rate)
-            own.bouts.append((label, start, max(stop, start + 1)))
-            continue
-        frame, kind = source.frame(i, cell("time"), rate), cell("kind").upper()
-        who = (observation, cell("subject"), label)
-        if kind == "POINT":
-            own.bouts.append((label, frame, frame + 1))
-        elif kind == "START" and who not in begun:
-            begun[who] = frame, i
-        elif kind == "STOP" and who in begun:
-            own.bouts.append((label, begun.pop(who)[0], frame))
-        else:
-            what = "starts a second time" if kind == "START" else f"is {kind or 'nothing'!r}"
-            raise source.fail(i, f"{label} {what} where it should start or stop in turn")
-    for (_, _, label), (_, i) in begun.items():
-        raise source.fail(i, f"{label} starts and never stops")
-    if source.subject is not None and not found:
-        logging.warning(
-            f"{source.path}: expected events of subject {source.subject!r}, found those of "
-            f"{some(sorted(others)) or 'nobody'}{did_you_mean(source.subject, others)}; no labels "
-            f"of it"
+        event = _Event(
+            (meaning, row[at] if at is not None and at < len(row) else "")
+            for meaning, at in places.items()
         )
-    return list(found.values())
+        event.row, event.a_bout = i, places["start"] is not None
+        if not event["behavior"]:
+            raise source.fail(i, "expected a behaviour, found nothing")
+        yield event
 
 
-def _rate(cell: str) -> float | None:
+def _boris_annotation(source: _Source, event: _Event, name: str) -> Annotation:
+    """Return what a row says about its observation: names, frame rate, how long it was watched."""
+    rate = source.rate(_rate(event["fps"], source.comma))
+    names = [name, _stem(event["media"]), source.path.stem]
+    own = Annotation([one for one in names if one], [], fps=rate)
+    seconds = [_rate(event[length], source.comma) for length in ("duration", "length", "media s")]
+    if known := [length for length in seconds if length]:
+        own.n_observed = round(min(known) * rate)
+    odd = "was watched live" if event["type"].lower().startswith("live") else ""
+    if offset := _rate(event["offset"], source.comma):
+        odd = f"has a time offset of {offset:g} s"
+    if odd:
+        logging.warning(
+            f"{source.path}: observation {name} {odd}: its times are taken to count from the first "
+            f"frame of the video; where they do not, all its labels are shifted"
+        )
+    return own
+
+
+def _add_boris_event(
+    source: _Source,
+    own: Annotation,
+    event: _Event,
+    begun: dict[tuple[str, str, str], tuple[int, int]],
+) -> None:
+    """Add the bout that a row is, or ends; remember the one that it begins."""
+    i, label = event.row, event["behavior"]
+    who = event["observation"], event["subject"], label
+    rate = source.rate(_rate(event["fps"], source.comma))
+    if own.fps and abs(rate - own.fps) > SAME_RATE * rate:
+        raise source.fail(
+            i, f"the frame rate is {rate:g} here and {own.fps:g} above, in one observation"
+        )
+
+    def frame(cell: str) -> int:
+        return round(source.number(i, event[cell]) * rate)
+
+    def add(start: int, stop: int) -> None:
+        own.bouts.append((label, start, stop))
+        own.subjects.append(event["subject"])
+
+    kind = event["kind"].upper()
+    if event.a_bout:
+        point = kind == "POINT" or event["stop"] in ("", "NA")
+        start = frame("start")
+        add(start, start + 1 if point else max(frame("stop"), start + 1))
+    elif kind == "POINT":
+        add(frame("time"), frame("time") + 1)
+    elif kind == "START" and who not in begun:
+        begun[who] = frame("time"), i
+    elif kind == "STOP" and who in begun:
+        add(begun.pop(who)[0], frame("time"))
+    else:
+        what = "starts a second time" if kind == "START" else f"is {kind or 'nothing'!r}"
+        raise source.fail(i, f"{label} {what} where it should start or stop in turn")
+
+
+def _rate(cell: str, comma: str = ".") -> float | None:
+    """Return a number that is given and not 0."""
     try:
-        return float(cell) or None
+        return float(cell.replace(comma, ".")) or None
     except ValueError:
         return None
 
@@ -389,6 +486,7 @@ def _caltech(source: _Source) -> list[Annotation]:
     if inside != "bouts":
         raise DataError(f"{source.path}: expected a stream of bouts, headed 'S1:'")
     annotation.n_frames = max((stop for *_, stop in annotation.bouts), default=0)
+    annotation.n_observed = annotation.n_frames
     return [annotation]
 
 
@@ -439,13 +537,18 @@ def _bout_table(source: _Source) -> list[Annotation]:
         if len(row) != len(header):
             raise source.fail(i, f"expected {len(header)} cells, found {len(row)}")
         session = _stem(row[session_at]) if session_at is not None else source.path.stem
-        own = found.setdefault(session, Annotation([session], []))
+        own = found.setdefault(session, Annotation([session], [], fps=source.fps))
         begin, end = (source.number(i, row[place]) for place in (start_at, end_at))
         if stop_at is None:  # but how long it lasts
             end += begin
         own.bouts.append((row[label_at], frame(i, begin), frame(i, end)))
+    if not found and session_at is None:
+        return [Annotation([source.path.stem], [])]
     return list(found.values())
 
+
+#: Where somebody watches a whole recording: frames between bouts show none of the behaviours.
+CONTINUOUS = ("boris", "deepethogram", "simba", "caltech")
 
 #: name -> (whether a file looks like it, its reader), in the order in which they are tried
 FORMATS: dict[str, tuple[Callable[[_Source], bool], Callable[[_Source], list[Annotation]]]] = {

@@ -17,10 +17,22 @@ from daart_fast.errors import DataError
 from daart_fast.files import replacing
 from daart_fast.names import session_name
 
-__all__ = ["BACKGROUND", "match_sessions", "one_hot", "one_hot_text", "write_one_hot"]
+__all__ = [
+    "BACKGROUND",
+    "OTHER",
+    "frames_between_bouts",
+    "match_sessions",
+    "one_hot",
+    "one_hot_text",
+    "write_one_hot",
+]
 
 #: What class 0 is called: frames that nobody scored.
 BACKGROUND = "background"
+#: What frames between bouts are called, where somebody looked at them.
+OTHER = "other"
+#: So many frames at the end of a video may be missing in a program that counts them otherwise.
+TAIL = 30
 #: What may be done about frames of two behaviours.
 OVERLAPS = ("error", "first", "last")
 
@@ -96,7 +108,8 @@ def one_hot(
     overlaps
         what a frame of two behaviours is: ``error``, or the one that started ``first`` or ``last``
     other
-        the class of frames without a behaviour, one of `classes`; None: background
+        the class of frames between bouts, one of `classes`; None: background, as of frames that
+        nobody looked at. Frames beyond those observed are background in any case
     multibinary
         several behaviours may occur at once
 
@@ -108,13 +121,14 @@ def one_hot(
     ------
     DataError
         a bout lies beyond the end, a table has another length, two bouts overlap, or (multibinary,
-        where 0 says that a behaviour does not occur) frames were not scored
+        where 0 says that a behaviour does not occur) frames were not observed
     """
     _check_length(annotation, n_frames)
-    if multibinary and annotation.unlabelled:
+    unobserved = _unobserved(annotation, n_frames)
+    if multibinary and (annotation.unlabelled or sum(b - a for a, b in unobserved) > TAIL):
         raise DataError(
             f"{annotation.source}: expected every frame scored, as labels of several behaviours at "
-            f"once cannot say that one is not; found frame {annotation.unlabelled[0][0]} left out"
+            f"once cannot say that one is not; found frame {unobserved[0][0]} left out"
         )
     place = {name: i for i, name in enumerate(classes, start=1)}
     there = np.zeros((n_frames, 1 + len(classes)), dtype=np.int64)
@@ -135,21 +149,68 @@ def one_hot(
     several = np.flatnonzero(there.sum(1) > 1)
     if overlaps == "error" and len(several):
         names = [classes[i] for i in np.flatnonzero(there[several[0], 1:]).tolist()]
-        raise DataError(
-            f"{annotation.source}, frame {several[0]}: {' and '.join(names)} at once, as in "
-            f"{len(several)} frames in all; choose --overlaps first or last, or --multibinary"
-        )
+        raise DataError(_overlap(annotation, names, int(several[0]), len(several)))
     if other is not None:
         label[label == 0] = place[other]
-    for start, stop in annotation.unlabelled:
+    for start, stop in unobserved:
         label[start:stop] = 0
-    if annotation.a_row_a_frame:
-        label[annotation.n_frames :] = 0
     return np.eye(1 + len(classes), dtype=np.int64)[label]
+
+
+def _overlap(annotation: Annotation, names: Sequence[str], frame: int, n_frames: int) -> str:
+    """Say which behaviours occur at once, and whose they are."""
+    whose = {
+        subject
+        for (_, start, stop), subject in zip(annotation.bouts, annotation.subjects, strict=False)
+        if start <= frame < stop
+    }
+    what = (
+        f"{annotation.source}, frame {frame}: {' and '.join(names)} at once, as in {n_frames} "
+        f"frames in all; choose "
+    )
+    rest = "--overlaps first or last, or --multibinary"
+    if len(whose) < 2:
+        return what + rest
+    subjects = sorted(subject or "nobody" for subject in annotation.all_subjects)
+    return f"{what}one subject ({', '.join(subjects)}) by --subject; for all together, {rest}"
+
+
+def frames_between_bouts(annotation: Annotation, table: np.ndarray) -> int:
+    """Count the frames without a bout that somebody looked at.
+
+    Parameters
+    ----------
+    annotation
+        of a recording
+    table
+        what `one_hot` made of it without a class for these frames
+    """
+    without = table[:, 0] == 1
+    for start, stop in _unobserved(annotation, len(table)):
+        without[start:stop] = False
+    return int(without.sum())
+
+
+def _unobserved(annotation: Annotation, n_frames: int) -> list[tuple[int, int]]:
+    """Return the frames that nobody looked at, as [first, last)."""
+    end, spare = annotation.n_observed, 1  # seconds that are rounded are a frame more or less
+    if annotation.a_row_a_frame:
+        end, spare = annotation.n_frames, 0
+    if end is None:
+        return annotation.unlabelled
+    end = max([end, *(stop for *_, stop in annotation.bouts)])
+    return annotation.unlabelled + [(end, n_frames)] * (end + spare < n_frames)
 
 
 def _check_length(annotation: Annotation, n_frames: int) -> None:
     """Compare a table of a row a frame with the session, as `read_session` does label files."""
+    observed = annotation.n_observed
+    if observed and annotation.fps and abs(observed - n_frames) > 0.01 * n_frames:
+        logging.warning(
+            f"{annotation.source}: {observed / annotation.fps:g} s were observed, which are "
+            f"{observed} frames at {annotation.fps:g} frames a second, but the session has "
+            f"{n_frames}; is the frame rate right?"
+        )
     n_rows = annotation.n_frames
     if not annotation.a_row_a_frame or n_rows is None or n_rows == n_frames:
         return

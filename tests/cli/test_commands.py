@@ -553,6 +553,7 @@ def test_labels_are_converted_to_sessions_that_training_reads(tmp_path, capsys):
         (tmp_path / f"{name}.csv").write_text(text)
     arguments = ["convert-labels", *(str(tmp_path / f"mouse{i}.csv") for i in (1, 2))]
     arguments += ["--markers", str(data / "markers"), "--output_dir", str(data / "labels-hand")]
+    arguments += ["--unscored"]
     assert main([*arguments, "--fps", "10"]) == 0
     assert "300 frames: 280 background, 20 walk" in capsys.readouterr().out
     rows = table(data / "labels-hand" / "mouse1.csv")

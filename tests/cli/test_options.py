@@ -74,6 +74,8 @@ def test_an_option_that_is_missing_is_told_in_one_line(capsys):
         (["--other", "background"], "--other: expected the name of a class, got 'background'"),
         (["--other", " "], "--other: expected the name of a class, got ' '"),
         (["--other", "still", "--multibinary"], "--other: with --multibinary"),
+        (["--unscored", "--multibinary"], "--unscored: with --multibinary"),
+        (["--unscored", "--other", "still"], "--other: not allowed with argument --unscored"),
         (["--classes", "walk", "rear", "walk"], "--classes: expected each class once, got walk"),
     ],
 )
@@ -90,4 +92,5 @@ def test_two_spellings_of_a_class_are_refused_unless_they_are_chosen(tmp_path, o
     command = ["convert-labels", str(tmp_path / "m1.csv"), "--n_frames", "9", "--output_dir"]
     error = refused(capsys, *command, str(tmp_path / "out"))
     assert "expected one spelling of each class, found" in error and f"{other} and" in error
-    assert main([*command, str(tmp_path / "out"), "--classes", "walk", other]) == 0
+    classes = ["--classes", "walk", other]
+    assert main([*command, str(tmp_path / "out"), "--unscored", *classes]) == 0

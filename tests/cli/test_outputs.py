@@ -112,7 +112,8 @@ def bouts(tmp_path: Path) -> list[str]:
 
 
 def convert(files: list[str], folder: Path, *more: str) -> int:
-    arguments = ["convert-labels", *files, "--n_frames", "5", "--output_dir", str(folder)]
+    arguments = ["convert-labels", *files, "--n_frames", "5", "--unscored"]
+    arguments += ["--output_dir", str(folder)]
     return main([*arguments, *more])
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from daart_fast.convert import Annotation, match_sessions, one_hot, read_annotations, write_one_hot
+from daart_fast.convert.onehot import frames_between_bouts
 from daart_fast.data.labels import read_labels
 from daart_fast.errors import DataError
 
@@ -94,10 +95,64 @@ def test_boris_tabular_events_start_and_stop(read):
     assert found.bouts == [("walk", 5, 10), ("groom", 10, 20), ("sneeze", 32, 33)]
 
 
-def test_the_frame_rate_that_is_given_stands_above_the_files(read):
-    assert read(BORIS_TABULAR, fps=20)[0].bouts[0] == ("walk", 10, 20)
+def test_a_frame_rate_that_contradicts_the_files_is_an_error_with_both_numbers(read):
+    with pytest.raises(DataError, match="mouse1.csv: --fps is 25, but the file says 10 frames a s"):
+        read(BORIS_TABULAR, fps=25)
+    assert read(BORIS_TABULAR, fps=10)[0].fps == 10
+
+
+def test_a_frame_rate_is_given_where_the_file_has_none(read):
+    without = BORIS_TABULAR.replace(",10,No", ",NA,No")
     with pytest.raises(DataError, match="times are in seconds: expected the frame rate"):
-        read(BORIS_TABULAR.replace(",10,No", ",NA,No"))
+        read(without)
+    (found,) = read(without, fps=20)
+    assert found.bouts[0] == ("walk", 10, 20) and found.fps == 20
+
+
+def test_two_frame_rates_in_one_observation_are_an_error(read):
+    with pytest.raises(DataError, match="line 8: the frame rate is 12 here and 10 above"):
+        read(
+            BORIS_TABULAR.replace(
+                "1.0,/videos/mouse1.mp4,4.0,10,No focal subject,groom",
+                "1.0,/videos/mouse1.mp4,4.0,12,No focal subject,groom",
+            )
+        )
+
+
+def test_boris_says_how_long_somebody_looked(read):
+    assert read(BORIS_TABULAR)[0].n_observed == 40
+    assert read(BORIS_AGGREGATED, "export.tsv")[0].n_observed is None
+    both = BORIS_8.replace("Coding duration", "Observation duration").replace(",0,4,4,", ",0,3,4,")
+    assert [own.n_observed for own in read(both)] == [30, 30]  # the shorter one
+
+
+@pytest.mark.parametrize(
+    ("change", "odd"),
+    [(("Media file(s),x,0,", "Live,x,0,"), "was watched live"),
+     (("x,0,4,4", "x,12.5,4,4"), "has a time offset of 12.5 s")],
+)  # fmt: skip
+def test_times_that_may_count_from_elsewhere_are_reported(read, change, odd, caplog):
+    read(BORIS_8.replace(*change))
+    first, second = caplog.messages
+    assert f"observation obs A {odd}: its times are taken to count from the first frame" in first
+    assert "observation obs B" in second
+
+
+def test_an_export_without_events_is_of_a_session_without_bouts(read):
+    (found,) = read(BORIS_8.partition("obs A")[0], "mouse1_No focal subject.csv")
+    assert found.names == ["mouse1_No focal subject", "mouse1", "mouse1_No focal subject"]
+    assert found.bouts == []
+
+
+@pytest.mark.parametrize("decimal", [",", "."])
+def test_semicolons_of_excel_in_europe_are_read(read, decimal):
+    text = "class;start;stop\nwalk;0.5;1.0\ngroom;1.0;2.0\n".replace(".", decimal)
+    assert read(text, fps=10)[0].bouts == [("walk", 5, 10), ("groom", 10, 20)]
+
+
+def test_semicolons_that_are_not_clear_are_named_as_the_cause(read):
+    with pytest.raises(DataError, match="separated by ';': save it again as 'CSV UTF-8"):
+        read("class;start, s;stop, s\nwalk;1;2\n")
 
 
 def test_one_boris_file_may_hold_several_observations_and_subjects(read):
@@ -243,6 +298,42 @@ def test_two_behaviours_at_once_are_an_error_or_decided_or_kept():
     assert kept.tolist() == [[1, 0], [1, 0], [1, 1], [0, 1]]
 
 
+def test_behaviours_of_two_subjects_at_once_need_a_subject():
+    both = walking(("walk", 0, 3), ("groom", 2, 4), subjects=["rat1", "rat2"])
+    both.all_subjects = {"rat1", "rat2"}
+    with pytest.raises(
+        DataError, match="choose one subject .rat1, rat2. by --subject; for all tog"
+    ):
+        one_hot(both, ["walk", "groom"], 4)
+    alike = walking(("walk", 0, 3), ("groom", 2, 4), subjects=["rat1", "rat1"])
+    with pytest.raises(DataError, match="in all; choose --overlaps first or last"):
+        one_hot(alike, ["walk", "groom"], 4)
+
+
+def test_frames_after_the_observation_are_background():
+    seen = walking(("walk", 1, 3), n_observed=4)
+    found = one_hot(seen, ["walk", "rest"], 6, other="rest")
+    assert found.argmax(1).tolist() == [2, 1, 1, 2, 0, 0]
+    assert frames_between_bouts(seen, one_hot(seen, ["walk", "rest"], 6)) == 2
+    late = walking(("walk", 3, 5), n_observed=4)  # a bout says more than a length does
+    assert one_hot(late, ["walk"], 6)[:, 0].tolist() == [1, 1, 1, 0, 0, 1]
+
+
+def test_a_long_unwatched_end_has_no_labels_of_several_behaviours():
+    seen = walking(("walk", 1, 3), n_observed=100)
+    one_hot(seen, ["walk"], 110, multibinary=True)  # videos are a little longer or shorter
+    with pytest.raises(DataError, match="found frame 100 left out"):
+        one_hot(seen, ["walk"], 200, multibinary=True)
+
+
+def test_an_observation_of_another_length_is_reported(caplog):
+    seen = walking(("walk", 1, 3), n_observed=100, fps=10)
+    one_hot(seen, ["walk"], 101)
+    assert not caplog.messages
+    one_hot(seen, ["walk"], 120)
+    assert "10 s were observed, which are 100 frames at 10 frames a second" in caplog.text
+
+
 def test_bouts_beyond_the_end_are_an_error():
     one_hot(walking(("walk", 0, 5)), ["walk"], 4)  # one frame is how programs differ
     with pytest.raises(DataError, match="ends at frame 9, but there are 4 .* frame rate right"):
@@ -332,15 +423,15 @@ def test_annotations_of_no_session_or_of_the_same_one_are_named():
         match_sessions([Annotation(["rat"], []), Annotation(["rat"], [])], {"rat": 0})
 
 
-def test_a_file_without_events_of_the_subject_is_told(read, caplog):
-    assert read(BORIS_8, subject="Rat1") == []
-    assert "expected events of subject 'Rat1', found those of rat1, rat2" in caplog.text
-    assert "did you mean 'rat1'?" in caplog.text and "no labels of it" in caplog.text
+def test_a_file_without_events_of_the_subject_has_sessions_without_bouts(read):
+    first, second = read(BORIS_8, subject="rat2")
+    assert first.bouts == [("walk", 6, 15)] and first.all_subjects == {"rat1", "rat2"}
+    assert second.bouts == [] and second.all_subjects == {"rat1"}
 
 
-def test_a_table_without_bouts_is_told(read, caplog):
-    assert read("class,start,stop\n") == []
-    assert "no bouts in it, so no labels of it" in caplog.text
+def test_a_table_without_bouts_is_of_a_session(read):
+    (found,) = read("class,start,stop\n")
+    assert found.names == ["mouse1"] and found.bouts == []
 
 
 def test_a_subject_is_refused_where_none_is_read(read):
