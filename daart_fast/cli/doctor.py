@@ -2,7 +2,7 @@
 
 Files that can't be read, whatever they hold, lengths that differ, channels or classes that differ
 from session to session, gaps, constant channels, how often each class is labelled, frames that
-never are. The exit code is 1 if anything would fail.
+are not scored. The exit code is 1 if anything would fail.
 """
 
 from __future__ import annotations
@@ -31,15 +31,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--classifier_type", choices=("multiclass", "binary", "multibinary"), default="multiclass"
     )
+    parser.add_argument(
+        "--ignore_class",
+        type=setting("ignore_class"),
+        default=0,
+        help="the class that is neither learned nor scored (0), or -100 for none",
+    )
 
 
 def run(options: argparse.Namespace) -> int:
     from daart_fast.data.checkup import examine
 
     report = examine(
-        options.data_dir, options.input_type, options.likelihood_threshold, options.classifier_type
+        options.data_dir,
+        options.input_type,
+        options.likelihood_threshold,
+        options.classifier_type,
+        options.ignore_class,
     )
     print(report.table())
+    for note in report.notes:
+        print(f"\n{note}")
     for title, lines in (("might surprise", report.surprises), ("would fail", report.failures)):
         if lines:
             print(f"\n{title}:")

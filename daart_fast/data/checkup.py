@@ -7,10 +7,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from daart_fast.data.frames import Frames, compare_frames
+from daart_fast.data.label_record import read_label_record
 from daart_fast.data.labels import read_labels, read_tasks
 from daart_fast.data.readers import (
     INPUT_SUFFIXES,
@@ -20,16 +22,29 @@ from daart_fast.data.readers import (
     read_markers,
     suffix_of,
 )
-from daart_fast.data.sessions import LABEL_FOLDERS, inputs_folder, session_of, signal_paths
+from daart_fast.data.scored import Scored, label_cautions, old_background, one_class
+from daart_fast.data.sessions import (
+    LABEL_FOLDERS,
+    inputs_folder,
+    labelled_session,
+    session_of,
+    signal_paths,
+)
 from daart_fast.data.tables import first_row
-from daart_fast.errors import DataError, some
+from daart_fast.errors import DataError, did_you_mean, some
+from daart_fast.losses import ignored_class
 
-__all__ = ["Checkup", "Found", "examine"]
+__all__ = ["Checkup", "Finding", "Found", "examine"]
 
 #: endings of files that hold labels or tasks
 LABEL_SUFFIXES = (".csv", ".csv.gz", ".pkl")
-#: What is told of: a share of missing values, a gap in frames, a share of frames without a label.
+#: What is reported: a share of missing values, a gap in frames, a share of frames without a label.
 MANY_MISSING, LONG_GAP, MANY_UNLABELLED = 0.2, 100, 0.9
+#: What to do about missing points, without and with a threshold.
+MISSING_POINTS = (
+    "Look at them in the tracker: a point may be out of sight, or the animals' identities swapped"
+)
+UNSURE_POINTS = f"A lower likelihood_threshold keeps more of them. {MISSING_POINTS}"
 
 
 @dataclass
@@ -45,13 +60,69 @@ class Found:
     counts: list[int] = field(default_factory=list)
 
 
+@dataclass(frozen=True)
+class Finding:
+    """What may surprise about one session, in words that all sessions of the same finding share.
+
+    Attributes
+    ----------
+    session, path
+        where it was found
+    text
+        what it is
+    worst
+        how it shows in this session, if that differs from session to session
+    badness
+        how bad it is here
+    advice
+        what to do about it
+    """
+
+    session: str
+    path: Path
+    text: str
+    worst: str = ""
+    badness: float = 0.0
+    advice: str = ""
+
+
 @dataclass
 class Checkup:
-    """What was found in a project."""
+    """What was found in a project.
+
+    Attributes
+    ----------
+    sessions
+        what is known of each
+    failures, surprises
+        what a training would fail on, and what it would not say
+    notes
+        what is worth knowing, and as it may well be meant
+    findings
+        surprises that several sessions may share, before they are summed up
+    """
 
     sessions: list[Found] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
     surprises: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
+
+    def sum_up(self) -> None:
+        """Make one surprise of the same finding in many sessions."""
+        kinds: dict[str, list[Finding]] = {}
+        for finding in self.findings:
+            kinds.setdefault(finding.text, []).append(finding)
+        for text, found in kinds.items():
+            worst = max(found, key=lambda finding: finding.badness)
+            where, how = str(worst.path), f"; {worst.worst}" if worst.worst else ""
+            if len(found) > 1:
+                names = some([finding.session for finding in found], 4)
+                where = f"{len(found)} sessions ({names})"
+                how = f"; worst in {worst.session}: {worst.worst}" if worst.worst else ""
+            advice = f". {worst.advice}" if worst.advice else ""
+            self.surprises.append(f"{where}: {text}{how}{advice}")
+        self.findings.clear()
 
     def table(self) -> str:
         """A row a session: frames, channels, share of missing values, frames of each class."""
@@ -80,6 +151,7 @@ def examine(
     input_type: str = "markers",
     likelihood_threshold: float = 0.0,
     classifier_type: str = "multiclass",
+    ignore_class: int | None = 0,
 ) -> Checkup:
     """Read every session's inputs, labels and tasks, whatever the files hold.
 
@@ -89,7 +161,7 @@ def examine(
         the project's folder
     input_type
         the folder of inputs in it
-    likelihood_threshold, classifier_type
+    likelihood_threshold, classifier_type, ignore_class
         as in the config files
 
     Raises
@@ -115,9 +187,14 @@ def examine(
         with _going_on(checkup, folder / session):
             paths = signal_paths(settings, session, checkup.surprises.append)
             _look_at_session(checkup, found, paths, likelihood_threshold, classifier_type)
+    checkup.sum_up()
     _compare(checkup)
+    _look_at_scored(
+        checkup, data_dir, {"classifier_type": classifier_type, "ignore_class": ignore_class}
+    )
     with _going_on(checkup, data_dir):
         _look_for_strays(checkup, data_dir, ids)
+    checkup.sum_up()
     return checkup
 
 
@@ -176,7 +253,8 @@ def _look_at_inputs(checkup: Checkup, found: Found, path: Path, threshold: float
     constant = np.flatnonzero(np.ptp(inputs.values, axis=0) == 0)
     if len(constant):
         names = some([inputs.names[i] for i in constant])
-        checkup.surprises.append(f"{path}: never changes: {names}; it will count as 0")
+        text = f"never changes: {names}; it will count as 0"
+        checkup.findings.append(Finding(found.id, path, text))
     if gaps is None:
         return
     missing, points = gaps
@@ -185,11 +263,17 @@ def _look_at_inputs(checkup: Checkup, found: Found, path: Path, threshold: float
     many = [i for i in range(len(points)) if shares[i] > MANY_MISSING or longest[i] > LONG_GAP]
     if many:
         worst = max(many, key=lambda i: shares[i])
-        checkup.surprises.append(
-            f"{path}: {len(many)} of {len(points)} points have gaps over {MANY_MISSING:.0%} of the "
-            f"frames or over {LONG_GAP} in a row, which are interpolated; the worst is "
-            f"{points[worst]}: {shares[worst]:.0%}, up to {longest[worst]} in a row"
+        text = (
+            f"points are missing in over {MANY_MISSING:.0%} of the frames, or over {LONG_GAP} in a "
+            f"row, and are interpolated"
         )
+        shown = (
+            f"{len(many)} of {len(points)} points, most of all {points[worst]}: "
+            f"{shares[worst]:.0%}, up to {longest[worst]} in a row"
+        )
+        advice = UNSURE_POINTS if threshold else MISSING_POINTS
+        badness = float(shares[worst])
+        checkup.findings.append(Finding(found.id, path, text, shown, badness, advice))
 
 
 def _gaps(path: Path, threshold: float) -> tuple[np.ndarray, list[str]] | None:
@@ -223,9 +307,11 @@ def _look_at_labels(
     found.counts = np.bincount(labels, minlength=len(names)).tolist()
     share = found.counts[0] / max(len(labels), 1)
     if share == 1:
-        checkup.surprises.append(f"{path}: no frame is labelled but as {names[0]}")
+        text = f"every frame is labelled {names[0]}"
+        checkup.findings.append(Finding(found.id, path, text))
     elif share > MANY_UNLABELLED:
-        checkup.surprises.append(f"{path}: {100 * share:.0f}% of the frames are {names[0]}")
+        text = f"over {MANY_UNLABELLED:.0%} of the frames are {names[0]}"
+        checkup.findings.append(Finding(found.id, path, text, f"{100 * share:.0f}%", share))
 
 
 def _look_at_frames(checkup: Checkup, found: Found, path: Path, n_rows: int) -> None:
@@ -238,7 +324,7 @@ def _look_at_frames(checkup: Checkup, found: Found, path: Path, n_rows: int) -> 
 
 
 def _compare(checkup: Checkup) -> None:
-    """Tell of sessions whose channels or classes are not those of most."""
+    """Report sessions whose channels or classes are not those of most."""
     for what in ("channels", "classes"):
         kinds = Counter(tuple(getattr(found, what)) for found in checkup.sessions)
         kinds.pop((), None)
@@ -270,14 +356,41 @@ def _compare(checkup: Checkup) -> None:
             checkup.surprises.append(f"class {name} occurs in one session alone ({total} frames)")
 
 
+def _look_at_scored(checkup: Checkup, data_dir: Path, hparams: dict[str, Any]) -> None:
+    """Report labels that teach nothing, or little, and frame rates that differ."""
+    kinds = Counter(tuple(found.classes) for found in checkup.sessions if found.classes)
+    if kinds and hparams["classifier_type"] != "multibinary":
+        names = list(kinds.most_common(1)[0][0])
+        alike = [found for found in checkup.sessions if found.classes == names and found.counts]
+        counts = np.sum([found.counts for found in alike], axis=0).tolist()
+        ignored = ignored_class({**hparams, "label_names": names})
+        scored = Scored(names, counts, sum(counts), ignored)
+        cautions = label_cautions(scored)
+        (checkup.failures if one_class(scored) else checkup.surprises).extend(cautions)
+        if not cautions and (note := old_background(data_dir, scored)):
+            checkup.notes.append(note)
+    try:
+        record = read_label_record(data_dir / LABEL_FOLDERS["labels_strong"])
+        if record is not None:
+            record.fps()
+    except DataError as error:
+        checkup.surprises.append(str(error))
+
+
 def _look_for_strays(checkup: Checkup, data_dir: Path, ids: Sequence[str]) -> None:
-    """Tell of labels that belong to no session, and of sessions without labels."""
+    """Report labels that belong to no session, and sessions without labels."""
     for name in LABEL_FOLDERS.values():
         for path in sorted((data_dir / name).glob("*")):
-            session = path.name.split(".")[0].removesuffix("_labels")
-            known = {session, path.name.removesuffix(path.suffix).removesuffix("_labels")}
-            if not known & set(ids) and path.is_file() and not path.name.startswith("."):
-                checkup.surprises.append(f"{path}: there are no inputs of session {session}")
+            if suffix_of(path) not in LABEL_SUFFIXES or path.name.startswith("."):
+                continue
+            session = labelled_session(path.name)
+            if session not in ids and path.is_file():
+                text = "labels without inputs"
+                advice = (
+                    f"Labels and inputs of a session need the same name, up to what a tracker "
+                    f"adds{did_you_mean(session, ids)}"
+                )
+                checkup.findings.append(Finding(session, path, text, advice=advice))
     without = [found.id for found in checkup.sessions if not found.classes]
     readable = {found.id for found in checkup.sessions if found.n_frames is not None}
     labelled = [i for i in without if i in readable]

@@ -100,7 +100,7 @@ def label_cautions(scored: Scored | None) -> list[str]:
     scored
         see `scored_frames`
     """
-    if scored is None or not scored.by_class:
+    if scored is None:
         return []
     if sentence := one_class(scored):
         return [sentence]
@@ -115,11 +115,13 @@ def label_cautions(scored: Scored | None) -> list[str]:
 
 
 def one_class(scored: Scored) -> str:
-    """Say why a score of a single class is worth nothing; ``""`` where there are more."""
-    if len(scored.by_class) != 1:
+    """Say why a score of a single class, or none, is worth nothing; ``""`` where there are more."""
+    name, count = scored.background
+    if not scored.by_class:
+        return f"no frame is scored. The {_unscored(name, count)}" if count else ""
+    if len(scored.by_class) > 1:
         return ""
     ((only, n_scored),) = scored.by_class.items()
-    name, count = scored.background
     return (
         f"{only!r} is the only class that is scored ({n_scored:,} frames), so that a model that "
         f"always says {only!r} has a perfect score. "

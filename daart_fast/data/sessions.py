@@ -28,6 +28,7 @@ __all__ = [
     "folder_of",
     "input_files",
     "inputs_folder",
+    "labelled_session",
     "load_session",
     "read_session",
     "session_ids",
@@ -219,6 +220,11 @@ def _check_networks(session_id: str, networks: Mapping[Path, str]) -> None:
 def session_of(file: str) -> str:
     """Return the session that a file of inputs is named after."""
     return session_name(_stem(file))
+
+
+def labelled_session(file: str) -> str:
+    """Return the session that a file of labels is named after."""
+    return session_name(_stem(file, LABELS))
 
 
 def _is_skeleton(name: str) -> bool:

@@ -36,7 +36,7 @@ def cautions_of(
 
 
 def _about_splits(
-    hparams: Mapping[str, Any], generator: DataGenerator, scores: Mapping[str, Any]
+    hparams: Mapping[str, Any], generator: DataGenerator | NewSessions, scores: Mapping[str, Any]
 ) -> list[str]:
     """Say where no score is of videos that no training has seen."""
     if not scores:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from daart_fast.data.checkup import examine
+from daart_fast.data.label_record import LabelFile, write_label_record
 from daart_fast.data.readers import INPUT_SUFFIXES
 from daart_fast.errors import DataError
 
@@ -82,13 +83,13 @@ def test_what_might_surprise_is_listed(project):
     write_labels(project / "labels-hand" / "gone.csv", LABELS)
     write_markers(project / "markers" / "m3.csv")
     surprises = "\n".join(examine(project).surprises)
-    assert "1 of 2 points have gaps" in surprises and "nose: 45%, up to 90 in a row" in surprises
+    assert "1 of 2 points, most of all nose: 45%, up to 90 in a row. Look at them in" in surprises
     assert "never changes: nose_x" in surprises
     inputs = project / "markers" / "m1.csv"
     assert f"201 rows for the 200 frames of {inputs}; the last row is left out" in surprises
-    assert "95% of the frames are background" in surprises
+    assert "m2.csv: over 90% of the frames are background; 95%" in surprises
     assert "class walk occurs in one session alone (50 frames)" in surprises
-    assert "gone.csv: there are no inputs of session gone" in surprises
+    assert "gone.csv: labels without inputs. Labels and inputs of a session need the" in surprises
     assert "sessions without hand labels: m3" in surprises
 
 
@@ -134,9 +135,80 @@ def test_points_without_a_likelihood_are_missing_where_there_is_a_threshold(proj
 def test_classes_that_never_occur_and_labels_that_label_nothing_are_told(project):
     for session in ("m1", "m2"):
         write_labels(project / "labels-hand" / f"{session}.csv", np.zeros(200, int))
+    found = examine(project)
+    assert "class walk never occurs" in found.surprises
+    assert "2 sessions (m1, m2): every frame is labelled background" in found.surprises
+    (failure,) = found.failures
+    assert failure.startswith("no frame is scored. The 400 frames of 'background' are neither")
+
+
+# ------------------------------------------------------------------------------ what is scored
+
+
+def test_a_single_scored_class_would_fail(project):
+    for session in ("m1", "m2"):
+        labels = np.repeat([0, 2], [150, 50])
+        write_labels(project / "labels-hand" / f"{session}.csv", labels)
+    (failure,) = examine(project).failures
+    assert failure.startswith("'walk' is the only class that is scored (100 frames)")
+    assert not examine(project, ignore_class=-100).failures
+    assert not examine(project, classifier_type="multibinary").failures
+
+
+def test_few_scored_frames_are_a_surprise(project):
+    for session in ("m1", "m2"):
+        labels = np.repeat([0, 1, 2], [190, 5, 5])
+        write_labels(project / "labels-hand" / f"{session}.csv", labels)
     surprises = "\n".join(examine(project).surprises)
-    assert "class walk never occurs" in surprises
-    assert "m1.csv: no frame is labelled but as background" in surprises
+    assert "only 20 of 400 frames (5.0%) are scored. The 380 frames of 'background'" in surprises
+
+
+def test_a_background_that_no_conversion_decided_on_is_noted(project):
+    (note,) = examine(project).notes
+    assert "the 100 frames of 'background' are neither learned nor scored" in note
+    files = {"m1.csv": LabelFile("m1.csv", "boris", 30, 200, None)}
+    write_label_record(project / "labels-hand", files)
+    found = examine(project)
+    assert found.notes == found.surprises == found.failures == []
+
+
+def test_frame_rates_that_differ_are_a_surprise(project):
+    files = {f"m{fps}.csv": LabelFile("m.csv", "boris", fps, 200, None) for fps in (25, 30)}
+    for name in files:
+        write_markers(project / "markers" / name)
+        write_labels(project / "labels-hand" / name, LABELS)
+    write_label_record(project / "labels-hand", files)
+    (surprise,) = examine(project).surprises
+    assert "expected one frame rate for all sessions, found 25 for m25.csv and 30" in surprise
+
+
+def test_the_same_finding_in_many_sessions_is_one_line(project):
+    for missing, session in enumerate(("m1", "m2", "m3"), start=60):
+        write_markers(project / "markers" / f"{session}.csv", missing=missing)
+        write_labels(project / "labels-hand" / f"{session}.csv", LABELS)
+    (surprise,) = examine(project).surprises
+    assert surprise.startswith("3 sessions (m1, m2, m3): points are missing in over 20% of the fra")
+    assert "; worst in m3: 1 of 2 points, most of all nose: 31%, up to 62 in a row" in surprise
+    assert "A lower likelihood_threshold" not in surprise and "swapped" in surprise
+    (surprise,) = examine(project, likelihood_threshold=0.5).surprises
+    assert "A lower likelihood_threshold keeps more of them" in surprise
+
+
+def test_labels_and_inputs_may_differ_by_what_a_tracker_adds(project):
+    markers = project / "markers"
+    (markers / "m1.csv").rename(markers / "m1DLC_resnet50_x.csv")
+    labels = project / "labels-hand"
+    (labels / "m2.csv").rename(labels / "m2DLC_resnet50_y_labels.csv")
+    found = examine(project)
+    assert found.failures == found.surprises == []
+    assert [session.id for session in found.sessions] == ["m1", "m2"]
+
+
+def test_labels_of_a_misspelled_session_are_named_with_the_nearest(project):
+    labels = project / "labels-hand"
+    (labels / "m1.csv").rename(labels / "m-1.csv")
+    surprises = "\n".join(examine(project).surprises)
+    assert "need the same name, up to what a tracker adds (did you mean 'm1'?)" in surprises
 
 
 def test_files_that_are_not_read_are_told(project):
