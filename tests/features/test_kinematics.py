@@ -324,8 +324,9 @@ def write_project(data: Path, names: list[str], *sessions: str) -> None:
             *(f"{i}," + ",".join(map(repr, row)) for i, row in enumerate(table.tolist())),
         ]
         (data / "markers" / f"{session}.csv").write_text("\n".join(lines))
-        labels = [f"{i},{int(i < 100)},{int(i >= 100)}" for i in range(300)]
-        (data / "labels-hand" / f"{session}.csv").write_text("\n".join([",rest,walk", *labels]))
+        labels = [f"{i},0,{int(i < 100)},{int(i >= 100)}" for i in range(300)]
+        text = "\n".join([",background,rest,walk", *labels])
+        (data / "labels-hand" / f"{session}.csv").write_text(text)
 
 
 def test_a_model_trains_on_features_and_predicts_new_files_of_markers_alike(tmp_path):

@@ -120,16 +120,22 @@ def test_an_empty_class_weighs_nothing_and_the_others_stay_finite(project: Proje
     assert all_finite(model)
 
 
-def test_one_class_alone_trains(project: Project) -> None:
-    project.classes[:] = 2
-    assert all_finite(project.fit(weight_classes=True))
+@pytest.mark.parametrize("only", [0, 2])
+def test_where_a_single_class_or_none_is_scored_there_is_nothing_to_learn(
+    project: Project, only: int
+) -> None:
+    project.classes[:] = only
+    with pytest.raises(DataError, match="the labels of the training frames cannot be learned"):
+        project.fit()
 
 
-def test_where_every_frame_is_ignored_nothing_is_learned_and_the_log_says_so(
+def test_where_no_frame_validates_the_log_says_so(
     project: Project, caplog: pytest.LogCaptureFixture
 ) -> None:
-    project.classes[:] = 0
-    assert all_finite(project.fit(weight_classes=True))
+    one_hot = np.eye(len(CLASSES), dtype=int)[np.zeros_like(project.classes)]
+    write(project.folder / "data/features/val.csv", ["f0", "f1", "f2", "f3"], project.features)
+    write(project.folder / "data/labels-hand/val.csv", CLASSES, one_hot)
+    assert all_finite(project.fit(weight_classes=True, expt_ids_val=["val"]))
     assert "has the validation split any scored frame?" in caplog.text
 
 
