@@ -90,7 +90,7 @@ def collect(
         sessions.append(_session(name, contents, states, classes, known.get(name)))
         fine.append(_chunks(states))
         if name in known and hparams["classifier_type"] != "multibinary":
-            worst += _worst(known[name], split_shown(summary["scores"]), classes, hparams)
+            worst += _worst(known[name], _whole_split(summary["scores"]), classes, hparams)
     worst.sort(key=lambda bout: -bout["wrong"])
     model = {
         "name": _name(folder) if new is None else f"{new.folder.absolute().name}, new videos",
@@ -291,6 +291,12 @@ def _chunks(states: np.ndarray) -> str:
         packed = gzip.compress(steps.tobytes(), 6, mtime=0)
         lines.append(base64.b64encode(packed).decode())
     return "\n".join(lines)
+
+
+def _whole_split(scores: Mapping[str, Any]) -> str | None:
+    """Return the split that stands for the model, if it consists of whole sessions."""
+    split = split_shown(scores)
+    return split if split is not None and scores[split].get("whole_sessions", True) else None
 
 
 def _worst(

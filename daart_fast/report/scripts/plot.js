@@ -206,13 +206,13 @@ function fitCanvas() {
 }
 
 /** Write a row's title, cut off where it does not fit. */
-function drawTitle(text, y) {
-  const room = left() - 12;
+function drawTitle(text, y, gap = 8) {
+  const room = left() - gap - 4;
   let shown = text;
   while (shown.length > 1 && pen.measureText(shown).width > room) shown = `${shown.replace(/…$/, "").slice(0, -1)}…`;
   pen.fillStyle = "#333";
   pen.textAlign = "right";
-  pen.fillText(shown, left() - 8, y);
+  pen.fillText(shown, left() - gap, y);
 }
 
 function drawCurves(top) {
@@ -250,7 +250,7 @@ function drawAxis(top) {
   const { fps } = view.probabilities.model;
   const unit = fps || 1, step = tickStep((view.last - view.first) / unit, fps);
   const digits = step < 0.1 ? 2 : step < 1 ? 1 : 0;
-  drawTitle(fps ? "min:s" : "frame", top + 7);
+  drawTitle(fps ? "min:s" : "frame", top + 7, 24);  // clear of the first tick's label
   pen.fillStyle = "#555";
   pen.textAlign = "center";
   for (let at = Math.ceil(view.first / unit / step) * step; at <= view.last / unit; at += step) {

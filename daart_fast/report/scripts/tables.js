@@ -150,6 +150,10 @@ function saveBudgets(rows, unit) {
 
 function showWorst(model, parent) {
   const split = shownSplit(model);
+  if (split && model.scores[split].whole_sessions === false) {
+    add(parent, "p", `None: ${model.titles[split][0]} cut bouts where the pieces end.`);
+    return;
+  }
   if (!model.worst.length) { add(parent, "p", "None."); return; }
   add(parent, "p", `Bouts of ${model.titles[split][0]}.`, { class: "hint" });
   const body = table(parent, ["session", "class", "start", `length${model.fps ? "" : ", frames"}`, "wrong", "taken for"], model.worst.map((bout) => [
