@@ -93,7 +93,7 @@ def collect(
             worst += _worst(known[name], _whole_split(summary["scores"]), classes, hparams)
     worst.sort(key=lambda bout: -bout["wrong"])
     model = {
-        "name": _name(folder) if new is None else f"{new.folder.absolute().name}, new videos",
+        "name": _name(folder),
         "data": Path(data_dir or hparams["data_dir"] or "").name if new is None else "new videos",
         "curves": _curves(folder / "metrics.csv"),
         "best_epoch": hparams.get("best_val_epoch"),

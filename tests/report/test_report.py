@@ -192,7 +192,7 @@ def test_a_report_on_new_sessions_shows_theirs_and_not_the_models(small, tmp_pat
     summarise(hparams, new, results, new.folder, Smoother(), tables=False)
     write_report([small], tmp_path / "report.html", results={small: results}, new=new)
     (model,) = data_of(tmp_path / "report.html")["models"]
-    assert model["name"] == "predictions, new videos"
+    assert model["data"] == "new videos" and model["name"].endswith("version_0")
     (session,) = model["sessions"]
     assert session["id"] == "z" and session["frames"] == 40_000
     assert (session["truth"] is not None) == labelled == ("new" in model["scores"])
