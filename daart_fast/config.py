@@ -290,7 +290,7 @@ SPLITS = Kind(
 DEVICE = Kind(_device, "cpu, cuda or cuda:N", spelled=True)
 GPUS = Kind(_gpus, "a GPU's number, or several as '0;1'")
 PICTURES = Kind(
-    _picture_formats, f"{' or '.join(PICTURE_FORMATS)}, or several as 'png;pdf'", spelled=True
+    _picture_formats, f"{', '.join(PICTURE_FORMATS)}, or several as 'png;pdf'", spelled=True
 )
 SLURM_PART = Kind(_slurm, f"a mapping with {', '.join(SLURM)}", spelled=True)
 
@@ -493,7 +493,8 @@ KEYS: dict[str, Key] = _table(
         low=0, high=MAX_SEED),
     Key("plot_train_curves", "train", BOOL, True, "draw the loss curves", neutral=True),
     Key("picture_format", "train", PICTURES, "png",
-        "what pictures are written as: png, pdf, svg, or several as 'png;pdf'", neutral=True),
+        "what pictures are written as: png, pdf, svg, or several as 'png;pdf'; an earlier picture "
+        "in another format is removed", neutral=True),
     Key("resume", "train", BOOL, True,
         "go on with an interrupted training of the same parameters", neutral=True),
     Key("device", "train", DEVICE, "cpu", "where to train", neutral=True),

@@ -18,6 +18,7 @@ import argparse
 import shlex
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -101,6 +102,9 @@ def _evaluate_new(predictions: Predictions, options: argparse.Namespace) -> None
 
     if options.search:
         raise ConfigError("--search: expected models, found predictions of new videos")
+    if hasattr(options, "picture_format"):
+        hparams = {**predictions.hparams, "picture_format": options.picture_format}
+        predictions = replace(predictions, hparams=hparams)
     output, pictures = options.output_dir or predictions.folder, not options.no_pictures
     summary = evaluate_predictions(predictions, output, pictures, options.overwrite)
     print(output)

@@ -117,7 +117,7 @@ def is_predictions(folder: Path) -> bool:
 def _refuse_changes(options: argparse.Namespace, reason: str, allowed: Collection[str]) -> None:
     """Refuse settings that decide what is predicted: they belong to the model or to predict."""
     for name in vars(options):
-        if name in KEYS and name not in ("data_dir", *allowed):
+        if name in KEYS and name not in ("data_dir", "picture_format", *allowed):
             raise ConfigError(
                 f"--{name}: {reason}, and they stay as they are; give --fps to 'daart-fast "
                 f"predict', and smoothing to 'daart-fast evaluate MODEL', then predict again"

@@ -165,9 +165,9 @@ def _draw_strip(
     bands = BANDS if HAND_LABELS in tracks else WITHOUT_LABELS
     for kind, frames in tracks.items():
         top, bottom = bands[kind]
-        spans, place = _spans(frames, scale), (row + top, bottom - top)
+        spans, band = _spans(frames, scale), (row + top, bottom - top)
         style = _style_of(kind, colour)
-        panel.broken_barh(spans, place, linewidth=0.25, **style).set_gid(f"{kind} {name}")
+        panel.broken_barh(spans, band, linewidth=0.25, **style).set_gid(f"{kind} {name}")
 
 
 def _style_of(kind: str, colour: str) -> dict[str, Any]:

@@ -1,8 +1,8 @@
 """What all static pictures share: size and type for a paper, colours, legends, times, files.
 
 Widths are those of journals: `COLUMN` and `PAGE` millimetres. Text is `FONT` points, which stays
-readable in print; pixels come at `DPI`. Figures draw without a screen and leave the user's pyplot,
-and the user's settings of matplotlib, alone.
+readable in print; pixels come at `DPI`. Figures draw without a screen. They change neither the
+user's pyplot nor the user's settings of matplotlib.
 """
 
 from __future__ import annotations
@@ -143,7 +143,7 @@ def shortened(names: Sequence[str], most: int = 24) -> list[str]:
     names
         Of sessions or classes.
     most
-        How many characters a name may have, unless names could not be told from one another then.
+        How many characters a name may have; more where shorter names would be equal.
     """
     for length in range(most, max(map(len, names), default=0)):
         short = [_without_middle(name, length) for name in names]

@@ -247,11 +247,11 @@ def reliability(
     states = np.asarray(probabilities, dtype=np.float64)
     true, pred, counts = counted(labels, states.argmax(1), background)
     sure, right = states.max(1)[counts], (true == pred)[counts]
-    place = np.minimum((sure * n_bins).astype(int), n_bins - 1)
-    frames = np.bincount(place, minlength=n_bins)
+    bins = np.minimum((sure * n_bins).astype(int), n_bins - 1)
+    frames = np.bincount(bins, minlength=n_bins)
     with np.errstate(invalid="ignore"):
-        confidence = np.bincount(place, sure, n_bins) / frames
-        accuracy = np.bincount(place, right, n_bins) / frames
+        confidence = np.bincount(bins, sure, n_bins) / frames
+        accuracy = np.bincount(bins, right, n_bins) / frames
     gaps = np.abs(np.nan_to_num(confidence - accuracy))
     error = float(np.average(gaps, weights=frames)) if frames.any() else float("nan")
     return confidence, accuracy, frames, error

@@ -230,6 +230,13 @@ def test_evaluate_writes_scores_tables_and_pictures(model_dir, capsys):
     assert (model_dir / "m2_bouts.csv").is_file()
 
 
+def test_pictures_come_in_the_format_asked_for(model_dir):
+    assert main(["evaluate", str(model_dir), "--picture_format", "svg"]) == 0
+    for name in ("m1_ethogram", "confusion", "bout_lengths", "reliability"):
+        assert "<svg" in (model_dir / f"{name}.svg").read_text(encoding="utf-8")
+    assert not list(model_dir.glob("*_ethogram.png"))
+
+
 def test_smoothing_can_be_changed_after_training(model_dir, tmp_path):
     before = (model_dir / "m2_states.npy").read_bytes()
     arguments = ["evaluate", str(model_dir), "--no-pictures", "--smoothing", "bouts"]

@@ -439,6 +439,16 @@ def test_what_decides_predictions_is_refused_where_they_stay_as_they_are(
     assert summary_of(new / "predictions")["fps"] == 10
 
 
+def test_pictures_of_predictions_come_in_the_formats_asked_for(predictions, capsys):
+    assert main(["evaluate", str(predictions)]) == 0
+    assert main(["evaluate", str(predictions), "--picture_format", "pdf;svg"]) == 0
+    drawn = {path.name for path in predictions.glob("n1_ethogram.*")}
+    assert drawn == {"n1_ethogram.pdf", "n1_ethogram.svg"}
+    assert main(["evaluate", str(predictions)]) == 0
+    assert main(["evaluate", str(predictions), "--picture_format", "gif"]) == 2
+    assert "png, pdf, svg, or several as 'png;pdf'" in capsys.readouterr().err
+
+
 def test_options_of_new_videos_are_refused_of_a_models_own(model, tmp_path, capsys):
     assert main(["evaluate", str(model), "--labels", str(tmp_path)]) == 2
     assert "--labels: expected a folder of predictions or of new videos" in capsys.readouterr().err
