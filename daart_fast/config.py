@@ -19,7 +19,7 @@ from typing import Any
 import yaml
 
 from daart_fast.backbones import BACKBONES, backbone_of
-from daart_fast.errors import ConfigError, did_you_mean
+from daart_fast.errors import ConfigError, did_you_mean, unreadable
 from daart_fast.names import session_name
 
 __all__ = [
@@ -637,7 +637,7 @@ def _read_yaml(path: Path) -> dict[str, _Entry]:
         near = [other.name for other in path.parent.glob("*.y*ml")] if path.parent.is_dir() else []
         raise ConfigError(f"{path}: no such file{did_you_mean(path.name, near)}") from None
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: cannot be read as text ({error})") from None
+        raise ConfigError(unreadable(path, error, "a text")) from None
     return _parse(text, str(path), path.resolve().parent)
 
 

@@ -39,6 +39,13 @@ def reason(error: OSError) -> str:
     return words[:1].lower() + words[1:]
 
 
+def unreadable(path: str | os.PathLike[str], error: Exception, expected: str) -> str:
+    """Say why a file cannot be read: the system refuses, or it is not what was expected."""
+    if isinstance(error, OSError) and error.errno:
+        return f"{os.fspath(path)}: cannot be read: {reason(error)}"
+    return f"{os.fspath(path)}: expected {expected}: {error}"
+
+
 def did_you_mean(word: str, choices: Iterable[str]) -> str:
     """Return ``" (did you mean 'x'?)"`` for the nearest choice, or ``""`` where none is near."""
     near = difflib.get_close_matches(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -12,7 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
-from daart_fast.errors import DataError, some
+from daart_fast.errors import DataError, OutputError, reason, some
 
 
 @contextmanager
@@ -21,15 +22,58 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
 
     The folder is made if missing. The temporary name keeps the suffix, which ``np.save`` and
     pandas read. If the block raises, the temporary file is removed and ``path`` is untouched.
+
+    Raises
+    ------
+    OutputError
+        naming ``path``, where the system refuses to write
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.stem}.{uuid.uuid4().hex[:12]}{path.suffix}")
+    with writing(path, temporary):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            yield temporary
+            os.replace(temporary, path)
+        finally:
+            with suppress(NotADirectoryError):
+                temporary.unlink(missing_ok=True)
+
+
+#: What the system says where it refuses to write, and the user can mend it.
+REFUSALS = (
+    errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENOTDIR,
+    errno.EISDIR, errno.ENAMETOOLONG,
+)  # fmt: skip
+
+
+@contextmanager
+def writing(path: Path, temporary: Path | None = None, elsewhere: str = "") -> Iterator[None]:
+    """Name `path` where the system refuses to write to it, to make it, or to make what is in it.
+
+    Parameters
+    ----------
+    path
+        the file or folder that is written in the block
+    temporary
+        the name that it has until it is whole
+    elsewhere
+        the option that writes to another place
+
+    Raises
+    ------
+    OutputError
+        the system refuses; errors of other files pass as they are
+    """
     try:
-        yield temporary
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+        yield
+    except OSError as error:
+        name = Path(os.fsdecode(error.filename)) if error.filename is not None else path
+        ours = name in (path, temporary, *path.parents) or name.parent == path
+        if isinstance(error, OutputError) or error.errno not in REFUSALS or not ours:
+            raise
+        hint = f"; {elsewhere} writes to another place" if elsewhere else ""
+        raise OutputError(f"{path}: cannot be written: {reason(error)}{hint}") from error
 
 
 @contextmanager

@@ -24,7 +24,7 @@ import yaml
 from daart_fast.backbones import backbone_of
 from daart_fast.config import IDS, KEYS, check_name, load_config, split_ids, with_defaults
 from daart_fast.errors import ConfigError, DataError
-from daart_fast.files import check_archive, replacing
+from daart_fast.files import check_archive, replacing, writing
 
 __all__ = [
     "WEIGHTS",
@@ -140,8 +140,9 @@ def _multi_dirs(base: Path) -> list[str]:
 
 def _make_listed(folder: Path, ids: list[str]) -> bool:
     """Make `folder` with its ``expt_info.csv`` inside in one step; False if it is there already."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    draft = tempfile.mkdtemp(prefix=".multi-", dir=folder.parent)
+    with writing(folder.parent, elsewhere="--results_dir"):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        draft = tempfile.mkdtemp(prefix=".multi-", dir=folder.parent)
     os.chmod(draft, 0o777 & ~_umask())
     export_expt_info_to_csv(draft, ids)
     try:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 
 import numpy as np
 import pytest
 
-from daart_fast.errors import did_you_mean
+from daart_fast.errors import OutputError, did_you_mean
 from daart_fast.files import replacing
 
 
@@ -41,6 +42,46 @@ def test_a_write_that_fails_changes_nothing(tmp_path):
 def test_a_block_that_writes_nothing_is_an_error(tmp_path):
     with pytest.raises(FileNotFoundError), replacing(tmp_path / "file.txt"):
         pass
+
+
+def test_a_file_that_cannot_be_written_is_named_without_its_hidden_name(tmp_path):
+    (tmp_path / "file").write_text("")
+    (tmp_path / "folder").mkdir()
+    for path in (tmp_path / "file" / "a" / "report.html", tmp_path / "folder"):
+        with pytest.raises(OutputError) as raised, replacing(path) as temporary:
+            temporary.write_text("text")
+        assert str(raised.value).startswith(f"{path}: cannot be written: ")
+        assert temporary_names(str(raised.value)) == []
+    assert sorted(os.listdir(tmp_path)) == ["file", "folder"]
+
+
+def test_a_folder_that_may_only_be_read_is_named(tmp_path):
+    (tmp_path / "ro").mkdir(mode=0o500)
+    if os.access(tmp_path / "ro", os.W_OK):
+        pytest.skip("this user may write everywhere")
+    with pytest.raises(OutputError) as raised, replacing(tmp_path / "ro" / "a.txt") as temporary:
+        temporary.write_text("text")
+    assert str(raised.value) == f"{tmp_path / 'ro/a.txt'}: cannot be written: permission denied"
+
+
+def test_what_the_system_refuses_of_a_file_that_is_read_is_no_error_of_the_one_written(tmp_path):
+    refused = PermissionError(errno.EACCES, "Permission denied", str(tmp_path / "input.csv"))
+    with pytest.raises(PermissionError) as raised, replacing(tmp_path / "file.txt"):
+        raise refused
+    assert raised.value is refused
+
+
+def test_a_full_disk_is_an_error_of_the_file_that_is_written(tmp_path):
+    path = tmp_path / "file.txt"
+    with pytest.raises(OutputError) as raised, replacing(path) as temporary:
+        temporary.write_text("half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+    assert str(raised.value) == f"{path}: cannot be written: no space left on device"
+    assert os.listdir(tmp_path) == []
+
+
+def temporary_names(text: str) -> list[str]:
+    return [part for part in text.replace(":", "/").split("/") if part.startswith(".")]
 
 
 def test_writers_of_the_same_file_do_not_meet(tmp_path):

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from daart_fast.backbones import backbone_of
 from daart_fast.config import KEYS
-from daart_fast.errors import ConfigError, DataError, did_you_mean, some
+from daart_fast.errors import ConfigError, DataError, did_you_mean, some, unreadable
 from daart_fast.files import replacing, spare_inputs
 from daart_fast.io import WEIGHTS, best_weights, load_plain_yaml
 from daart_fast.models.base import read_state_dict
@@ -264,7 +264,7 @@ def read_hparams(path: Path) -> dict[str, Any]:
     try:
         hparams = load_plain_yaml(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise DataError(f"{path}: expected a YAML file of keys and values; {error}") from error
+        raise DataError(unreadable(path, error, "a YAML file of keys and values")) from error
     if not isinstance(hparams, dict):
         raise DataError(f"{path}: expected keys and values, got a {type(hparams).__name__}")
     if "backbone" not in hparams and "model_type" in hparams:

@@ -27,7 +27,7 @@ from daart_fast.cli import (
     report,
     train,
 )
-from daart_fast.errors import MENDABLE, ConfigError, did_you_mean, print_error, reason
+from daart_fast.errors import MENDABLE, ConfigError, OutputError, did_you_mean, print_error, reason
 
 __all__ = ["main"]
 
@@ -59,6 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in given
     logging.basicConfig(format="%(levelname)s: %(message)s")  # warnings go to the terminal
+    options = argparse.Namespace()
     try:
         options = _options(given)
         return options.module.run(options) or 0
@@ -70,11 +71,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:
         if debug:
             raise
-        return _print(error)
+        return _print(error, options)
 
 
-def _print(error: Exception) -> int:
+def _print(error: Exception, options: argparse.Namespace) -> int:
     """Print what ended a command, in one line; return the exit code."""
+    if isinstance(error, OutputError) and (option := _writes_elsewhere(options)):
+        print_error(f"{error}; {option} writes to another place")
+        return 2
     if isinstance(error, MENDABLE):
         print_error(error)
         return 2
@@ -84,6 +88,13 @@ def _print(error: Exception) -> int:
     words = " ".join(str(error).split())
     print_error(f"{type(error).__name__}: {words} (--debug shows where)")
     return 1
+
+
+def _writes_elsewhere(options: argparse.Namespace) -> str | None:
+    """Name the command's option that says where to write."""
+    parser = getattr(options, "parser", None)
+    known = parser._option_string_actions if parser is not None else ()
+    return next((name for name in ("--output", "--output_dir") if name in known), None)
 
 
 def _options(given: list[str]) -> argparse.Namespace:

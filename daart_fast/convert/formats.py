@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PureWindowsPath
 
-from daart_fast.errors import DataError
+from daart_fast.errors import DataError, unreadable
 
 __all__ = ["CONTINUOUS", "FORMATS", "Annotation", "Bout", "read_annotations"]
 
@@ -155,7 +155,7 @@ def read_annotations(
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: expected a text file: {error}") from None
+        raise DataError(unreadable(path, error, "a text file")) from None
     lines = text.splitlines()
     delimiter = _delimiter(lines)
     try:

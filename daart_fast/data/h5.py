@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from daart_fast.errors import DataError
+from daart_fast.errors import DataError, unreadable
 
 __all__ = ["opened"]
 
@@ -48,7 +48,7 @@ def opened(path: str | os.PathLike[str]) -> Iterator[Any]:
     try:
         file = h5py.File(path, "r")
     except OSError as error:
-        raise DataError(f"{path}: expected an h5 file: {error}") from None
+        raise DataError(unreadable(path, error, "an h5 file")) from None
     with file:
         try:
             with _bytes_of(path) as data:

@@ -7,10 +7,16 @@ from typing import NamedTuple
 
 import numpy as np
 
-from daart_fast.data.readers import PathLike, check_frame_column, check_names, load_feature_csv
-from daart_fast.data.tables import Table, read_table
+from daart_fast.data.readers import (
+    MARKER_STARTS,
+    PathLike,
+    check_frame_column,
+    check_names,
+    load_feature_csv,
+)
+from daart_fast.data.tables import Table, first_row, read_table
 from daart_fast.data.unpickle import loads_plain
-from daart_fast.errors import DataError
+from daart_fast.errors import DataError, unreadable
 
 __all__ = ["Labels", "load_label_csv", "load_label_pkl", "read_labels", "read_tasks"]
 
@@ -45,6 +51,12 @@ def load_label_csv(path: PathLike) -> tuple[np.ndarray, list[str]]:
 
 
 def _read_one_hot(path: PathLike) -> Table:
+    first = first_row(Path(path))[:1]
+    if first in MARKER_STARTS:
+        raise DataError(
+            f"{path}: expected labels, found tracked points (the first row is '{first[0]}'); they "
+            f"belong in the folder of inputs, and a csv of 0 and 1 with a column a class here"
+        )
     table = read_table(Path(path))
     check_frame_column(table)
     check_names(table.header[0][1:], path)
@@ -82,7 +94,7 @@ def load_label_pkl(path: PathLike) -> tuple[np.ndarray, list[str]]:
     except (FileNotFoundError, IsADirectoryError):
         raise DataError(f"{path}: no such file") from None
     except OSError as error:
-        raise DataError(f"{path}: expected a pickled dict that can be read: {error}") from None
+        raise DataError(unreadable(path, error, "a pickled dict")) from None
     content = loads_plain(data, str(path))
     if not isinstance(content, dict) or "states" not in content:
         raise DataError(f"{path}: expected a dict with 'states', found {_summary(content)}")

@@ -14,7 +14,7 @@ from typing import Any, BinaryIO, cast
 
 import numpy as np
 
-from daart_fast.errors import DataError
+from daart_fast.errors import DataError, unreadable
 
 __all__ = ["Table", "first_number", "first_row", "misnumbered", "read_table"]
 
@@ -136,7 +136,7 @@ def _csv_errors(path: Path) -> Iterator[None]:
     except (FileNotFoundError, IsADirectoryError):
         raise DataError(f"{path}: no such file") from None
     except (UnicodeDecodeError, csv.Error, OSError, EOFError, zlib.error) as error:
-        raise DataError(f"{path}: expected a csv file in UTF-8: {error}") from None
+        raise DataError(unreadable(path, error, "a csv file in UTF-8")) from None
 
 
 def _open(path: Path) -> BinaryIO:

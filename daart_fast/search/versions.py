@@ -8,6 +8,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
+from daart_fast.files import writing
+
 __all__ = ["Experiment", "claim_number", "claim_version"]
 
 
@@ -64,14 +66,13 @@ def claim_version(parent: Path) -> Experiment:
 
 def claim_number(parent: Path, prefix: str) -> Path:
     """Make the first free ``<prefix><N>`` in `parent`; no two callers get the same one."""
-    parent.mkdir(parents=True, exist_ok=True)
-    for number in itertools.count():
-        folder = parent / f"{prefix}{number}"
-        try:
-            os.mkdir(folder)  # succeeds for one process only
-        except FileExistsError:
-            continue
-        break
+    with writing(parent, elsewhere="--results_dir"):
+        parent.mkdir(parents=True, exist_ok=True)
+        for number in itertools.count():
+            folder = parent / f"{prefix}{number}"
+            with suppress(FileExistsError):
+                os.mkdir(folder)  # succeeds for one process only
+                break
     return folder
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 from collections import OrderedDict
 from pathlib import Path
@@ -114,6 +115,21 @@ def test_a_cell_that_is_neither_0_nor_1_is_shown(write, cell, found):
     assert refused(read_labels, path) == (
         f", line 4, column 4 ('groom'): expected 0 or 1, found {found}"
     )
+
+
+@pytest.mark.parametrize("head", ["scorer,x,x\nbodyparts,a,a\ncoords,x,y\n", "bodyparts,a,a\n"])
+def test_tracked_points_in_place_of_labels_are_called_so(write, head):
+    said = refused(read_labels, write("s.csv", head + "0,1,2\n1,3,4\n"))
+    assert said.startswith(": expected labels, found tracked points (the first row is '")
+
+
+@pytest.mark.parametrize("name", ["s.csv", "s.pkl"])
+def test_a_file_that_may_not_be_read_is_called_so(write, name):
+    path = write(name, LABELS)
+    path.chmod(0)
+    if os.access(path, os.R_OK):
+        pytest.skip("this user may read everything")
+    assert refused(read_labels, path) == ": cannot be read: permission denied"
 
 
 def test_a_word_among_labels_is_shown(write):
