@@ -47,6 +47,8 @@ __all__ = [
 
 StrPath = str | os.PathLike[str]
 WEIGHTS = "best_val_model.pt"
+#: what an interrupted training goes on from
+CHECKPOINT = "checkpoint.pt"
 
 
 # --------------------------------------------------------------------------------------------

@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from daart_fast.config import IDS, KEYS, check_name, split_ids
+from daart_fast.errors import some
 from daart_fast.io import (
+    CHECKPOINT,
     export_hparams,
     find_experiment,
     get_expt_dir,
@@ -18,11 +20,13 @@ from daart_fast.io import (
     matching_versions,
     what_is_wrong_with_weights,
 )
+from daart_fast.machine import check_device
 from daart_fast.search.arguments import get_all_params
 from daart_fast.search.trials import FAILED
 from daart_fast.search.versions import Experiment, claim_version
 
 __all__ = [
+    "all_settings",
     "clean_tt_dir",
     "console_log",
     "create_tt_experiment",
@@ -31,17 +35,35 @@ __all__ = [
 ]
 
 #: What a finished folder no longer needs, and what test-tube would leave in one.
-LEFTOVERS = ("checkpoint.pt", "meta.experiment", "meta_tags.csv", "hparams.yaml.lock")
+LEFTOVERS = (CHECKPOINT, "meta.experiment", "meta_tags.csv", "hparams.yaml.lock")
 
 
 def print_hparams(hparams: Mapping[str, Any]) -> None:
-    """Print the configuration, the keys of each file together."""
-    for file in ("data", "model", "train"):
-        print(f"\n{file.upper()} CONFIG")
-        for name, key in KEYS.items():
-            if key.file == file and name in hparams:
-                print(f"{name}: {hparams[name]}")
+    """Print the settings that are not the defaults, and where all of them are."""
+    folder = hparams.get("tt_version_dir")
+    where = f" (all settings: {folder}/hparams.yaml, and in its console.log)" if folder else ""
+    print(f"settings other than the defaults{where}:")
+    for name in _settings(hparams):
+        key, value = KEYS[name], hparams[name]
+        # a list of GPUs says nothing where none is used
+        if value == key.default or (name == "gpus_vis" and hparams.get("device") == "cpu"):
+            continue
+        sessions = some(split_ids(value), 12) if key.kind is IDS else value
+        print(f"  {name}: {sessions}")
     print(flush=True)
+
+
+def all_settings(hparams: Mapping[str, Any]) -> str:
+    """Spell every setting, the keys of each config file together."""
+    lines = ["the settings"]
+    for file in ("data", "model", "train"):
+        names = [name for name in _settings(hparams) if KEYS[name].file == file]
+        lines += [f"{file}:", *(f"    {name}: {hparams[name]}" for name in names)]
+    return "\n".join(lines)
+
+
+def _settings(hparams: Mapping[str, Any]) -> list[str]:
+    return [name for name in KEYS if name in hparams]
 
 
 def create_tt_experiment(
@@ -63,6 +85,13 @@ def create_tt_experiment(
         as long as it runs: the folder is free for others to take up once it is gone. None, None
         if a finished model of the same parameters exists; its folder is printed. A finished model
         whose weights are gone or damaged is named, left as it is, and does not count.
+
+    Raises
+    ------
+    ConfigError
+        This machine has no such device, or a name cannot be one of a folder.
+    OutputError
+        The folder cannot be made.
     """
     from daart_fast.utils import tell_of_newer_data  # torch with it
 
@@ -80,6 +109,7 @@ def create_tt_experiment(
             print(f"this experiment is finished already; its model is in {finished[0]}")
             tell_of_newer_data(hparams, Path(finished[0]))
             return None, None
+        check_device(hparams)
         _tell_of_broken_models(hparams)
         experiment = _interrupted(hparams) or claim_version(Path(hparams["tt_expt_dir"]))
         # between our look and our hold another run may have brought it to its end
@@ -89,6 +119,7 @@ def create_tt_experiment(
     hparams["version"] = experiment.version
     hparams["tt_version_dir"] = str(experiment.folder)
     hparams["training_completed"] = False
+    experiment.keeps_failure = "search_trial" in hparams
     export_hparams(hparams)
     return hparams, experiment
 

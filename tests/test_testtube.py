@@ -16,7 +16,13 @@ from daart_fast.config import with_defaults
 from daart_fast.errors import ConfigError
 from daart_fast.files import changed_at
 from daart_fast.io import export_hparams
-from daart_fast.testtube import clean_tt_dir, console_log, create_tt_experiment, print_hparams
+from daart_fast.testtube import (
+    all_settings,
+    clean_tt_dir,
+    console_log,
+    create_tt_experiment,
+    print_hparams,
+)
 
 
 @pytest.fixture
@@ -186,11 +192,32 @@ def test_cleaning_keeps_every_result(hparams):
     assert left == ["a_states.npy", "best_val_model.pt", "hparams.yaml", "metrics.csv"]
 
 
-def test_the_configuration_is_printed_by_file(capsys):
-    print_hparams(with_defaults({"expt_ids": ["a"]}))
-    out = capsys.readouterr().out
-    assert out.index("DATA CONFIG") < out.index("expt_ids: ['a']") < out.index("MODEL CONFIG")
-    assert out.index("TRAIN CONFIG") < out.index("learning_rate: 0.0001")
+def test_settings_other_than_the_defaults_are_printed(hparams, capsys):
+    chosen, _ = create_tt_experiment(hparams(n_lags=7, dropout=0.1, gpus_vis=0, expt_ids_test="c"))
+    capsys.readouterr()
+    print_hparams(chosen)
+    first, *lines = capsys.readouterr().out.splitlines()
+    assert f"(all settings: {chosen['tt_version_dir']}/hparams.yaml" in first
+    assert sorted(lines) == [
+        "",
+        "  data_dir: data",
+        "  expt_ids: a, b",
+        "  expt_ids_test: c",
+        "  n_lags: 7",
+        f"  results_dir: {chosen['results_dir']}",
+    ]
+
+
+def test_settings_are_printed_before_a_folder_is_claimed_too(capsys):
+    print_hparams({"expt_ids": "a;b", "device": "cuda", "gpus_vis": 1, "n_lags": 4})
+    lines = ["settings other than the defaults:", "  expt_ids: a, b", "  device: cuda"]
+    assert capsys.readouterr().out.splitlines() == [*lines, "  gpus_vis: 1", ""]
+
+
+def test_every_setting_is_spelled_by_file():
+    text = all_settings(with_defaults({"expt_ids": ["a"]}))
+    assert text.index("data:") < text.index("expt_ids: ['a']") < text.index("model:")
+    assert text.index("train:") < text.index("learning_rate: 0.0001")
 
 
 # ------------------------------------------------------------------------------ console.log

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 import warnings
 from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import cache
+from multiprocessing import parent_process
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +21,7 @@ from daart_fast.config import KEYS
 from daart_fast.errors import ConfigError, DataError, did_you_mean, some, unreadable
 from daart_fast.files import replacing, spare_inputs
 from daart_fast.io import WEIGHTS, best_weights, load_plain_yaml
+from daart_fast.machine import why_not_on
 from daart_fast.models.base import read_state_dict
 from daart_fast.models.predict import predict_session
 from daart_fast.models.segmenter import HEADS, Segmenter
@@ -243,7 +247,16 @@ def _plain(values: Tensor | None) -> list[float] | None:
 
 def _device(config: dict[str, Any]) -> torch.device:
     wanted = str(config.get("device") or "cpu")
-    return torch.device(wanted if wanted == "cpu" or torch.cuda.is_available() else "cpu")
+    why = why_not_on(wanted)
+    if why:
+        _say_cpu(wanted, why)
+    return torch.device("cpu" if why else wanted)
+
+
+@cache  # once, of however many models
+def _say_cpu(wanted: str, why: str) -> None:
+    if parent_process() is None:  # which speaks for its workers
+        logging.warning(f"the model was trained on {wanted}, but {why}: it runs on the CPU")
 
 
 def find_weights(folder: Path) -> Path:

@@ -28,6 +28,7 @@ from daart_fast.cli import (
     train,
 )
 from daart_fast.errors import MENDABLE, ConfigError, OutputError, did_you_mean, print_error, reason
+from daart_fast.machine import memory_asked_for
 
 __all__ = ["main"]
 
@@ -85,6 +86,9 @@ def _print(error: Exception, options: argparse.Namespace) -> int:
     if isinstance(error, OSError) and error.filename is not None:
         print_error(f"{error.filename}: {reason(error)} (--debug shows where)")
         return 2
+    if asked := memory_asked_for(error):
+        print_error(f"not enough memory: {asked} more were asked for (--debug shows where)")
+        return 1
     words = " ".join(str(error).split())
     print_error(f"{type(error).__name__}: {words} (--debug shows where)")
     return 1

@@ -16,6 +16,7 @@ import argparse
 import shlex
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -108,7 +109,7 @@ def predict_sessions(options: argparse.Namespace, sessions: dict[str, Path]) -> 
     open_ones, failures = _open_ones(options, sessions), Failures()
     records = _records(options)
     processes = min(options.jobs, len(open_ones))
-    with Progress(len(open_ones)) as progress:
+    with _naming_what_is_done(options, open_ones), Progress(len(open_ones)) as progress:
         # a process cannot show its frames in another's terminal
         moving = progress if processes <= 1 else None
         work = partial(_predict, options.model_dir, records, moving)
@@ -122,6 +123,22 @@ def predict_sessions(options: argparse.Namespace, sessions: dict[str, Path]) -> 
     if not options.share:
         _write_time_budget(options.output_dir, records)
     return failures.exit_code(len(open_ones))
+
+
+@contextmanager
+def _naming_what_is_done(options: argparse.Namespace, sessions: dict[str, Path]) -> Iterator[None]:
+    """Say, after Ctrl-C, how many sessions are done, and how to go on."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        records = _records(options)
+        done = sum(records.is_done(name, file) for name, file in sessions.items())
+        how = "the same command" + " without --overwrite" * options.overwrite
+        print(
+            f"stopped: {done} of {len(sessions)} sessions are done; {how} goes on with the rest",
+            file=sys.stderr,
+        )
+        raise
 
 
 def _records(options: argparse.Namespace) -> Records:

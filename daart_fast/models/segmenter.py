@@ -161,8 +161,11 @@ class Segmenter(BaseModel):
             n_parameters = sum(p.numel() for p in module.parameters())
             lines.append(f"{name.replace('_', ' ').capitalize()} ({n_parameters:,} parameters):")
             layers = module.get_submodule("model") if isinstance(module, BaseModel) else module
+            # each once, though daart's weights know some layers by two names
             lines += [
-                f"    {layer}: {_describe(child)}" for layer, child in layers.named_children()
+                f"    {name}: {layer}"
+                for name, layer in layers.named_modules()
+                if next(layer.children(), None) is None
             ]
         return "\n".join(lines) + "\n"
 
@@ -529,7 +532,3 @@ def _dense(name: str, number: int, in_size: int, out_size: int) -> nn.Sequential
     layer = nn.Sequential()
     layer.add_module(f"dense({name})_layer_{number:02d}", nn.Linear(in_size, out_size))
     return layer
-
-
-def _describe(module: nn.Module) -> str:
-    return str(module).replace("\n", "\n    ")

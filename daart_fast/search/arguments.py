@@ -329,6 +329,8 @@ def _as_a_program(search: Callable[..., Search], *arguments: Any) -> list[tuple[
         sys.exit(2)
     if done.options.dry_run:
         sys.exit(0)
+    if len(done.jobs) == 1 and any(outcome.mendable for outcome in done.outcomes.values()):
+        sys.exit(2)
     return done.results
 
 

@@ -25,6 +25,7 @@ def fit(trial: Any, *_: Any) -> str:
     from daart_fast.io import export_hparams, find_experiment
     from daart_fast.models import Segmenter, export_states
     from daart_fast.testtube import (
+        all_settings,
         clean_tt_dir,
         console_log,
         create_tt_experiment,
@@ -38,7 +39,8 @@ def fit(trial: Any, *_: Any) -> str:
         return find_experiment(vars(trial))[0]
     print_hparams(hparams)
     folder: str = hparams["tt_version_dir"]
-    with console_log(folder):
+    with experiment, console_log(folder):
+        logging.info(all_settings(hparams))
         data_generator = build_data_generator(hparams)
         model = Segmenter(hparams).to(hparams["device"])
         logging.info("%s\n%s", data_generator, model)
@@ -48,7 +50,6 @@ def fit(trial: Any, *_: Any) -> str:
         summary = summarise(hparams, data_generator, folder)
         export_hparams(hparams)
         clean_tt_dir(hparams)
-    experiment.close()
     for session, found in summary["sessions"].items():
         if score := found.get("scores", {}).get("test"):
             print(f"macro-F1 on the held-out frames of {session}: {score['macro_f1']:.3f}")

@@ -139,7 +139,7 @@ def why_not_spawned(function: Callable[..., Any]) -> str:
 def here(function: Callable[..., Any], jobs: Sequence[Job], place: Place) -> Events:
     """Run the trials in this process, one after another; their output stays on the terminal."""
     gpu = place.environment.get("CUDA_VISIBLE_DEVICES")
-    with _environment({"CUDA_VISIBLE_DEVICES": gpu} if gpu else {}):
+    with environment({"CUDA_VISIBLE_DEVICES": gpu} if gpu else {}):
         for job in jobs:
             yield Started(job.number, "this process")
             outcome = attempt(function, job, place.arguments, "this process")
@@ -192,7 +192,7 @@ class _Worker:
         self.connection, theirs = context.Pipe()
         arguments = (theirs, function, place.arguments, place.n_threads, place.name)
         self.process = context.Process(target=serve, args=arguments, name=place.name)
-        with ctrl_c_held_back(), _environment(place.environment):
+        with ctrl_c_held_back(), environment(place.environment):
             self.process.start()
         theirs.close()  # so that the worker's end closes with the worker
 
@@ -265,7 +265,7 @@ def _stop(workers: Sequence[_Worker]) -> None:
 
 
 @contextmanager
-def _environment(values: dict[str, str]) -> Iterator[None]:
+def environment(values: dict[str, str]) -> Iterator[None]:
     """Set variables for the processes started meanwhile."""
     before = {name: os.environ.get(name) for name in values}
     os.environ.update(values)

@@ -17,10 +17,18 @@ from typing import Any
 
 from daart_fast.config import check_name, split_ids
 from daart_fast.errors import ConfigError, some
-from daart_fast.io import get_expt_dir
+from daart_fast.io import CHECKPOINT, get_expt_dir
+from daart_fast.machine import check_device
 from daart_fast.search import summary
 from daart_fast.search.display import Display
-from daart_fast.search.local import Place, here, in_pool, places_on_cpu, why_not_spawned
+from daart_fast.search.local import (
+    Place,
+    environment,
+    here,
+    in_pool,
+    places_on_cpu,
+    why_not_spawned,
+)
 from daart_fast.search.slurm import on_slurm
 from daart_fast.search.trials import (
     FAILED,
@@ -141,6 +149,7 @@ class Search:
             self._print_table(places)
             return
         if len(self.jobs) > 1:
+            self._check_devices(jobs, places)
             self._claim_folder()
         events = self._execute(function, jobs, places)
         quiet = len(self.jobs) == 1 or all(job.log is None for job in jobs)
@@ -192,6 +201,13 @@ class Search:
                 looked_at.add(data_dir)
                 tell_of_newer_data(vars(job.trial), Path(result))
         return jobs
+
+    def _check_devices(self, jobs: Sequence[Job], places: Sequence[Place]) -> None:
+        """Refuse GPUs that are not here, before any trial (a lone one finds out itself)."""
+        if self.options.executor == "local" and jobs and hasattr(jobs[0].trial, "device"):
+            for place in places[: len(jobs)]:
+                with environment(place.environment):
+                    check_device(vars(jobs[0].trial))
 
     def _claim_folder(self) -> None:
         """Make the search's own folder, and tell each trial that it belongs to it."""
@@ -379,7 +395,8 @@ class Search:
         print(told, *options, flush=True)
 
     def _say_what_is_left(self) -> None:
-        left = len(self.jobs) - len(self.outcomes)
+        ended = [one for one in self.outcomes.values() if one.status != "interrupted"]
+        left = len(self.jobs) - len(ended)
         if self.options.executor == "slurm":
             print(f"{left} jobs go on without this command (scancel ends them)", file=sys.stderr)
         elif len(self.jobs) > 1:
@@ -388,6 +405,12 @@ class Search:
                 "were running from their last checkpoints",
                 file=sys.stderr,
             )
+        elif outcome := self.outcomes.get(1):
+            if outcome.folder and (Path(outcome.folder) / CHECKPOINT).is_file():
+                how = f"the same command goes on from the checkpoint in {outcome.folder}"
+            else:
+                how = "there is no checkpoint yet, so the same command begins again"
+            print(f"stopped: {how}", file=sys.stderr)
 
     def _print_table(self, places: Sequence[Place]) -> None:
         """Print each trial, and where it would go."""

@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from daart_fast.config import IDS, KEYS, split_ids
-from daart_fast.errors import ConfigError, DataError
+from daart_fast.errors import MENDABLE, ConfigError, DataError, print_error
 from daart_fast.files import replacing
 from daart_fast.io import get_tt_expt_dir, matching_versions, what_is_wrong_with_weights
+from daart_fast.machine import naming_sizes
 
 __all__ = [
     "FAILED",
@@ -87,6 +88,8 @@ class Outcome:
     ended: float = 0.0
     #: which worker, GPU or job ran it
     place: str = ""
+    #: of one that failed: whether the user can mend it
+    mendable: bool = False
 
 
 @dataclass(frozen=True)
@@ -249,22 +252,25 @@ def attempt(
     """Call a function with a trial, and tell what became of it.
 
     What it raises is printed (on a terminal without a traceback, if the user can mend it) and kept
-    in the version folder that `create_tt_experiment` claimed for it. An interrupt is no failure:
-    the folder can be taken up again.
+    in the version folder that `create_tt_experiment` claimed for it, if that is still there. An
+    interrupt is no failure: the folder can be taken up again.
     """
     trial = copy.copy(job.trial)  # create_tt_experiment changes it
     outcome = Outcome("finished", began=time.time(), place=place)
     try:
-        outcome.result = function(trial, *arguments)
+        with naming_sizes(vars(trial)):
+            outcome.result = function(trial, *arguments)
     except KeyboardInterrupt:
         outcome.status = "interrupted"
     except Exception as error:
         outcome.status, outcome.error = "failed", _one_line(error)
-        if job.log is None and isinstance(error, (ConfigError, DataError)):
-            print(f"error: {error}", file=sys.stderr)
+        outcome.mendable = isinstance(error, MENDABLE)
+        if job.log is None and outcome.mendable:
+            print_error(error)
         else:
             traceback.print_exc()
-        if folder := vars(trial).get("tt_version_dir"):
+        folder = vars(trial).get("tt_version_dir")
+        if folder and Path(folder).is_dir():
             with suppress(OSError), replacing(Path(folder) / FAILED) as temporary:
                 temporary.write_text(traceback.format_exc(), encoding="utf-8")
     outcome.folder = vars(trial).get("tt_version_dir")

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import itertools
 import os
+import shutil
 from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
 from daart_fast.files import writing
+from daart_fast.io import CHECKPOINT, WEIGHTS
 
 __all__ = ["Experiment", "claim_number", "claim_version"]
 
@@ -28,7 +30,11 @@ class Experiment:
         N
     name : str
         the experiment's name
+    keeps_failure : bool
+        whether a block ``with experiment`` that fails before anything is trained leaves the folder
     """
+
+    keeps_failure = True
 
     def __init__(self, folder: Path, lock: IO[bytes] | None) -> None:
         self._lock, self._process = lock, os.getpid()
@@ -50,6 +56,25 @@ class Experiment:
                 with suppress(OSError):  # Windows removes no open file; it does no harm there
                     (self.folder / LOCK).unlink()
             lock.close()
+
+    def __enter__(self) -> Experiment:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is not None and issubclass(kind, Exception) and not self.keeps_failure:
+            self._remove_untrained()
+        self.close()
+
+    def _remove_untrained(self) -> None:
+        """Remove what is no model and can become none: a folder without weights or checkpoint."""
+        if any((self.folder / name).exists() for name in (CHECKPOINT, WEIGHTS)):
+            return
+        for path in self.folder.iterdir():
+            if path.name != LOCK:  # kept to the last, as nobody else is to hold the folder
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+        self.close()
+        with suppress(OSError):
+            self.folder.rmdir()
 
     def __del__(self) -> None:
         self.close()

@@ -18,8 +18,8 @@ from torch import Tensor
 from daart_fast import ops
 from daart_fast.config import KEYS
 from daart_fast.data.description import differences
-from daart_fast.errors import DataError
-from daart_fast.io import WEIGHTS
+from daart_fast.errors import ConfigError, DataError
+from daart_fast.io import CHECKPOINT, WEIGHTS
 from daart_fast.train import interruption
 from daart_fast.train.background import Background
 from daart_fast.train.checkpoint import (
@@ -37,11 +37,11 @@ from daart_fast.train.validation import ALL, evaluate
 
 __all__ = ["DivergedError", "Trainer"]
 
-LAST, STATE, METRICS = "last_model.pt", "checkpoint.pt", "metrics.csv"
+LAST, METRICS = "last_model.pt", "metrics.csv"
 PREFIXES = {"train": "tr", "val": "val", "test": "test"}
 
 
-class DivergedError(RuntimeError):
+class DivergedError(ConfigError, RuntimeError):
     """The training loss stopped being a number before any weights proved themselves."""
 
 
@@ -199,7 +199,7 @@ class Trainer:
         self._sums: Tensor | None = None
         self._graph = None
         self._logger: Logger | None = None
-        self._checkpoint = Checkpoint(folder and folder / STATE, self.checkpoint_interval)
+        self._checkpoint = Checkpoint(folder and folder / CHECKPOINT, self.checkpoint_interval)
         self._background = Background()
         self._rng_states: dict[str, Any] | None = None
         self._data: dict[str, Any] | None = None

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import daart_fast.eval
 from daart_fast import __version__
 from daart_fast.cli import main
 from daart_fast.cli.sessions import session_files
@@ -154,6 +155,25 @@ def test_a_folder_that_is_not_there_gets_the_nearest_spelling(model_dir, tmp_pat
     assert "modle: no such folder (did you mean 'model'?)" in capsys.readouterr().err
     assert main(["train", str(tmp_path / "mew")]) == 2
     assert "(did you mean 'new'?)" in capsys.readouterr().err
+
+
+def test_ctrl_c_says_which_sessions_are_done(model_dir, tmp_path, capsys, monkeypatch):
+    files = [str(write_session(tmp_path / f"new/s{n}.csv", n)) for n in (9, 10)]
+    write, written = daart_fast.eval.write_bouts, []
+
+    def press(*arguments):
+        write(*arguments)
+        written.append(arguments)
+        if len(written) == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(daart_fast.eval, "write_bouts", press)
+    command = ["predict", str(model_dir), *files, "--output_dir", str(tmp_path / "out")]
+    assert main(command) == 130
+    error = capsys.readouterr().err
+    assert "stopped: 1 of 2 sessions are done; the same command goes on with the rest\n" in error
+    assert main(command) == 0
+    assert "1 sessions are done already" in capsys.readouterr().out
 
 
 # ------------------------------------------------------------------------------ the command line

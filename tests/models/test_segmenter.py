@@ -88,6 +88,13 @@ def test_printing_names_the_parts(make_hparams: Make) -> None:
     assert all(name in text for name in ("Encoder", "Predictor", "Latent mean", "tcn_block_00"))
 
 
+def test_printing_lists_each_layer_once(make_hparams: Make) -> None:
+    lines = [line for line in str(Segmenter(make_hparams())).splitlines() if "tcn_block_00" in line]
+    names = [line.split(":")[0].strip() for line in lines]
+    assert names[:2] == ["tcn_block_00.conv0", "tcn_block_00.conv1"]
+    assert not any("conv1d_layer" in name for name in names)
+
+
 # ------------------------------------------------------------------------------ outputs
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from daart_fast.errors import DataError
 from daart_fast.testtube import get_all_params
 
 DATA = "data_dir: data\nresults_dir: results\nexpt_ids: [a, b]\n"
@@ -201,6 +202,21 @@ def test_a_random_search_draws_the_same_trials_when_it_is_called_again(configs):
         results = params.optimize_parallel_cpu(lambda trial: 1, nb_trials=4, nb_workers=1)
         drawn.append([(trial.n_lags, trial.n_hid_units) for trial, _ in results])
     assert drawn[0] == drawn[1]
+
+
+def test_what_the_user_can_mend_ends_a_lone_training_with_exit_code_2(configs, capsys):
+    def fail(trial: Any) -> None:
+        raise DataError("labels-hand/a.csv: expected 900 rows, got 899")
+
+    params = get_all_params("grid_search", configs())
+    with pytest.raises(SystemExit) as end:
+        params.optimize_parallel_cpu(fail, None, 1)
+    assert end.value.code == 2
+    message = "daart-fast: error: labels-hand/a.csv: expected 900 rows, got 899\n"
+    assert capsys.readouterr().err == message
+    assert (
+        params.optimize_parallel_cpu(lambda trial: 1 / 0, None, 1)[0][1] is None
+    )  # a trial failed
 
 
 def test_ctrl_c_ends_the_program_with_the_shells_exit_code(configs):

@@ -169,7 +169,7 @@ def test_in_this_process_what_the_user_can_mend_is_told_without_a_traceback(caps
 
     assert run_trials(fail, TRIALS[:1]).failed == [1]
     err = capsys.readouterr().err
-    assert "error: labels-hand/a.csv: expected 900 rows, got 899\n" in err
+    assert "daart-fast: error: labels-hand/a.csv: expected 900 rows, got 899\n" in err
     assert "Traceback" not in err
 
 
@@ -178,6 +178,16 @@ def test_a_single_trial_runs_in_this_process_and_may_change_its_namespace():
     trial = Namespace(number=7)
     search = run_trials(lambda own: seen.append(vars(own).pop("number")) or "done", [trial])
     assert search.results == [(Namespace(number=7), "done")] and seen == [7]
+
+
+def test_an_interrupt_before_the_first_checkpoint_is_said_to_leave_none(capsys):
+    def interrupt(trial: Namespace) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_trials(interrupt, TRIALS[:1])
+    error = capsys.readouterr().err
+    assert error == "stopped: there is no checkpoint yet, so the same command begins again\n"
 
 
 def test_an_interrupt_is_no_failure_of_a_trial():

@@ -120,6 +120,17 @@ def test_a_dry_run_prints_where_each_trial_would_go_and_writes_nothing(settings,
 # ------------------------------------------------------------------------------ cut short
 
 
+def test_ctrl_c_in_a_lone_training_says_that_its_checkpoint_is_kept(settings, search, wait_until):
+    first = search(settings | {"max_epochs": 100_000})
+    checkpoints = Path(settings["results_dir"])
+    assert wait_until(lambda: list(checkpoints.rglob("checkpoint.pt")))
+    first.interrupt()
+    code, _, err = first.finish(timeout=40)
+    (folder,) = versions(settings)
+    assert code == 130 and "Traceback" not in err
+    assert f"stopped: the same command goes on from the checkpoint in {folder}\n" in err
+
+
 def test_ctrl_c_stops_the_workers_and_the_same_search_goes_on(settings, search, wait_until):
     first = search(settings | LONG)
     assert wait_until(lambda: training_of_both(settings))
@@ -219,17 +230,13 @@ def test_a_trial_that_failed_is_run_again_only_if_that_is_asked_for(
     assert not list(Path(settings["results_dir"]).glob("*/*/*/*/failed.txt"))
 
 
-def test_a_lone_trial_that_failed_is_run_again_when_it_is_called_again(
-    settings, demo, tmp_path, capsys
-):
+def test_a_lone_trial_that_failed_is_run_again_when_it_is_called_again(settings, demo, tmp_path):
     data = tmp_path / "data"
     data.mkdir()
     (data / "markers").symlink_to(demo / "markers")
     settings["data_dir"] = str(data)  # without labels
     assert run(settings).failed == [1]
-    capsys.readouterr()
-    run(settings, dry_run=True)
-    assert "retried: " in capsys.readouterr().out
+    assert not list(Path(settings["results_dir"]).rglob("version_*"))
     (data / "labels-hand").symlink_to(demo / "labels-hand")
     again = run(settings)
     assert again.failed == []

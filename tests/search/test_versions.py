@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -145,3 +146,33 @@ def test_a_folder_that_is_gone_is_not_taken_up(tmp_path):
     (run.folder / ".running").unlink()
     run.folder.rmdir()
     run.close()
+
+
+@pytest.mark.parametrize("left", [None, "checkpoint.pt", "best_val_model.pt"])
+def test_a_block_that_fails_before_anything_is_trained_leaves_no_folder(tmp_path, left):
+    experiment = claim_version(tmp_path)
+    experiment.keeps_failure = False
+    with pytest.raises(ZeroDivisionError), experiment:
+        for name in ("hparams.yaml", "console.log", left or "metrics.csv"):
+            (experiment.folder / name).touch()
+        1 / 0  # noqa: B018
+    assert experiment.folder.exists() == (left is not None)
+    assert not (experiment.folder / ".running").exists()
+
+
+@pytest.mark.parametrize("error", [None, KeyboardInterrupt])
+def test_a_block_that_ends_well_or_is_interrupted_leaves_its_folder(tmp_path, error):
+    experiment = claim_version(tmp_path)
+    experiment.keeps_failure = False
+    with suppress(KeyboardInterrupt), experiment:
+        (experiment.folder / "hparams.yaml").touch()
+        if error is not None:
+            raise error
+    assert [path.name for path in experiment.folder.iterdir()] == ["hparams.yaml"]
+    assert Experiment.take_up(experiment.folder) is not None
+
+
+def test_a_trial_of_a_search_that_fails_leaves_its_folder(tmp_path):
+    with pytest.raises(ZeroDivisionError), claim_version(tmp_path):
+        1 / 0  # noqa: B018
+    assert (tmp_path / "version_0").is_dir()
