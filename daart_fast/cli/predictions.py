@@ -198,6 +198,7 @@ def read_predictions(
     """
     from daart_fast.api.model import HPARAMS, read_hparams
     from daart_fast.config import with_defaults
+    from daart_fast.data.scored import label_cautions, scored_frames
     from daart_fast.eval.new_sessions import NewSession, NewSessions, frames_by_split
 
     every = [one for one in predicted_in(folder) if only is None or one.session in only]
@@ -206,16 +207,11 @@ def read_predictions(
     hparams = with_defaults({**read_hparams(where / HPARAMS), "fps": _frame_rate(folder, every)})
     names = hparams.get("label_names") or _names_of(every)
     roles, cautions = _roles(hparams, where, every)
+    labels_dir = labels_dir or _labels_before(folder)
     datasets = []
-    if labels_dir is None:
-        labels_dir = _labels_before(folder)
     for one in every:
-        session, missing = _session_of(one, hparams, names, labels_dir)
-        if missing:
-            cautions.append(
-                f"{one.session}: the hand labels have no class {some(missing)}; where it is "
-                f"predicted, that counts as an error"
-            )
+        session, lacking = _session_of(one, hparams, names, labels_dir)
+        cautions += lacking
         splits = frames_by_split(hparams, roles.get(one.session, one.session), len(session))
         datasets.append(NewSession(session, splits))
     if labels_dir is not None and all(one.session.labels_strong is None for one in datasets):
@@ -223,6 +219,8 @@ def read_predictions(
             f"{labels_dir}: expected hand labels of {some([one.id for one in datasets])}, called "
             f"{datasets[0].id}.csv, ...; found none"
         )
+    scored = scored_frames(hparams, names, [dataset.session for dataset in datasets])
+    cautions = [*label_cautions(scored), *cautions]
     return Predictions(
         folder,
         where,
@@ -446,7 +444,7 @@ def _summary_in(folder: Path) -> dict[str, Any]:
 def _session_of(
     one: Predicted, hparams: Mapping[str, Any], names: Sequence[str], labels_dir: Path | None
 ) -> tuple[Session, list[str]]:
-    """Return a session as long as its predictions, with its hand labels, and the classes they lack.
+    """Return a session as long as its predictions, with its hand labels, and cautions about them.
 
     Its inputs are not read: they may be gone.
     """
@@ -515,7 +513,7 @@ def _check_frame_rate(labels: Path, fps: float | None) -> None:
 def _with_classes(session: Session, names: Sequence[str], file: Path) -> tuple[Session, list[str]]:
     """Bring a session's hand labels into the order of the model's classes.
 
-    A behaviour that never occurs in new videos may have no column there.
+    A behaviour that never occurs in new videos may have no column there, which is a caution.
     """
     from dataclasses import replace
 
@@ -535,4 +533,9 @@ def _with_classes(session: Session, names: Sequence[str], file: Path) -> tuple[S
     else:
         ordered = np.where(labels >= 0, np.array(places)[np.maximum(labels, 0)], labels)
     missing = [name for name in names if name not in found]
-    return replace(session, labels_strong=ordered, label_names=list(names)), missing
+    caution = (
+        f"{session.id}: the hand labels have no class {some(missing)}; wherever it is predicted in "
+        f"scored frames, that counts as an error"
+    )
+    ours = replace(session, labels_strong=ordered, label_names=list(names))
+    return ours, [caution] if missing else []

@@ -231,6 +231,13 @@ def test_a_class_that_new_labels_lack_is_said(predictions, new):
     assert "n2: the hand labels have no class walk" in cautions_of(predictions)
 
 
+def test_labels_of_one_class_come_with_a_caution(predictions, new):
+    path = write_labels(new / "labels-hand" / "n1.csv")
+    path.write_text(path.read_text().replace("0,0,1\n", "1,0,0\n"))  # nobody scored walk
+    assert main(["evaluate", str(predictions), "--no-pictures"]) == 0
+    assert "'rest' is the only class that is scored" in cautions_of(predictions)
+
+
 def test_classes_that_the_model_does_not_know_are_refused(predictions, new, capsys):
     path = write_labels(new / "labels-hand" / "n1.csv")
     path.write_text(path.read_text().replace("walk", "groom"))
