@@ -1,34 +1,11 @@
 # The CUDA kernels, where nvcc is found and works; everything else is built without them too.
 #   DAART_FAST_NO_CUDA     (environment or cache) leaves them out
-#   DAART_FAST_CUDA_ARCHS  (environment or cache) "native", or a list as in "80,90"
+#   DAART_FAST_CUDA_ARCHS  (environment or cache) "native" (the GPUs that are here), "all", or a list
+#                          as in "80,90"; by default native where there is a GPU
 # Sets cuda_objects, and links the target given to daart_fast_add_cuda with what they need.
 include(CheckLanguage)
 
-function(daart_fast_setting name result)
-  set(value "${${name}}")
-  if("${value}" STREQUAL "")
-    set(value "$ENV{${name}}")
-  endif()
-  set(${result} "${value}" PARENT_SCOPE)
-endfunction()
-
-# sm_80, 86, 89, 90, 100 and 120 as far as this nvcc knows them, and PTX of the last for newer ones.
-function(daart_fast_cuda_architectures result)
-  daart_fast_setting(DAART_FAST_CUDA_ARCHS chosen)
-  if(chosen)
-    string(REGEX REPLACE "[, ]+" ";" chosen "${chosen}")
-    string(REPLACE "sm_" "" chosen "${chosen}")
-    if(chosen STREQUAL "native" AND CMAKE_VERSION VERSION_LESS 3.24)
-      message(FATAL_ERROR "DAART_FAST_CUDA_ARCHS=native takes CMake 3.24, and this is "
-                          "${CMAKE_VERSION}: name the architecture, as in 90")
-    endif()
-    set(${result} "${chosen}" PARENT_SCOPE)
-  elseif(CMAKE_CUDA_COMPILER_VERSION VERSION_LESS 12.8)
-    set(${result} 80-real 86-real 89-real 90 PARENT_SCOPE)
-  else()
-    set(${result} 80-real 86-real 89-real 90-real 100-real 120 PARENT_SCOPE)
-  endif()
-endfunction()
+include("${CMAKE_CURRENT_LIST_DIR}/architectures.cmake")
 
 # Whether nvcc is there and works; enables the language if so.
 macro(daart_fast_find_nvcc result)
@@ -68,8 +45,8 @@ if(DAART_FAST_HAS_CUDA)
   daart_fast_cuda_architectures(cuda_architectures)
   message(STATUS "CUDA kernels: nvcc ${CMAKE_CUDA_COMPILER_VERSION}, for ${cuda_architectures}")
   add_library(
-    daart_fast_cuda OBJECT csrc/cuda/bfloat16.cu csrc/cuda/device.cu csrc/cuda/float32.cu
-                           csrc/cuda/float64.cu csrc/cuda/losses.cu csrc/cuda/tf32.cu)
+    daart_fast_cuda OBJECT cuda/bfloat16.cu cuda/device.cu cuda/float32.cu
+                           cuda/float64.cu cuda/losses.cu cuda/tf32.cu)
   set_target_properties(
     daart_fast_cuda
     PROPERTIES CUDA_ARCHITECTURES "${cuda_architectures}"
@@ -84,7 +61,7 @@ function(daart_fast_add_cuda target)
   if(DAART_FAST_HAS_CUDA)
     string(REPLACE "-real" "" names "${cuda_architectures}")
     string(REPLACE ";" ", " names "${names}")
-    target_sources(${target} PRIVATE csrc/cuda/bindings.cpp csrc/cuda/loss_bindings.cpp
+    target_sources(${target} PRIVATE cuda/bindings.cpp cuda/loss_bindings.cpp
                                      ${cuda_objects})
     target_compile_definitions(
       ${target} PRIVATE DAART_FAST_CUDA="${CMAKE_CUDA_COMPILER_VERSION}"
