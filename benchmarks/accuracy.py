@@ -4,6 +4,10 @@
 
 ``DATA_FOLDER`` holds ``rat_social`` and ``hapt``, unpacked or as ``.tar.gz``. Each fit runs in a
 process of its own, so that its peak memory is its own.
+
+Causal models answer the test sessions frame by frame as well, from the tracks as a tracker gives
+them: "online" is the macro-F1 of those answers, "agree" the share of frames whose class is the one
+that the whole session's prediction gives.
 """
 
 from __future__ import annotations
@@ -108,10 +112,11 @@ MEMBERS = (
 ALONE = {**KINEMATIC, **WITH_LIKELIHOODS, "kinematic_any_order": True}
 SMOOTH = {"smoothing": "hmm", "smoothing_strength": 0.1}
 
-# What reading only the past costs, and doing without the session's own mean and spread as well: as
-# frames come in, neither is known.
+# What reading only the past costs, doing without the session's own mean and spread, and without
+# what comes after a gap: as frames come in, none of them is known.
 CAUSAL = {"causal": True}
-ONLINE = {**CAUSAL, "normalization": "train"}
+CAUSAL_TRAIN = {**CAUSAL, "normalization": "train"}
+ONLINE = {**CAUSAL_TRAIN, "gaps": "hold"}
 
 ROWS = (
     Row("rat", RAT, at_least=0.57),
@@ -120,9 +125,12 @@ ROWS = (
     Row("rat, ensemble", RAT, at_least=0.70, changes={**KINEMATIC, **SMOOTH}, members=MEMBERS),
     Row("hapt", HAPT, at_least=0.835),
     Row("rat, causal", RAT, changes=CAUSAL, by_default=False),
-    Row("rat, causal, train", RAT, changes=ONLINE, by_default=False),
+    Row("rat, causal, train", RAT, changes=CAUSAL_TRAIN, by_default=False),
+    Row("rat, online", RAT, changes=ONLINE, by_default=False),
+    Row("rat, kinematic, causal", RAT, changes={**ALONE, **CAUSAL_TRAIN}, by_default=False),
+    Row("rat, kinematic, online", RAT, changes={**ALONE, **ONLINE}, by_default=False),
     Row("hapt, causal", HAPT, changes=CAUSAL, by_default=False),
-    Row("hapt, causal, train", HAPT, changes=ONLINE, by_default=False),
+    Row("hapt, causal, train", HAPT, changes=CAUSAL_TRAIN, by_default=False),
     Row("rat, 2 labelled", RAT, changes=FEW, by_default=False),
     Row("rat, 2 + prediction", RAT, changes={**FEW, "lambda_pred": 0.5}, by_default=False),
     Row("rat, 2 + pseudo-labels", RAT, changes={**FEW, **PSEUDO}, by_default=False),
@@ -131,11 +139,13 @@ ROWS = (
 
 @dataclass(frozen=True)
 class Fit:
-    """What one training gave."""
+    """What one training gave; of causal models what their answers frame by frame are, too."""
 
     macro_f1: float
     seconds: float
     peak_gb: float
+    online_f1: float | None = None
+    agreement: float | None = None
 
 
 def unpacked(data_folder: Path, name: str, scratch: Path) -> Path:
@@ -152,26 +162,36 @@ def unpacked(data_folder: Path, name: str, scratch: Path) -> Path:
 
 def fit(row: Row, seed: int, data_dir: Path, results_dir: Path) -> Fit:
     """Train on the row's training sessions and score the pooled frames of its test sessions."""
-    from daart_fast.eval import choose_smoother, macro_f1
+    from daart_fast.eval import choose_smoother
 
     start = time.perf_counter()
     states: dict[str, np.ndarray] = {}
     for number, member in enumerate(row.members):
         hparams = _hparams(row, member, seed, data_dir, results_dir / f"member-{number}")
-        data_generator, truth, own = _fit_one(hparams, row.data.test)
+        data_generator, truth, own, online = _fit_one(hparams, row.data.test)
         for session_id, probabilities in own.items():
             states[session_id] = states.get(session_id, 0) + probabilities / len(row.members)
     seconds = time.perf_counter() - start
 
     smoother = choose_smoother(hparams, data_generator, states)
-    predicted = [smoother(states[session_id]) for session_id in row.data.test]
-    score = macro_f1(
-        np.concatenate([truth[session_id] for session_id in row.data.test]),
-        np.concatenate(predicted),
-        background=hparams["ignore_class"],
-    )
+    score = _macro_f1(truth, {name: smoother(own) for name, own in states.items()}, hparams)
     peak_gb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
-    return Fit(score, seconds, peak_gb)
+    if not online:
+        return Fit(score, seconds, peak_gb)
+    classes = {name: answers.argmax(1) for name, answers in online.items()}
+    same = [classes[name] == states[name].argmax(1) for name in row.data.test]
+    agreement = float(np.concatenate(same).mean())
+    return Fit(score, seconds, peak_gb, _macro_f1(truth, classes, hparams), agreement)
+
+
+def _macro_f1(
+    truth: dict[str, np.ndarray], classes: dict[str, np.ndarray], hparams: dict[str, Any]
+) -> float:
+    """Score the classes (T,) of sessions, all their frames together."""
+    from daart_fast.eval import macro_f1
+
+    pooled = [np.concatenate([values[name] for name in truth]) for values in (truth, classes)]
+    return macro_f1(*pooled, background=hparams["ignore_class"])
 
 
 def _hparams(
@@ -196,8 +216,11 @@ def _hparams(
 
 def _fit_one(
     hparams: dict[str, Any], test: tuple[str, ...]
-) -> tuple[Any, dict[str, np.ndarray], dict[str, np.ndarray]]:
-    """Train one model; return its training data, and the test sessions' labels and states."""
+) -> tuple[Any, dict[str, np.ndarray], dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """Train one model; return its training data, and the test sessions' labels and states.
+
+    The last is the states of a causal model as it answers frame by frame.
+    """
     from daart_fast.data import load_session
     from daart_fast.models import Segmenter, predict_session
     from daart_fast.train import Trainer
@@ -210,7 +233,7 @@ def _fit_one(
     trainer = Trainer(**hparams, callbacks=collect_callbacks(hparams))
     trainer.fit(model, data_generator, save_path=str(folder))
     model.load_parameters_from_file(str(folder / "best_val_model.pt"))
-    labels, states = {}, {}
+    labels, states, online = {}, {}, {}
     for session_id in test:
         session = load_session(hparams, session_id)
         if hparams["normalization"] == "train":
@@ -220,19 +243,32 @@ def _fit_one(
         labels[session_id] = session.labels_strong
         states[session_id] = predict_session(model, session)
         if hparams["causal"]:
-            _check_online(model, hparams, session, states[session_id])
-    return data_generator, labels, states
+            online[session_id] = _frame_by_frame(model, hparams, session)
+            difference = np.abs(online[session_id] - states[session_id]).max()
+            if hparams["gaps"] == "hold" and difference > 1e-4:
+                raise SystemExit(
+                    f"{session.id}: frame by frame, probabilities differ by {difference:.1e}"
+                )
+    return data_generator, labels, states, online
 
 
-def _check_online(model: Any, hparams: dict[str, Any], session: Any, states: np.ndarray) -> None:
-    """A causal model scores the same frame by frame, because its answers are the same."""
+def _frame_by_frame(model: Any, hparams: dict[str, Any], session: Any) -> np.ndarray:
+    """Answer a session as its frames come, (T, C); of tracked points as a tracker gives them."""
     from daart_fast.api import Model
+    from daart_fast.data.readers import read_markers
+    from daart_fast.data.sessions import signal_paths
     from daart_fast.online import OnlineSegmenter
 
-    online = OnlineSegmenter(Model(model.eval(), hparams), stats=(session.mean, session.std))
-    difference = np.abs(online.run(session.inputs) - states).max()
-    if difference > 1e-4:
-        raise SystemExit(f"{session.id}: frame by frame, probabilities differ by {difference:.1e}")
+    tracked = hparams["input_type"] != "features"
+    online = OnlineSegmenter(
+        Model(model.eval(), hparams),
+        stats=(session.mean, session.std),
+        layout="pose" if tracked else "channels",
+    )
+    if not tracked:
+        return online.run(session.inputs)
+    markers = read_markers(signal_paths(hparams, session.id)["markers"])
+    return online.run(np.stack([markers.xs, markers.ys, markers.likelihoods], axis=2))
 
 
 def run_row(row: Row, seeds: list[int], data_folder: Path) -> list[Fit]:
@@ -249,6 +285,11 @@ def run_row(row: Row, seeds: list[int], data_folder: Path) -> list[Fit]:
     return fits
 
 
+def _mean(values: list[float | None], form: str) -> str:
+    known = [value for value in values if value is not None]
+    return form.format(np.mean(known)) if known else "-"
+
+
 def main() -> None:
     """Run the rows asked for and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
@@ -259,7 +300,8 @@ def main() -> None:
     args = parser.parse_args()
 
     header = ("row", "macro-F1", "by seed", "at least", "daart", "minutes a fit", "peak GB")
-    line = "{:<24} {:>8} {:<22} {:>8} {:>7} {:>13} {:>8}"
+    header += ("online", "agree")
+    line = "{:<24} {:>8} {:<22} {:>8} {:>7} {:>13} {:>8} {:>7} {:>6}"
     print(line.format(*header), flush=True)
     figures, failed = {}, False
     for row in ROWS:
@@ -278,6 +320,8 @@ def main() -> None:
                 f"{row.data.daart:.3f}" if row.at_least is not None else "-",
                 f"{np.mean([one.seconds for one in fits]) / 60:.1f}",
                 f"{max(one.peak_gb for one in fits):.2f}",
+                _mean([one.online_f1 for one in fits], "{:.3f}"),
+                _mean([one.agreement for one in fits], "{:.1%}"),
             ),
             flush=True,
         )
