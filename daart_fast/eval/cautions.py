@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 from daart_fast.config import split_ids
 from daart_fast.data.scored import label_cautions, scored_frames
 from daart_fast.errors import some
+from daart_fast.eval.new_sessions import NewSessions
 
 if TYPE_CHECKING:
     from daart_fast.data import DataGenerator
-    from daart_fast.eval.new_sessions import NewSessions
 
 __all__ = ["cautions_of"]
 
@@ -26,7 +26,7 @@ def cautions_of(
     hparams
         the model's
     generator
-        of the data that the model was trained with
+        of the data that the model was trained with, or of new sessions
     scores
         by split, as in a summary
     """
@@ -39,6 +39,8 @@ def _about_splits(
     hparams: Mapping[str, Any], generator: DataGenerator | NewSessions, scores: Mapping[str, Any]
 ) -> list[str]:
     """Say where no score is of videos that no training has seen."""
+    if isinstance(generator, NewSessions):
+        return []
     if not scores:
         return ["no frame has a hand label that is scored, so there is no score"]
     if "test" in scores and scores["test"]["whole_sessions"]:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import logging
+import sys
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 __all__ = ["fit"]
@@ -22,6 +26,7 @@ def fit(trial: Any, *_: Any) -> str:
         The version folder.
     """
     from daart_fast.eval import summarise
+    from daart_fast.eval.printed import print_scores
     from daart_fast.io import export_hparams, find_experiment
     from daart_fast.models import Segmenter, export_states
     from daart_fast.testtube import (
@@ -36,9 +41,12 @@ def fit(trial: Any, *_: Any) -> str:
 
     hparams, experiment = create_tt_experiment(vars(trial))
     if hparams is None or experiment is None:
-        return find_experiment(vars(trial))[0]
+        folder = find_experiment(vars(trial))[0]
+        with suppress(OSError):  # a function that is not this one may have left no summary
+            print_scores(json.loads((Path(folder) / "summary.json").read_text(encoding="utf-8")))
+        return folder
     print_hparams(hparams)
-    folder: str = hparams["tt_version_dir"]
+    folder = hparams["tt_version_dir"]
     with experiment, console_log(folder):
         logging.info(all_settings(hparams))
         data_generator = build_data_generator(hparams)
@@ -50,8 +58,7 @@ def fit(trial: Any, *_: Any) -> str:
         summary = summarise(hparams, data_generator, folder)
         export_hparams(hparams)
         clean_tt_dir(hparams)
-    for session, found in summary["sessions"].items():
-        if score := found.get("scores", {}).get("test"):
-            print(f"macro-F1 on the held-out frames of {session}: {score['macro_f1']:.3f}")
-    print(f"the model is in {folder}", flush=True)
+    print(f"the model is in {folder}")
+    print_scores(summary)
+    sys.stdout.flush()
     return folder

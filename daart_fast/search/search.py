@@ -274,6 +274,12 @@ class Search:
             for session in split_ids(ids)
         }
         never = [name for name in split_ids(self.trials[0].expt_ids) if name not in held_out]
+        if always := self._always_held_out():
+            print(
+                f"held out of every fold, for a score after settings are chosen: {some(always)} "
+                "(expt_ids_test)",
+                file=sys.stderr,
+            )
         if never:
             told = "held out in no fold, as they have no hand labels in use"
             print(f"{told} (they train all the same): {some(never)}", file=sys.stderr)
@@ -306,8 +312,13 @@ class Search:
         """Name the sessions of a trial's fold (and not those that every trial holds out)."""
         if not hasattr(trial, "search_fold"):
             return []
-        always = set.intersection(*(set(split_ids(t.expt_ids_test)) for t in self.trials))
+        always = self._always_held_out()
         return [session for session in split_ids(trial.expt_ids_test) if session not in always]
+
+    def _always_held_out(self) -> list[str]:
+        """Name the sessions that every trial holds out."""
+        first, *rest = (split_ids(trial.expt_ids_test) for trial in self.trials)
+        return [session for session in first if all(session in ids for ids in rest)]
 
     def _report(self) -> None:
         """Write the summary and the picture; name the best trial and those that failed."""
@@ -368,6 +379,8 @@ class Search:
         label = self.jobs[best.number - 1].label
         label = f" ({label})" if label else ""
         print(f"best: trial {best.number}{label}, {score} {best.number_of(score):.4g}")
+        if (f1 := best.results.get("test_f1")) is not None:
+            print(f"its macro-F1 on held-out frames, by which it was not chosen: {f1:.4g}")
         print(f"the model is in {best.folder}")
         folder = shlex.quote(str(best.folder))
         print(f"predict with it: daart-fast predict {folder} NEW_SESSIONS...", flush=True)
@@ -377,13 +390,19 @@ class Search:
         table = summary.settings_table(rows, score)
         path = self.folder / "search_settings.csv"
         summary.write_table(path, table)
-        print(f"{score} on the sessions held out, mean and spread over the folds: {path}")
         keys = [name for name in self.keys if name != "search_fold"]
         words = [", ".join(f"{name}={line[name]}" for name in keys) or "all" for line in table]
+        name = {"test_f1": "macro-F1", "test_loss": "loss"}.get(score, score)
+        single = all(len(self._held_out(trial)) == 1 for trial in self.trials)
+        kind = "leave-one-session-out" if single else "cross-validation"
+        print(f"{kind}, {name} on held-out videos (never trained on) ({path}):")
+        if single and not keys:
+            for row in rows:
+                if row.status == "finished":
+                    session = self._held_out(self.trials[row.number - 1])[0]
+                    print(f"  {session}: {row.number_of(score):.3f}")
         for setting, line in zip(words, table, strict=True):
-            spread = f" +- {line['spread']:.3g}" if line["spread"] is not None else ""
-            mean = f"{line['mean']:.4g}{spread}" if line["mean"] is not None else "none finished"
-            print(f"  {setting}: {mean} ({line['folds']} folds)")
+            print(f"  {setting}: {_in_words(line)}")
         best = summary.best_setting(table, more)
         fewer = [w for w, line in zip(words, table, strict=True) if line["folds"] < best["folds"]]
         if fewer:
@@ -391,8 +410,9 @@ class Search:
         changes = {name: best[name] for name in keys}
         changes |= {"cv_folds": "null", "leave_one_session_out": "false"}
         options = [f"--{name} {shlex.quote(str(value))}" for name, value in changes.items()]
-        told = "the best setting, trained on all sessions: the same command with"
-        print(told, *options, flush=True)
+        which = "the best setting" if keys else "a model"
+        print(f"{which}, trained on all of these videos: the same command with", *options)
+        sys.stdout.flush()
 
     def _say_what_is_left(self) -> None:
         ended = [one for one in self.outcomes.values() if one.status != "interrupted"]
@@ -436,6 +456,17 @@ class Search:
         if self.folder is None:
             raise ConfigError("executor 'slurm' needs trials with results_dir and expt_ids")
         return self.folder
+
+
+def _in_words(line: Mapping[str, Any]) -> str:
+    """Spell what a line of `summary.settings_table` says of its folds."""
+    if line["mean"] is None:
+        return "none finished (0 folds)"
+    figures = [f"mean {line['mean']:.3f}"]
+    if line["spread"] is not None:
+        words = (("SD", "spread"), ("lowest", "lowest"), ("highest", "highest"))
+        figures += [f"{word} {line[key]:.3f}" for word, key in words]
+    return f"{', '.join(figures)} ({line['folds']} folds)"
 
 
 def run_trials(

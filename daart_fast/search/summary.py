@@ -165,8 +165,8 @@ def settings_table(rows: Sequence[Row], score: str) -> list[dict[str, Any]]:
     Returns
     -------
     list of dict
-        The setting, ``folds`` (how many are finished), ``mean``, and ``spread`` (the standard
-        deviation between folds), in the order of the trials.
+        The setting, ``folds`` (how many are finished), ``mean``, ``spread`` (the standard deviation
+        between folds), ``lowest`` and ``highest``, in the order of the trials.
     """
     groups: dict[str, tuple[dict[str, Any], list[float]]] = {}
     for row in rows:
@@ -179,6 +179,8 @@ def settings_table(rows: Sequence[Row], score: str) -> list[dict[str, Any]]:
             "folds": len(values),
             "mean": statistics.fmean(values) if values else None,
             "spread": statistics.stdev(values) if len(values) > 1 else None,
+            "lowest": min(values, default=None),
+            "highest": max(values, default=None),
         }
         for setting, values in groups.values()
     ]

@@ -64,7 +64,7 @@ def test_without_arguments_it_fits_the_demo_set_and_beats_the_bar_on_a_session_h
     truth = pd.read_csv(tmp_path / f"demo/data/labels-hand/{HELD_OUT}.csv", index_col=0)
     states = np.load(folder / f"{HELD_OUT}_states.npy")
     assert macro_f1(truth.to_numpy().argmax(1), states.argmax(1)) > 0.8
-    assert "macro-F1 on the held-out frames of mouse4" in done.stdout
+    assert "held-out videos (never trained on)\n  mouse4 " in done.stdout
 
     again = run()
     assert again.returncode == 0

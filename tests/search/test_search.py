@@ -337,7 +337,7 @@ def test_cross_validation_holds_each_session_out_once_and_reports_mean_and_sprea
         assert float(line["mean"]) == pytest.approx(mean)
         assert float(line["spread"]) == pytest.approx(spread)
         assert f"n_lags={line['n_lags']}: " in out and line["folds"] == "3"
-    assert "the best setting, trained on all sessions: the same command with --n_lags" in out
+    assert "the best setting, trained on all of these videos: the same command with --n_lags" in out
 
 
 # ------------------------------------------------------------------------------ the best
