@@ -26,9 +26,11 @@ __all__ = [
     "KEYS",
     "PICTURE_FORMATS",
     "Key",
+    "Setting",
     "check_name",
     "check_together",
     "load_config",
+    "settings_in",
     "split_ids",
     "with_defaults",
 ]
@@ -567,14 +569,7 @@ def load_config(*paths: str | os.PathLike[str], overrides: Iterable[str] = ()) -
     ConfigError
         at the first file that cannot be read, unknown key, wrong type or impossible value
     """
-    entries: dict[str, _Entry] = {}
-    for path in paths:
-        for name, entry in _read_yaml(Path(path)).items():
-            if name in entries:
-                raise ConfigError(
-                    f"{entry.where}: {name!r} is given in {entries[name].where} already"
-                )
-            entries[name] = entry
+    entries = _entries(paths)
     for override in overrides:
         name, equals, text = override.partition("=")
         if not equals:
@@ -611,6 +606,32 @@ def _spell_alike(hparams: dict[str, Any]) -> None:
                 next(iter(names)) if len(names) == 1 else session
                 for session, names in zip(hparams[name], known, strict=True)
             ]
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A key's value, checked, and where it stands (``model.yaml, line 3``)."""
+
+    value: Any
+    where: str
+
+
+def settings_in(*paths: str | os.PathLike[str]) -> dict[str, Setting]:
+    """Read what config files themselves say, without defaults; see `load_config`."""
+    return {name: Setting(_check(name, e), e.where) for name, e in _entries(paths).items()}
+
+
+def _entries(paths: Iterable[str | os.PathLike[str]]) -> dict[str, _Entry]:
+    """Read what stands in files; a key that stands in two of them is an error."""
+    entries: dict[str, _Entry] = {}
+    for path in paths:
+        for name, entry in _read_yaml(Path(path)).items():
+            if name in entries:
+                raise ConfigError(
+                    f"{entry.where}: {name!r} is given in {entries[name].where} already"
+                )
+            entries[name] = entry
+    return entries
 
 
 def _as_typed(text: str) -> str:

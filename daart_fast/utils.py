@@ -117,7 +117,8 @@ def tell_of_newer_data(hparams: Mapping[str, Any], folder: Path) -> None:
     if newer := [str(path) for path in files if changed_at(path) > finished]:
         print(
             f"{some(newer)}: newer than the model in {folder}; to train on what is there now, "
-            f"choose another tt_experiment_name, or move the model's folder away"
+            f"write another 'tt_experiment_name' into {hparams.get('model_config', 'model.yaml')}, "
+            f"or move the model's folder away"
         )
 
 

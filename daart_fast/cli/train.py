@@ -1,54 +1,48 @@
-"""Train a model: the same as examples/fit_models.py, from config files or from a data folder alone.
+"""Train a model: the same as examples/fit_models.py, from config files or from a data folder.
 
 With a folder, config files are written into it (data.yaml, model.yaml, train.yaml), unless they
-are there, to train on every session that has hand labels; change them as you like. Every key can
-be given on the command line too, as --key value ('daart-fast keys' lists them); a list is searched
-over.
+are there, to train on every session that has hand labels. Of four or more sessions some are held
+out whole, and the model is scored on them. Every key of 'daart-fast keys' can be given on the
+command line too, as --key value (a list is searched over); it is written into the files with the
+rest, and holds for one run where a file is there already. Change the files as you like.
 
-When training is done, the model is evaluated: see 'daart-fast evaluate --help'.
+At the end the scores are printed, and the next commands.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
+import os
+import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from daart_fast.errors import ConfigError, DataError, some
-from daart_fast.files import replacing
+from daart_fast.errors import ConfigError
 
 HELP = "train a model, or search over settings, from config files or from a data folder"
 EXAMPLES = """
   daart-fast train data
   daart-fast train data --fps 30 --input_type features-kinematic --expt_ids_test mouse9
+  daart-fast train data --leave_one_session_out true
+  daart-fast train data --no_hold_out
   daart-fast train --data_config data.yaml --model_config model.yaml --train_config train.yaml
   daart-fast train data --n_lags "[2, 4, 8]"
 """
 
 FILES = ("data", "model", "train")
-#: what the config files begin with: settings, under the comments that explain them
-SETTINGS: dict[str, list[tuple[str, dict[str, Any]]]] = {
-    "data": [
-        ("paths are taken from this file's folder", {"data_dir": ".", "results_dir": "results"}),
-        ("the folder of inputs in data_dir", {"input_type": "markers"}),
-        ("tracked points less sure than this are interpolated", {"likelihood_threshold": 0}),
-    ],
-    "model": [
-        ("the network", {"backbone": "dtcn", "n_hid_layers": 2, "n_hid_units": 32, "n_lags": 4}),
-    ],
-    "train": [
-        ("how fast it learns", {"learning_rate": 0.001, "sequence_length": 500, "batch_size": 8}),
-        ("and how long", {"min_epochs": 10, "max_epochs": 100, "early_stop_history": 10}),
-    ],
-}
+HPARAMS, SUMMARY = "hparams.yaml", "summary.json"
+NO_HOLD_OUT = "--no_hold_out"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("data_dir", nargs="?", help="the folder with markers/ and labels-hand/")
     for name in FILES:
         parser.add_argument(f"--{name}_config", metavar="YAML", help=f"the {name} settings")
+    parser.add_argument(
+        NO_HOLD_OUT, action="store_true", help="train on every session; none is left for a score"
+    )
 
 
 def run(options: argparse.Namespace) -> int:
@@ -58,69 +52,82 @@ def run(options: argparse.Namespace) -> int:
     from daart_fast.search.fit import fit
     from daart_fast.testtube import get_all_params
 
-    arguments = [word for word in options.arguments if word != "--debug"]
-    if arguments and not arguments[0].startswith("-"):
-        arguments = [*write_configs(Path(arguments[0])), *arguments[1:]]
-    elif not any(word.startswith("--data_config") for word in arguments):
+    words = [word for word in options.arguments if word != "--debug"]
+    params = get_all_params("grid_search", args=_arguments(words))
+    results = params.optimize_parallel(fit)
+    if any(folder is None for _, folder in results):
+        return 1
+    models = [Path(folder) for _, folder in results if (Path(folder) / HPARAMS).is_file()]
+    for folder in models:  # those that an older version trained may have no scores
+        if not (folder / SUMMARY).is_file():
+            print(f"\n{folder}")
+            print_scores(evaluate(folder, {}))
+    if len(results) == len(models) == 1:
+        _print_next(models[0], words)
+    return 0
+
+
+def _arguments(words: Sequence[str]) -> list[str]:
+    """Return the arguments of `get_all_params`, having seen to the config files of a folder."""
+    from daart_fast.cli.project import prepare
+    from daart_fast.search.arguments import settings_of
+
+    given = [word for word in words if word != NO_HOLD_OUT]
+    hold_out = len(given) == len(words)
+    if not hold_out and any(word.startswith("--expt_ids_test") for word in given):
+        raise ConfigError(f"{NO_HOLD_OUT} and --expt_ids_test: expected one of them")
+    if given and not given[0].startswith("-"):
+        folder, given = Path(given[0]), given[1:]
+        asked, files = settings_of(given)
+        paths = {name: files.get(name, folder / f"{name}.yaml") for name in FILES}
+        prepare(folder, paths, asked, hold_out)
+        given = [*(f"--{name}_config={path}" for name, path in paths.items()), *given]
+    elif not any(word.startswith("--data_config") for word in given):
         raise ConfigError(
             f"train: expected a data folder, before all options, or --data_config, --model_config "
-            f"and --train_config; found {' '.join(arguments) or 'nothing'} ('daart-fast train "
+            f"and --train_config; found {' '.join(words) or 'nothing'} ('daart-fast train "
             f"--help' has examples)"
         )
-    params = get_all_params("grid_search", args=arguments)
-    results = params.optimize_parallel(fit)
-    for _, folder in results:
-        if folder is not None and not (Path(folder) / "summary.json").is_file():
-            summary = evaluate(Path(folder), {})
-            print(f"\n{folder}")
-            print_scores(summary)
-    return 1 if any(folder is None for _, folder in results) else 0
+    return given if hold_out else [*given, "--expt_ids_test", "null"]
 
 
-def write_configs(data_dir: Path) -> list[str]:
-    """Write the config files of a data folder, where they are missing; return the options."""
-    options = []
-    for name in FILES:
-        path = data_dir / f"{name}.yaml"
-        if not path.exists():
-            text = _text_of(name, data_dir)  # which refuses a folder that is none of data
-            with replacing(path) as temporary:
-                temporary.write_text(text, encoding="utf-8")
-            print(f"wrote {path}")
-        options += [f"--{name}_config", str(path)]
-    return options
+def _print_next(folder: Path, words: Sequence[str]) -> None:
+    """Print the commands that come next, ready to copy."""
+    summary = json.loads((folder / SUMMARY).read_text(encoding="utf-8"))
+    place = os.path.relpath(folder)
+    if len(place) > len(str(folder)):
+        place = str(folder)
+    report = ["report", place]
+    predict = ["predict", place, "new_videos/", "--output_dir", "predictions"]
+    print("\nWhat next:")
+    for purpose, command in [
+        *_next_trainings(summary, words),
+        ("look at scores, curves and ethograms", report),
+        ("predict new videos (name their folder, or files)", predict),
+    ]:
+        print(f"  {purpose}:\n    {shlex.join(['daart-fast', *command])}")
 
 
-def _text_of(name: str, data_dir: Path) -> str:
-    parts = list(SETTINGS[name])
-    if name == "data":
-        parts.append(("those that have hand labels", {"expt_ids": labelled_sessions(data_dir)}))
-    head = "`daart-fast keys` lists every key that may stand here, with its meaning and default."
-    return f"# {head}\n" + "".join(
-        f"# {comment}\n{yaml.safe_dump(settings, sort_keys=False, allow_unicode=True)}"
-        for comment, settings in parts
-    )
+def _next_trainings(summary: dict[str, Any], words: Sequence[str]) -> list[tuple[str, list[str]]]:
+    """Return the training that would give a score, or the one that uses all videos."""
+    command = ["train", *words]
+    if summary["scores"].get("test", {}).get("whole_sessions"):
+        whole = _without(command, "--expt_ids_test")
+        purpose = "once settings are chosen, train on all videos"
+        return [(purpose, [*whole, NO_HOLD_OUT])]
+    labelled = [name for name, session in summary["sessions"].items() if session.get("scores")]
+    if len(labelled) < 2 or NO_HOLD_OUT in words:
+        return []
+    purpose = f"score each of the {len(labelled)} videos by a model that has not seen it"
+    return [(purpose, [*command, "--leave_one_session_out", "true"])]
 
 
-def labelled_sessions(data_dir: Path) -> list[str]:
-    """Return the sessions in markers/ that have hand labels; tell of those that have none.
-
-    Raises
-    ------
-    DataError
-        there are no sessions, or none has hand labels
-    """
-    from daart_fast.data.sessions import session_ids, signal_paths
-
-    project = {"data_dir": data_dir}
-    ids = session_ids(project)
-    labelled = [one for one in ids if signal_paths(project, one)["labels_strong"] is not None]
-    without = [one for one in ids if one not in labelled]
-    if not labelled:
-        raise DataError(
-            f"{data_dir / 'labels-hand'}: expected labels of the sessions in markers/ "
-            f"({some(ids)}), found none"
-        )
-    told = f"; without: {some(without)}" if without else ""
-    print(f"{len(labelled)} of {len(ids)} sessions have hand labels{told}")
-    return labelled
+def _without(words: Sequence[str], option: str) -> list[str]:
+    """Return a command line without an option and its value."""
+    kept: list[str] = []
+    skip = False
+    for word in words:
+        if not skip and word.split("=")[0] != option:
+            kept.append(word)
+        skip = not skip and word == option
+    return kept

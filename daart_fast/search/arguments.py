@@ -20,7 +20,7 @@ from daart_fast.search.local import places_on_cpu, places_on_gpus
 from daart_fast.search.search import Options, Search, run_trials
 from daart_fast.search.trials import folds
 
-__all__ = ["get_all_params", "run"]
+__all__ = ["get_all_params", "run", "settings_of"]
 
 FILES = ("data", "model", "train")
 
@@ -74,6 +74,36 @@ def get_all_params(
     if not options.dry_run:
         _write_demo_if_asked_for(hparams)
     return namespace
+
+
+def settings_of(args: Sequence[str]) -> tuple[dict[str, Any], dict[str, Path]]:
+    """Read the settings and the names of config files on a command line.
+
+    Parameters
+    ----------
+    args
+        as `get_all_params` takes them
+
+    Returns
+    -------
+    settings, files
+        the settings by key, checked as in a config file; the files by data, model and train, where
+        they are given
+
+    Raises
+    ------
+    ConfigError
+        a value cannot be used
+    """
+    options = _command_line(files_required=False).parse_args(args)
+    overrides = _overrides(options)
+    checked = load_config(overrides=overrides)
+    names = [override.partition("=")[0].strip().removeprefix("--") for override in overrides]
+    files = {name: getattr(options, f"{name}_config") for name in FILES}
+    return (
+        {name: checked[name] for name in names},
+        {name: Path(path) for name, path in files.items() if path},
+    )
 
 
 def run(
