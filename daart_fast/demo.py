@@ -87,6 +87,8 @@ def write_demo(folder: str | os.PathLike[str]) -> Path:
     Path
         the folder
     """
+    from daart_fast.data.label_record import LabelFile, write_label_record  # torch with it
+
     folder = Path(folder)
     if folder.is_dir():
         return folder
@@ -94,6 +96,9 @@ def write_demo(folder: str | os.PathLike[str]) -> Path:
     try:
         for number, session in enumerate(SESSIONS):
             _write_session(draft, session, np.random.RandomState(number))
+        by_hand = LabelFile("simulated", "demo", FPS, N_FRAMES, None)  # the rest nobody looked at
+        files = {f"{session}.csv": by_hand for session in SESSIONS}
+        write_label_record(draft / "labels-hand", files, written_by="daart_fast.demo")
         os.rename(draft, folder)
     except OSError:
         if not folder.is_dir():

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from daart_fast.data import load_marker_csv, load_session
+from daart_fast.data.label_record import read_label_record
 from daart_fast.demo import BEHAVIOURS, BODY_PARTS, FPS, HELD_OUT, SESSIONS, write_demo
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -33,7 +34,9 @@ def sessions(demo: Path) -> list:
 def test_every_session_has_its_files(demo):
     folders = ("labels-hand", "labels-heuristic", "markers")
     expected = [f"{folder}/{name}.csv" for folder in folders for name in SESSIONS]
-    assert sorted(contents(demo)) == expected
+    record = read_label_record(demo / "labels-hand")
+    assert sorted(contents(demo)) == sorted([*expected, "labels-hand/conversion.json"])
+    assert record.fps() == FPS and record.between_bouts is None
     assert len(SESSIONS) == 4 and len(BODY_PARTS) == 8 and len(BEHAVIOURS) == 5
 
 
@@ -44,7 +47,7 @@ def test_processes_that_write_together_write_the_same_once(demo, tmp_path):
         subprocess.Popen([sys.executable, "-c", command, str(folder)], cwd=REPOSITORY)
         for _ in range(3)
     ]
-    assert [run.wait(timeout=60) for run in runs] == [0, 0, 0]
+    assert [run.wait(timeout=300) for run in runs] == [0, 0, 0]
     assert os.listdir(tmp_path) == ["data"]
     assert contents(folder) == contents(demo)
 

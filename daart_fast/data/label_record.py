@@ -111,14 +111,16 @@ def _label_file(entry: Mapping[str, Any]) -> LabelFile:
     )
 
 
-def write_label_record(folder: Path, files: Mapping[str, LabelFile]) -> Path:
-    """Write what was decided for these files; what is known of more files in the folder stays."""
+def write_label_record(
+    folder: Path, files: Mapping[str, LabelFile], written_by: str = WRITTEN_BY
+) -> Path:
+    """Write what was decided for these files; what is known about more files there stays."""
     earlier = read_label_record(folder)
     known = {**(earlier.files if earlier else {}), **files}
     there = {name: file for name, file in known.items() if (Path(folder) / name).is_file()}
     record = LabelRecord(Path(folder), there)
     content = {
-        "written_by": WRITTEN_BY,
+        "written_by": written_by,
         "between_bouts": record.between_bouts,
         "files": {name: asdict(file) for name, file in sorted(there.items())},
     }

@@ -64,5 +64,7 @@ def test_the_frame_rate_is_that_of_all_files_that_held_times(tmp_path):
 
 def test_two_frame_rates_are_an_error_that_names_both(tmp_path):
     record = LabelRecord(tmp_path, {"m1.csv": label_file(30), "m2.csv": label_file(25)})
-    with pytest.raises(DataError, match="found 30 for m1.csv and 25 for m2.csv; train sessions of"):
+    with pytest.raises(
+        DataError, match="found 30 for m1.csv and 25 for m2.csv; train the sessions"
+    ):
         record.fps()

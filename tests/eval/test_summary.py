@@ -257,6 +257,18 @@ def test_a_score_without_held_out_videos_comes_with_a_caution(project):
     assert caution.startswith("only one video has hand labels")
 
 
+def test_a_model_of_a_single_scored_class_comes_with_a_caution_first(project):
+    generator, folder = project()
+    for dataset in generator.datasets:
+        labels = dataset.session.labels_strong
+        labels[labels > 0] = 1
+    generator.datasets[1].batch_idxs = generator.datasets[0].batch_idxs
+    first, second = summarise({}, generator, folder)["cautions"]
+    name = generator.label_names[1]
+    assert first.startswith(f"{name!r} is the only class that is scored")
+    assert "has a perfect score" in first and second.startswith("no video was held out")
+
+
 def replace_labels(dataset, labels):
     dataset.session = dataclasses.replace(dataset.session, labels_strong=labels)
     return dataset
