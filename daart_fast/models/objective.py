@@ -14,7 +14,7 @@ from daart_fast.ops.conv import activation_code, sides
 
 
 class Objective:
-    """Calls ``ops.objective`` for the modules of a `Segmenter`.
+    """Calls ``ops.objective_gradients`` for the modules of a `Segmenter`.
 
     Parameters
     ----------
@@ -53,11 +53,11 @@ class Objective:
                 assert linear is not None
                 self._places += _weight_and_bias(linear)
 
-    def is_of_now(self) -> bool:
+    def is_current(self) -> bool:
         """Whether the modules are still those that this was made for."""
         return all(now == before for now, before in self._tree)
 
-    def losses(
+    def losses_and_gradients(
         self,
         batch: Mapping[str, Tensor],
         *,
@@ -67,12 +67,11 @@ class Objective:
         ignored: int,
         class_weights: Tensor | None,
         weights: Mapping[str, float],
-        with_gradients: bool = False,
     ) -> dict[str, Tensor]:
-        """Compute what `Segmenter.losses` does over a batch, ``frames`` frames from the first on.
+        """Compute `Segmenter.losses_and_gradients` of a batch where `can_place_gradients`.
 
-        ``ignored`` is the class that is not scored; ``weights`` are `Segmenter.loss_weights`. With
-        gradients: `Segmenter.losses_and_gradients`, where `can_place_gradients`.
+        ``frames`` frames from the first on are scored, save those of class ``ignored``; ``weights``
+        are `Segmenter.loss_weights`.
         """
         x = batch["markers"].contiguous()
         mask, strong, weak = (
@@ -82,7 +81,7 @@ class Objective:
         no_labels = None
         if strong is None or weak is None:
             no_labels = x.new_full(x.shape[:2], -1, dtype=torch.int64)
-        seen = ops.Batch(
+        inputs = ops.ObjectiveInputs(
             x=x,
             mask=mask,
             labels_strong=no_labels if strong is None else strong,  # type: ignore[arg-type]
@@ -96,10 +95,8 @@ class Objective:
         owners = self._parameters()
         parameters = [None if p is None else p.contiguous() for p in owners]
         weighing = (weights["strong"], weights["weak"], weights["pred"], weights["recon"])
-        if not with_gradients:
-            return ops.objective(self.network, seen, weighing, parameters)
         gradients = self._gradients_of(owners)
-        terms = ops.objective_gradients(self.network, seen, weighing, parameters, gradients)
+        terms = ops.objective_gradients(self.network, inputs, weighing, parameters, gradients)
         for p, gradient in zip(owners, gradients, strict=True):
             if p is not None:
                 p.grad = gradient

@@ -283,8 +283,6 @@ class Segmenter(BaseModel):
             ``loss``, to call backward on, and the terms that are configured, unweighted, by their
             names in metrics.csv. Nothing is copied to the host.
         """
-        if reduce == "batch" and (terms := self._losses_at_once(batch)) is not None:
-            return terms
         x = batch["markers"]
         first, frames = self._scored(x.shape[1])
         mask = batch.get("frame_mask")
@@ -341,8 +339,7 @@ class Segmenter(BaseModel):
         dict
             As of `losses`; none of it is differentiable.
         """
-        own = type(self).losses is Segmenter.losses  # and not a subclass's
-        if own and (terms := self._losses_at_once(batch, with_gradients=True)) is not None:
+        if (terms := self._losses_at_once(batch)) is not None:
             return terms
         for parameter in self.parameters():
             parameter.grad = None
@@ -350,22 +347,20 @@ class Segmenter(BaseModel):
         terms["loss"].backward()
         return {name: term.detach() for name, term in terms.items()}
 
-    def _losses_at_once(
-        self, batch: Mapping[str, Tensor], with_gradients: bool = False
-    ) -> dict[str, Tensor] | None:
-        """Compute the losses, and their gradients, as one operation; None where that can't be."""
+    def _losses_at_once(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor] | None:
+        """Compute the losses and their gradients as one operation; None where that can't be."""
+        if type(self).losses is not Segmenter.losses:
+            return None
         x = batch["markers"]
         first, frames = self._scored(x.shape[1])
         if frames == 0 or x.requires_grad or not ops.can_take_objective(x):
             return None
-        if self._objective is not None and not self._objective.is_of_now():
+        if self._objective is not None and not self._objective.is_current():
             self._objective = self._whole_objective()
         whole = self._objective
-        if whole is None:
+        if whole is None or not whole.can_place_gradients():
             return None
-        if with_gradients and not whole.can_place_gradients():
-            return None
-        return whole.losses(
+        return whole.losses_and_gradients(
             batch,
             training=self.training,
             first=first,
@@ -373,7 +368,6 @@ class Segmenter(BaseModel):
             ignored=self.ignore_class,
             class_weights=self.class_loss.weight,
             weights=self.loss_weights,
-            with_gradients=with_gradients,
         )
 
     def _class_losses(

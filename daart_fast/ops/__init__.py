@@ -7,27 +7,25 @@ from daart_fast.ops.conv import dilated_conv1d
 from daart_fast.ops.losses import linear_cross_entropy, squared_error
 from daart_fast.ops.objective import (
     HEADS,
-    Batch,
     Network,
+    ObjectiveInputs,
     can_take_objective,
-    objective,
     objective_gradients,
 )
 from daart_fast.ops.stack import BlockParameters, dilation_stack
 
 __all__ = [
     "Adam",
-    "Batch",
     "BlockParameters",
     "HEADS",
     "Network",
+    "ObjectiveInputs",
     "can_take_objective",
     "dilated_conv1d",
     "dilation_block",
     "dilation_stack",
     "forced",
     "linear_cross_entropy",
-    "objective",
     "objective_gradients",
     "report",
     "squared_error",

@@ -9,13 +9,13 @@ too; its twin are those parts: `dilation_stack`, `linear_cross_entropy`, `dilate
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from typing import Any, ClassVar, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from daart_fast.ops.backends import runs_native
+from daart_fast.ops.checks import check_kind, check_shape
 from daart_fast.ops.launch import addresses
 from daart_fast.ops.native import native
 
@@ -110,8 +110,26 @@ class Network:
         return self._saved_sizes[key]
 
 
-class Batch(NamedTuple):
-    """What an objective looks at: see `objective`."""
+class ObjectiveInputs(NamedTuple):
+    """What an objective looks at.
+
+    Parameters
+    ----------
+    x
+        (B, T, C) floats, contiguous.
+    mask
+        (B, T) bool, or None.
+    labels_strong, labels_weak
+        (B, T) int64, negative where there is none.
+    class_weights
+        (K,), or None.
+    dropout
+        The masks of `dilation_stack`, or None, of encoder, predictor and decoder.
+    first, frames
+        So many frames are scored, from the first on.
+    ignored
+        The class whose labels are not scored.
+    """
 
     x: Tensor
     mask: Tensor | None
@@ -125,68 +143,33 @@ class Batch(NamedTuple):
 
 
 def can_take_objective(x: Tensor) -> bool:
-    """Whether `objective` can run on x; there is no twin behind it but its parts."""
+    """Whether `objective_gradients` can run on x; its twin is the parts with autograd."""
     return runs_native(x) and not torch.compiler.is_compiling()
-
-
-def objective(
-    network: Network,
-    batch: Batch,
-    weights: Sequence[float],
-    parameters: Sequence[Tensor | None],
-) -> dict[str, Tensor]:
-    """Compute a segmenter's loss and its terms.
-
-    Parameters
-    ----------
-    network
-        The layers.
-    batch
-        ``x`` (B, T, C) floats, contiguous; ``mask`` (B, T) bool or None; ``labels_strong`` and
-        ``labels_weak`` (B, T) int64, negative where there is none; ``class_weights`` (K,) or None;
-        ``dropout``, for each stack the masks of `dilation_stack` or None: encoder, predictor,
-        decoder; ``frames`` frames from ``first`` on are scored, save labels of class ``ignored``.
-    weights
-        Of the four heads' losses.
-    parameters
-        Each stack's and head's in the order of `HEADS`, the encoder's before them all; a decoder's
-        stack is followed by weight and bias of its last, 1x1 convolution.
-
-    Returns
-    -------
-    dict
-        ``loss``, differentiable once in the parameters; and the network's values, which are not
-        differentiable: ``loss_weak``, ``fc`` (how often the hand-label head agrees with the weak
-        labels), ``loss_strong``, ``loss_pred``, ``loss_recon``.
-
-    Raises
-    ------
-    IndexError
-        Where a label that counts is no class.
-    TypeError, ValueError
-        Where a dtype, a device or a shape is another; nothing is converted here.
-    """
-    _check(network, batch, parameters)
-    loss, values = _Objective.apply(network, batch, tuple(weights), *parameters)
-    return _named(network, values) | {"loss": loss}
 
 
 def objective_gradients(
     network: Network,
-    batch: Batch,
+    inputs: ObjectiveInputs,
     weights: Sequence[float],
     parameters: Sequence[Tensor | None],
     gradients: Sequence[Tensor | None],
 ) -> dict[str, Tensor]:
-    """Compute what `objective` does and the gradients of its loss at once, without autograd.
+    """Compute a segmenter's loss, its terms, and the gradients of the loss, without autograd.
 
     To build a graph, run it and gather what comes out of it takes as long as a third of a small
     model's step.
 
     Parameters
     ----------
-    network, batch, weights, parameters
-        As `objective` takes them.
+    network
+        The layers.
+    inputs
+        What is looked at.
+    weights
+        Of the four heads' losses.
+    parameters
+        Each stack's and head's in the order of `HEADS`, the encoder's before them all; a decoder's
+        stack is followed by weight and bias of its last, 1x1 convolution.
     gradients
         For each parameter a contiguous tensor of its shape and dtype, which is overwritten; None
         where there is no parameter.
@@ -194,41 +177,47 @@ def objective_gradients(
     Returns
     -------
     dict
-        What `objective` returns; none of it is differentiable.
+        ``loss`` and the network's values: ``loss_weak``, ``fc`` (how often the hand-label head
+        agrees with the weak labels), ``loss_strong``, ``loss_pred``, ``loss_recon``. None of them
+        is differentiable.
 
     Raises
     ------
     IndexError
         Where a label that counts is no class; the gradients are as they were.
     TypeError, ValueError
-        As of `objective`.
+        Where a dtype, a device or a shape is another; nothing is converted here.
     """
     assert native is not None
-    _check(network, batch, parameters, gradients)
-    x, sizes = batch.x, _sizes(network, batch)
+    _check(network, inputs, parameters, gradients)
+    x, sizes = inputs.x, _sizes(network, inputs)
     is_double = x.dtype is torch.float64
-    kept = _Kept(x, network.saved_size(is_double, sizes))
+    saved = _take_memory(x, network.saved_size(is_double, sizes))
     values = x.new_empty(1 + len(VALUES))
-    native.objective_gradients(
-        is_double,
-        addresses(_tensors(batch)),
-        addresses(parameters),
-        addresses(gradients),
-        values.data_ptr(),
-        kept.tensor.data_ptr(),
-        *(sizes, network.encoder, network.decoder, weights, torch.get_num_threads()),
-    )
-    return _named(network, values)
+    try:
+        native.objective_gradients(
+            is_double,
+            addresses(_tensors(inputs)),
+            addresses(parameters),
+            addresses(gradients),
+            values.data_ptr(),
+            saved.data_ptr(),
+            *(sizes, network.encoder, network.decoder, weights, torch.get_num_threads()),
+        )
+    finally:
+        _free_memory.append(saved)
+    each = values.unbind()
+    return {"loss": each[0], **{name: each[index] for name, index in network.values}}
 
 
 def _check(
     network: Network,
-    batch: Batch,
+    inputs: ObjectiveInputs,
     parameters: Sequence[Tensor | None],
-    gradients: Sequence[Tensor | None] | None = None,
+    gradients: Sequence[Tensor | None],
 ) -> None:
-    """Check all that the native module is told only the addresses of."""
-    x = batch.x
+    """Check all that the native module knows by address."""
+    x = inputs.x
     if x.dim() != 3 or not x.is_contiguous() or not can_take_objective(x):
         raise ValueError(
             "x must be (B, T, C), contiguous, float32 or float64 and on the CPU, but it is "
@@ -237,8 +226,6 @@ def _check(
     (b, t, c), dtype = x.shape, x.dtype
     shapes = network.parameter_shapes(c)
     for kind, tensors in (("parameter", parameters), ("gradient", gradients)):
-        if tensors is None:
-            continue
         if len(tensors) != len(shapes):
             raise ValueError(f"expected {len(shapes)} {kind}s, but there are {len(tensors)}")
         # in line, as there are some forty of them in each step
@@ -249,114 +236,46 @@ def _check(
                 and tensor.is_cpu
                 and tensor.is_contiguous()
             ):
-                _check_one(f"{kind} {i}", tensor, shapes[i], dtype)
+                _check_one(f"{kind} {i}", tensor, shapes[i], x, dtype)
     for name in ("labels_strong", "labels_weak"):
-        _check_one(name, getattr(batch, name), (b, t), torch.int64)
-    if batch.mask is not None:
-        _check_one("mask", batch.mask, (b, t), torch.bool)
-    if batch.class_weights is not None:
-        _check_one("class_weights", batch.class_weights, (network.n_classes,), dtype)
-    for mask, n in zip(batch.dropout, network.n_dropped(), strict=True):
+        _check_one(name, getattr(inputs, name), (b, t), x, torch.int64)
+    _check_one("mask", inputs.mask, (b, t), x, torch.bool)
+    _check_one("class_weights", inputs.class_weights, (network.n_classes,), x, dtype)
+    for mask, n in zip(inputs.dropout, network.n_dropped(), strict=True):
         if mask is not None:
-            _check_one("a stack's dropout", mask.view(-1), (b * n,), dtype)
+            _check_one("a stack's dropout", mask.view(-1), (b * n,), x, dtype)
 
 
-def _check_one(name: str, tensor: Tensor, shape: tuple[int, ...], dtype: torch.dtype) -> None:
-    if tensor.shape != shape:
-        raise ValueError(f"{name} must be {tuple(shape)}, but its shape is {tuple(tensor.shape)}")
-    if tensor.dtype is not dtype:
-        raise TypeError(f"{name} must be {dtype}, but it is {tensor.dtype}")
-    if not (tensor.is_cpu and tensor.is_contiguous()):
-        raise ValueError(f"{name} must be contiguous and on the CPU, but it is on {tensor.device}")
+def _check_one(
+    name: str, tensor: Tensor | None, shape: Sequence[int], x: Tensor, dtype: torch.dtype
+) -> None:
+    check_shape(name, tensor, shape)
+    check_kind(name, tensor, x, dtype)
+    if tensor is not None and not tensor.is_contiguous():
+        raise ValueError(f"{name} must be contiguous")
 
 
-def _named(network: Network, values: Tensor) -> dict[str, Tensor]:
-    """The loss and its terms of what the native module writes."""
-    each = values.unbind()
-    return {"loss": each[0], **{name: each[place] for name, place in network.values}}
-
-
-def _sizes(network: Network, batch: Batch) -> tuple[int, ...]:
+def _sizes(network: Network, inputs: ObjectiveInputs) -> tuple[int, ...]:
     return (
-        *(*batch.x.shape, network.n_classes, batch.first, batch.frames),
-        *(network.head_bits, network.activation, batch.ignored),
+        *(*inputs.x.shape, network.n_classes, inputs.first, inputs.frames),
+        *(network.head_bits, network.activation, inputs.ignored),
     )
 
 
-def _tensors(batch: Batch) -> tuple[Tensor | None, ...]:
+def _tensors(inputs: ObjectiveInputs) -> tuple[Tensor | None, ...]:
     return (
-        *(batch.x, batch.mask, batch.labels_strong, batch.labels_weak, batch.class_weights),
-        *batch.dropout,
+        *(inputs.x, inputs.mask, inputs.labels_strong, inputs.labels_weak, inputs.class_weights),
+        *inputs.dropout,
     )
 
 
-class _Kept:
-    """What a forward pass keeps, given back for the next one when its graph is gone.
-
-    Asking the system anew for tens of megabytes in each step takes a tenth of it.
-    """
-
-    _free: ClassVar[list[Tensor]] = []
-
-    def __init__(self, x: Tensor, size: int) -> None:
-        while self._free:
-            tensor = self._free.pop()
-            if tensor.numel() == size and tensor.dtype is x.dtype:
-                break
-        else:
-            tensor = torch.empty(size, dtype=x.dtype)
-        self.tensor = tensor
-
-    def __del__(self) -> None:
-        self._free.append(self.tensor)
+#: Memory of steps before: to ask the system for tens of megabytes in each step takes a tenth of it.
+_free_memory: list[Tensor] = []
 
 
-class _Objective(torch.autograd.Function):
-    @staticmethod
-    def forward(  # type: ignore[override]
-        ctx: Any,
-        network: Network,
-        batch: Batch,
-        weights: tuple[float, ...],
-        *parameters: Tensor | None,
-    ) -> tuple[Tensor, Tensor]:
-        assert native is not None
-        x, sizes = batch.x, _sizes(network, batch)
-        is_double = x.dtype is torch.float64
-        kept = _Kept(x, network.saved_size(is_double, sizes))
-        loss, values = x.new_empty(()), x.new_empty(1 + len(VALUES))
-        call = (sizes, network.encoder, network.decoder, weights, torch.get_num_threads())
-        native.objective_forward(
-            is_double,
-            addresses(_tensors(batch)),
-            addresses(parameters),
-            loss.data_ptr(),
-            values.data_ptr(),
-            kept.tensor.data_ptr(),
-            *call,
-        )
-        # the batch too, of which autograd would say if it was changed meanwhile
-        ctx.save_for_backward(*parameters, *_tensors(batch))
-        ctx.constants = (is_double, len(parameters), kept, call)
-        ctx.mark_non_differentiable(values)
-        return loss, values
-
-    @staticmethod
-    @once_differentiable
-    def backward(  # type: ignore[override]
-        ctx: Any, grad: Tensor, grad_values: Tensor
-    ) -> tuple[Tensor | None, ...]:
-        assert native is not None
-        is_double, n_parameters, kept, call = ctx.constants
-        parameters, inputs = ctx.saved_tensors[:n_parameters], ctx.saved_tensors[n_parameters:]
-        gradients = [None if p is None else torch.empty_like(p) for p in parameters]
-        native.objective_backward(
-            is_double,
-            addresses(inputs),
-            addresses(parameters),
-            kept.tensor.data_ptr(),
-            grad.data_ptr(),
-            addresses(gradients),
-            *call,
-        )
-        return (None, None, None, *gradients)
+def _take_memory(x: Tensor, size: int) -> Tensor:
+    while _free_memory:
+        tensor = _free_memory.pop()
+        if tensor.numel() == size and tensor.dtype is x.dtype:
+            return tensor
+    return torch.empty(size, dtype=x.dtype)
