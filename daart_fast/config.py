@@ -18,6 +18,7 @@ from typing import Any
 
 import yaml
 
+from daart_fast.activations import ACTIVATIONS
 from daart_fast.backbones import BACKBONES, backbone_of
 from daart_fast.errors import ConfigError, did_you_mean, unreadable
 from daart_fast.names import session_name
@@ -440,7 +441,7 @@ KEYS: dict[str, Key] = _table(
     Key("n_lags", "model", INT, 4,
         "half-width of the convolutions: each is 2 * n_lags + 1 frames wide", low=0),
     Key("activation", "model", TEXT, "lrelu", "activation between layers",
-        choices=("linear", "relu", "lrelu", "sigmoid", "tanh")),
+        choices=tuple(ACTIVATIONS)),
     Key("causal", "model", BOOL, False,
         "read only frames of the past, so that the model can run as frames come in"),
     Key("bidirectional", "model", BOOL, True, "lstm and gru: read the sequence both ways"),

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
+from daart_fast.activations import ACTIVATIONS
 from daart_fast.errors import ConfigError, DataError, did_you_mean
 from daart_fast.files import check_archive, replacing
 
@@ -25,14 +26,6 @@ __all__ = [
     "reparameterize_gaussian",
 ]
 
-ACTIVATIONS: dict[str, Callable[[], nn.Module] | None] = {
-    "linear": None,
-    "relu": nn.ReLU,
-    "lrelu": lambda: nn.LeakyReLU(0.05),
-    "sigmoid": nn.Sigmoid,
-    "tanh": nn.Tanh,
-}
-
 
 def get_activation_func_from_str(activation_str: str) -> nn.Module | None:
     """Return the activation of this name as a module; None for ``"linear"``.
@@ -40,15 +33,15 @@ def get_activation_func_from_str(activation_str: str) -> nn.Module | None:
     Raises
     ------
     ConfigError
-        The name is none of linear, relu, lrelu (slope 0.05), sigmoid and tanh.
+        The name is none of ``daart_fast.activations``.
     """
     if activation_str not in ACTIVATIONS:
         raise ConfigError(
             f"activation must be one of {', '.join(ACTIVATIONS)}, not '{activation_str}'"
             + did_you_mean(activation_str, ACTIVATIONS)
         )
-    factory = ACTIVATIONS[activation_str]
-    return factory() if factory is not None else None
+    _, _, module, arguments = ACTIVATIONS[activation_str]
+    return getattr(nn, module)(*arguments) if module else None
 
 
 def reparameterize_gaussian(mu: Tensor, logvar: Tensor) -> Tensor:

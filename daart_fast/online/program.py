@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor, nn
 
-from daart_fast.models.base import ACTIVATIONS
+from daart_fast.activations import NUMBERS
 from daart_fast.models.layers import Conv1d
 from daart_fast.models.segmenter import Segmenter
 from daart_fast.models.tcn import DilatedTCN, DilationBlock
@@ -17,7 +17,6 @@ from daart_fast.models.temporalmlp import TemporalMLP
 
 __all__ = ["Layer", "layers_of"]
 
-NUMBERS = {name: number for number, name in enumerate(ACTIVATIONS)}  # as contract.h has them
 LINEAR = NUMBERS["linear"]
 
 

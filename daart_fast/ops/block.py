@@ -56,7 +56,7 @@ def dilation_block(
     padding
         ``"same"`` or ``"causal"``, see ``dilated_conv1d``.
     activation
-        linear, relu, lrelu (slope 0.05 below zero), sigmoid or tanh.
+        One of ``daart_fast.activations``.
 
     Returns
     -------

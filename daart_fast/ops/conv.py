@@ -5,12 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from daart_fast.activations import ACTIVATIONS, NUMBERS
 from daart_fast.errors import did_you_mean
 from daart_fast.ops import operators_conv, reference
 from daart_fast.ops.backends import Call, choose
 from daart_fast.ops.checks import check_dimensions, check_floating_point, check_kind, check_shape
-
-_CODES = {name: code for code, name in enumerate(operators_conv.ACTIVATIONS)}
 
 
 def dilated_conv1d(
@@ -42,7 +41,7 @@ def dilated_conv1d(
         extra one on the right); ``"causal"``: T frames out, all zeros on the left, so that no
         output sees a later frame; ``(left, right)``: that many frames of zeros.
     activation
-        linear, relu, lrelu (slope 0.05 below zero), sigmoid or tanh.
+        One of ``daart_fast.activations``.
 
     Returns
     -------
@@ -112,13 +111,12 @@ def _check(
 
 def activation_code(activation: str) -> int:
     """The number by which the kernels know an activation."""
-    if activation not in _CODES:
-        expected = ", ".join(_CODES)
+    if activation not in ACTIVATIONS:
         raise ValueError(
-            f"activation must be one of {expected}, but it is {activation!r}"
-            f"{did_you_mean(activation, _CODES)}"
+            f"activation must be one of {', '.join(ACTIVATIONS)}, but it is {activation!r}"
+            f"{did_you_mean(activation, ACTIVATIONS)}"
         )
-    return _CODES[activation]
+    return NUMBERS[activation]
 
 
 def sides(padding: str | tuple[int, int], span: int) -> tuple[int, int]:

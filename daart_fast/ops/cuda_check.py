@@ -10,9 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from daart_fast.activations import NUMBERS
 from daart_fast.ops import operators_block, operators_losses, reference
 from daart_fast.ops.launch import math_of
-from daart_fast.ops.operators_conv import ACTIVATIONS
 
 #: relative errors that are not taken for wrong numbers, of float32, tf32, bfloat16 and float64
 TOLERANCES = (1e-4, 3e-2, 1e-1, 1e-9)
@@ -126,7 +126,7 @@ def _block_error(device: torch.device, dtype: torch.dtype, batch: int) -> float:
         arguments: list[Any] = [*leaves, *exact[-2:], _DILATION, _LEFT, _ACTIVATION]
         y = reference.dilation_block(*arguments)
         expected = [y.detach(), *torch.autograd.grad(y.sum(), leaves)]
-    settings = (_DILATION, _LEFT, ACTIVATIONS.index(_ACTIVATION))
+    settings = (_DILATION, _LEFT, NUMBERS[_ACTIVATION])
     outputs = operators_block.block_forward(*on_device, *settings, True)
     gradients = operators_block.block_backward(
         torch.ones_like(outputs[0]), *on_device, *outputs, *settings, True, True

@@ -11,8 +11,6 @@ from torch import Tensor
 from daart_fast.ops import launch
 from daart_fast.ops.operators import differentiable, operator
 
-ACTIVATIONS = ("linear", "relu", "lrelu", "sigmoid", "tanh")
-
 
 def dense_frames(x: Tensor) -> Tensor:
     """x (B, T, C) with each sequence contiguous: itself if it is a slice in time or batch."""

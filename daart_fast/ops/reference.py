@@ -6,20 +6,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-LEAKY_SLOPE = 0.05
+from daart_fast.activations import ACTIVATIONS
 
 
 def activate(x: Tensor, activation: str) -> Tensor:
-    """Apply one of linear, relu, lrelu (slope 0.05 below zero), sigmoid, tanh."""
-    if activation == "relu":
-        return F.relu(x)
-    if activation == "lrelu":
-        return F.leaky_relu(x, LEAKY_SLOPE)
-    if activation == "sigmoid":
-        return x.sigmoid()
-    if activation == "tanh":
-        return x.tanh()
-    return x
+    """Apply one of ``daart_fast.activations``."""
+    _, function, _, arguments = ACTIVATIONS[activation]
+    return getattr(F, function)(x, *arguments) if function else x
 
 
 def dilated_conv1d(

@@ -21,6 +21,7 @@ from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from daart_fast import ops
+from daart_fast.activations import NUMBERS
 from daart_fast.errors import ConfigError
 from daart_fast.ops import (
     backends,
@@ -32,7 +33,6 @@ from daart_fast.ops import (
 )
 from daart_fast.ops import native as native_module
 from daart_fast.ops.cuda_check import SelfTest
-from daart_fast.ops.operators_conv import ACTIVATIONS
 
 from ..native.shim import CUDA, KERNELS, SHIM, build, needs_compiler
 from .conftest import draw_shapes
@@ -98,7 +98,7 @@ def test_convolutions_are_handed_over_rightly(on_processor: Callable[[str], torc
         expected = reference.dilated_conv1d(
             *leaves[:2], leaves[2] if bias is not None else None, *settings, shape.activation
         )
-        code = ACTIVATIONS.index(shape.activation)
+        code = NUMBERS[shape.activation]
         y = operators_conv.conv_forward(x, weight, bias, *settings, code)
         assert relative_error(y, expected.detach()) < 1e-12, shape
         grad = torch.randn(y.shape, dtype=y.dtype, generator=torch.Generator().manual_seed(0))
@@ -118,7 +118,7 @@ def run_block(block: Block, tensors: list[Tensor | None]) -> dict[str, Tensor]:
     """The output and the gradients of its sum, by the CUDA operators."""
     span = block.dilation * (block.width - 1)
     left = span if block.padding == "causal" else span // 2
-    settings = (block.dilation, left, ACTIVATIONS.index(block.activation))
+    settings = (block.dilation, left, NUMBERS[block.activation])
     y, *kept = operators_block.block_forward(*tensors, *settings, True)
     alone = operators_block.block_forward(*tensors, *settings, False)
     assert torch.equal(alone[0], y)
