@@ -134,10 +134,11 @@ def _simulate(
         x and y of each part in pixels, y upwards
     """
     truth = np.empty(n_frames, np.int64)
-    points = np.empty((n_frames, len(BODY_PARTS), 2))
+    poses = np.empty((n_frames, 5))  # speed, pitch, stride, paws_up, paws_beat
+    hip, ahead = np.full((n_frames, 1, 2), HIP_HEIGHT), np.ones((n_frames, 1, 2))
     behaviour, left = "still", 30  # frames left of the bout
     x, facing, turned_from, vigour = CORRIDOR / 2, 1.0, 1.0, 1.0
-    pose = np.zeros(5)  # speed, pitch, stride, paws_up, paws_beat
+    pose = np.zeros(5)
     for frame in range(n_frames):
         blocked = behaviour == "walk" and not 70 < x + 60 * facing < CORRIDOR - 70
         if left == 0 or blocked:
@@ -153,8 +154,8 @@ def _simulate(
             facing = turned_from * np.cos(np.pi * (1.0 - left / length))
         x = float(np.clip(x + pose[0] * facing / FPS, 0.0, CORRIDOR))
         truth[frame] = BEHAVIOURS.index(behaviour)
-        points[frame] = [x, HIP_HEIGHT] + _body(pose, frame / FPS) * [facing, 1.0]
-    return truth, points
+        poses[frame], hip[frame, 0, 0], ahead[frame, 0, 0] = pose, x, facing
+    return truth, hip + _bodies(poses, np.arange(n_frames) / FPS) * ahead
 
 
 def _next(rng: np.random.RandomState, behaviour: str) -> str:
@@ -169,19 +170,21 @@ def _duration(rng: np.random.RandomState, behaviour: str) -> int:
     return max(10, round(FPS * _MOVEMENTS[behaviour].seconds * np.exp(0.35 * rng.randn())))
 
 
-def _body(pose: NDArray[np.float64], seconds: float) -> NDArray[np.float64]:
-    """Parts ahead of and above the hip, (parts, 2), for a pose at a moment."""
-    _, pitch, stride, paws_up, paws_beat = pose
-    body = np.array(list(BODY_PARTS.values()))
+def _bodies(poses: NDArray[np.float64], seconds: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Parts ahead of and above the hip, (frames, parts, 2), for the pose of each frame."""
+    _, pitch, stride, paws_up, paws_beat = poses.T
+    bodies = np.tile(np.array(list(BODY_PARTS.values())), (len(poses), 1, 1))
     gait, beat = 2 * np.pi * 3.0 * seconds, 2 * np.pi * 5.0 * seconds
     for part, phase in (("forepaw", gait), ("hindpaw", gait + np.pi)):
-        body[_PLACE[part]] += stride * np.array([np.sin(phase), 0.5 * max(0.0, np.cos(phase))])
-    body[_PLACE["forepaw"], 1] += paws_up + paws_beat * np.sin(beat)
-    body[_PLACE["nose"], 1] -= 0.3 * paws_up
-    body[_PLACE["tail_tip"], 1] += 2.0 * np.sin(0.5 * seconds)
-    rotation = [[np.cos(pitch), np.sin(pitch)], [-np.sin(pitch), np.cos(pitch)]]
-    body[_FRONT] = body[_FRONT] @ np.array(rotation)
-    return body
+        bodies[:, _PLACE[part], 0] += stride * np.sin(phase)
+        bodies[:, _PLACE[part], 1] += stride * 0.5 * np.maximum(0.0, np.cos(phase))
+    bodies[:, _PLACE["forepaw"], 1] += paws_up + paws_beat * np.sin(beat)
+    bodies[:, _PLACE["nose"], 1] -= 0.3 * paws_up
+    bodies[:, _PLACE["tail_tip"], 1] += 2.0 * np.sin(0.5 * seconds)
+    along, up = np.cos(pitch)[:, None], np.sin(pitch)[:, None]
+    x, y = bodies[:, _FRONT, 0], bodies[:, _FRONT, 1]
+    bodies[:, _FRONT, 0], bodies[:, _FRONT, 1] = x * along - y * up, x * up + y * along
+    return bodies
 
 
 def _heuristic(points: NDArray[np.float64]) -> NDArray[np.int64]:

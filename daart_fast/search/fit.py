@@ -58,6 +58,8 @@ def fit(trial: Any, *_: Any) -> str:
         summary = summarise(hparams, data_generator, folder)
         export_hparams(hparams)
         clean_tt_dir(hparams)
+    if trainer.ending:
+        print(trainer.ending)
     print(f"the model is in {folder}")
     print_scores(summary)
     sys.stdout.flush()

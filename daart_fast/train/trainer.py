@@ -208,6 +208,22 @@ class Trainer:
             self._data = data_generator.description()
         seed_everything(self.rng_seed_train)
 
+    @property
+    def ending(self) -> str:
+        """When training ended, and whose weights are kept; empty where none were to be chosen."""
+        best, last = self.best_val_epoch, self.curr_epoch - 1
+        if best is None or last < best or self.diverged is not None:
+            return ""
+        if last >= self.max_epochs:
+            return (
+                f"trained for {last} epochs; the weights of epoch {best} are kept, whose "
+                f"validation loss is the lowest"
+            )
+        early = last > best and "pruned_epoch" not in self.model.hparams
+        why = f": the validation loss has not fallen for {last - best} epochs" if early else ""
+        kept = f"the weights of epoch {best} are kept"
+        return f"stopped at epoch {last} of {self.max_epochs}{why}; {kept}"
+
     # ---------------------------------------------------------------------------- one epoch
 
     def _goes_on(self) -> bool:

@@ -63,6 +63,23 @@ def test_another_seed_gives_other_weights(project, training, same_weights):
     assert not same_weights(first.weights, second.weights)
 
 
+# ------------------------------------------------------------------------------ how it ends
+
+
+def test_a_training_says_when_it_stopped_early_and_whose_weights_are_kept(project, training):
+    early = {"enable_early_stop": True, "early_stop_history": 2, "max_epochs": 200}
+    trainer = training(project(learning_rate=1e-9, **early), _Scale(2, 3.0)).fit().trainer
+    assert trainer.ending == (
+        "stopped at epoch 3 of 200: the validation loss has not fallen for 2 epochs; the weights "
+        "of epoch 1 are kept"
+    )
+
+
+def test_a_training_of_full_length_says_whose_weights_are_kept(project, training):
+    trainer = training(project()).fit().trainer
+    assert trainer.ending.startswith("trained for 3 epochs; the weights of epoch ")
+
+
 # ------------------------------------------------------------------------------ the best model
 
 
