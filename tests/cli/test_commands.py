@@ -504,7 +504,7 @@ def test_a_report_that_cannot_predict_says_that_its_scores_are_old(model_dir, tm
     labels = "labels-hand/m2.csv"
     shutil.copy(other_data(tmp_path) / labels, tmp_path / "data" / labels)
     (model_dir / "best_val_model.pt").unlink()
-    assert "are older than the data" in reported(model_dir)["note"]
+    assert "data have changed since these scores" in reported(model_dir)["note"]
 
 
 # ------------------------------------------------------------------------------ several
