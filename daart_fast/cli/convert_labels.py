@@ -98,7 +98,8 @@ def run(options: argparse.Namespace) -> None:
     files = session_files([options.markers]) if options.markers else {}
     matched = _matched(options, annotations, files)
     lengths = {
-        session: _length(options, own, files.get(session)) for session, own in matched.items()
+        session: _length(options, annotation, files.get(session))
+        for session, annotation in matched.items()
     }
     labels = _label(options, _classes(options, annotations), matched, lengths)
     read_label_record(options.output_dir)  # one that cannot be read is an error before any writing
@@ -113,9 +114,13 @@ def run(options: argparse.Namespace) -> None:
             temporary.write_bytes(texts[path])
     record = {
         paths[session].name: LabelFile(
-            own.source, own.format, own.fps or options.fps, lengths[session], labels.between
+            annotation.source,
+            annotation.format,
+            annotation.fps or options.fps,
+            lengths[session],
+            labels.between,
         )
-        for session, own in matched.items()
+        for session, annotation in matched.items()
     }
     write_label_record(options.output_dir, record)
     for line in _summary(options, labels, matched, paths, files):
@@ -218,15 +223,22 @@ def _label(
 
     def tables(classes: list[str], other: str | None) -> dict[str, np.ndarray]:
         how = (options.overlaps, other, options.multibinary)
-        return {name: one_hot(own, classes, lengths[name], *how) for name, own in matched.items()}
+        return {
+            name: one_hot(annotation, classes, lengths[name], *how)
+            for name, annotation in matched.items()
+        }
 
     first = tables(classes, None)
     if options.multibinary:
         return _Labels(classes, first, None, 0)
-    without = {name: frames_between_bouts(own, first[name]) for name, own in matched.items()}
+    without = {
+        name: frames_between_bouts(annotation, first[name]) for name, annotation in matched.items()
+    }
     between = options.other
     if between is None and not options.unscored and any(without.values()):
-        between = _default_class(classes, [own for name, own in matched.items() if without[name]])
+        between = _default_class(
+            classes, [annotation for name, annotation in matched.items() if without[name]]
+        )
     if between is not None and between not in classes:
         classes = [between, *classes]
     return _Labels([BACKGROUND, *classes], tables(classes, between), between, sum(without.values()))
@@ -237,7 +249,9 @@ def _default_class(classes: Sequence[str], annotations: Sequence[Annotation]) ->
     from daart_fast.convert.formats import CONTINUOUS
     from daart_fast.convert.onehot import OTHER
 
-    unclear = [own.source for own in annotations if own.format not in CONTINUOUS]
+    unclear = [
+        annotation.source for annotation in annotations if annotation.format not in CONTINUOUS
+    ]
     if unclear:
         raise DataError(
             f"{some(list(dict.fromkeys(unclear)))}: a table of bouts does not say what the frames "
@@ -263,9 +277,9 @@ def _summary(
     files: Mapping[str, Path],
 ) -> Iterator[str]:
     """Say what was written for each session and in all, and what was decided."""
-    for session, own in matched.items():
+    for session, annotation in matched.items():
         whose = f" of {options.subject}" if options.subject is not None else ""
-        empty = "" if own.bouts else f" (no bouts{whose} in {own.source})"
+        empty = "" if annotation.bouts else f" (no bouts{whose} in {annotation.source})"
         yield f"{paths[session]}: {labels.counts([session])}{empty}"
     if len(matched) > 1:
         yield f"in all, {labels.counts(matched)}"

@@ -308,10 +308,10 @@ def _boris_annotation(source: _Source, event: _Event, name: str) -> Annotation:
     """Return what a row says about its observation: names, frame rate, how long it was watched."""
     rate = source.rate(_rate(event["fps"], source.comma))
     names = [name, _stem(event["media"]), source.path.stem]
-    own = Annotation([one for one in names if one], [], fps=rate)
+    annotation = Annotation([one for one in names if one], [], fps=rate)
     seconds = [_rate(event[length], source.comma) for length in ("duration", "length", "media s")]
     if known := [length for length in seconds if length]:
-        own.n_observed = round(min(known) * rate)
+        annotation.n_observed = round(min(known) * rate)
     odd = "was watched live" if event["type"].lower().startswith("live") else ""
     if offset := _rate(event["offset"], source.comma):
         odd = f"has a time offset of {offset:g} s"
@@ -320,12 +320,12 @@ def _boris_annotation(source: _Source, event: _Event, name: str) -> Annotation:
             f"{source.path}: observation {name} {odd}: its times are taken to count from the first "
             f"frame of the video; where they do not, all its labels are shifted"
         )
-    return own
+    return annotation
 
 
 def _add_boris_event(
     source: _Source,
-    own: Annotation,
+    annotation: Annotation,
     event: _Event,
     begun: dict[tuple[str, str, str], tuple[int, int]],
 ) -> None:
@@ -333,17 +333,17 @@ def _add_boris_event(
     i, label = event.row, event["behavior"]
     who = event["observation"], event["subject"], label
     rate = source.rate(_rate(event["fps"], source.comma))
-    if own.fps and abs(rate - own.fps) > SAME_RATE * rate:
+    if annotation.fps and abs(rate - annotation.fps) > SAME_RATE * rate:
         raise source.fail(
-            i, f"the frame rate is {rate:g} here and {own.fps:g} above, in one observation"
+            i, f"the frame rate is {rate:g} here and {annotation.fps:g} above, in one observation"
         )
 
     def frame(cell: str) -> int:
         return round(source.number(i, event[cell]) * rate)
 
     def add(start: int, stop: int) -> None:
-        own.bouts.append((label, start, stop))
-        own.subjects.append(event["subject"])
+        annotation.bouts.append((label, start, stop))
+        annotation.subjects.append(event["subject"])
 
     kind = event["kind"].upper()
     if event.a_bout:
@@ -462,7 +462,7 @@ def _simba(source: _Source) -> list[Annotation]:
 def _caltech(source: _Source) -> list[Annotation]:
     """Read Caltech Behavior Annotator's txt: streams of bouts, frames from 1, the last included.
 
-    With several streams the first is read: the others annotate the same video in other ways.
+    With several streams the first is read: the rest annotate the same video in different ways.
     """
     annotation = Annotation([source.path.stem], [])
     inside: str | None = None
@@ -537,11 +537,11 @@ def _bout_table(source: _Source) -> list[Annotation]:
         if len(row) != len(header):
             raise source.fail(i, f"expected {len(header)} cells, found {len(row)}")
         session = _stem(row[session_at]) if session_at is not None else source.path.stem
-        own = found.setdefault(session, Annotation([session], [], fps=source.fps))
+        annotation = found.setdefault(session, Annotation([session], [], fps=source.fps))
         begin, end = (source.number(i, row[place]) for place in (start_at, end_at))
         if stop_at is None:  # but how long it lasts
             end += begin
-        own.bouts.append((row[label_at], frame(i, begin), frame(i, end)))
+        annotation.bouts.append((row[label_at], frame(i, begin), frame(i, end)))
     if not found and session_at is None:
         return [Annotation([source.path.stem], [])]
     return list(found.values())

@@ -353,7 +353,7 @@ def _compare(checkup: Checkup) -> None:
         if total == 0:
             checkup.surprises.append(f"class {name} never occurs")
         elif where == 1 and len(checkup.sessions) > 1:
-            checkup.surprises.append(f"class {name} occurs in one session alone ({total} frames)")
+            checkup.surprises.append(f"class {name} occurs in only one session ({total} frames)")
 
 
 def _look_at_scored(checkup: Checkup, data_dir: Path, hparams: dict[str, Any]) -> None:

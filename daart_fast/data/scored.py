@@ -82,7 +82,8 @@ def scored_frames(
     ignored = ignored_class({**hparams, "label_names": names})
     counts, n_frames = np.zeros(len(names), dtype=np.int64), 0
     for session in sessions:
-        labels = [own for own in (session.labels_strong, session.labels_weak) if own is not None]
+        kinds = (session.labels_strong, session.labels_weak)
+        labels = [kind for kind in kinds if kind is not None]
         if not labels:
             continue
         first, last = labels[0], labels[-1]

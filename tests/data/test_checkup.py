@@ -1,4 +1,4 @@
-"""A look at a project's files tells of all that is wrong at once."""
+"""A look at a project's files lists all that is wrong at once."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def test_what_might_surprise_is_listed(project):
     inputs = project / "markers" / "m1.csv"
     assert f"201 rows for the 200 frames of {inputs}; the last row is left out" in surprises
     assert "m2.csv: over 90% of the frames are background; 95%" in surprises
-    assert "class walk occurs in one session alone (50 frames)" in surprises
+    assert "class walk occurs in only one session (50 frames)" in surprises
     assert "gone.csv: labels without inputs. Labels and inputs of a session need the" in surprises
     assert "sessions without hand labels: m3" in surprises
 
