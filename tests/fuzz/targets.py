@@ -36,11 +36,10 @@ from daart_fast.data.labels import read_labels
 from daart_fast.data.readers import Inputs, read_inputs
 from daart_fast.errors import ConfigError, DataError
 from daart_fast.eval.smoothing import Smoother
-from daart_fast.io import export_hparams, get_expt_dir
+from daart_fast.io import CHECKPOINT, export_hparams, get_expt_dir
 from daart_fast.models import Segmenter
 from daart_fast.online import OnlineSegmenter
 from daart_fast.train import Trainer
-from daart_fast.train.trainer import STATE
 
 Read = Callable[[Path], object]
 
@@ -436,7 +435,7 @@ def _training() -> Training:
 
 def checkpoints(folder: Path) -> Sequence[bytes]:
     _training().run(folder, stop=True)
-    return [(folder / STATE).read_bytes()]
+    return [(folder / CHECKPOINT).read_bytes()]
 
 
 def read_checkpoint(path: Path) -> None:
@@ -593,9 +592,9 @@ TARGETS: dict[str, Target] = {
         read_model,
         pack=packing(lambda: _seed_of("weights")),
     ),
-    "checkpoint": Target(STATE, checkpoints, read_checkpoint),
+    "checkpoint": Target(CHECKPOINT, checkpoints, read_checkpoint),
     "checkpoint-content": Target(
-        STATE,
+        CHECKPOINT,
         lambda folder: [unpack_pickle(_seed_of("checkpoint"))],
         read_changed_checkpoint,
         pack=packing(lambda: _seed_of("checkpoint")),
