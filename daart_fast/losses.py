@@ -18,6 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from daart_fast.names import BACKGROUND
 from daart_fast.ops.reference import mean_of
 
 __all__ = [
@@ -45,7 +46,7 @@ def ignored_class(hparams: Mapping[str, Any]) -> int:
         return IGNORED
     if kind == "multibinary":
         names = dict(enumerate(hparams.get("label_names") or ()))
-        return int(ignored) if names.get(ignored, "").lower() == "background" else IGNORED
+        return int(ignored) if names.get(ignored, "").lower() == BACKGROUND else IGNORED
     return int(ignored)
 
 

@@ -1,11 +1,17 @@
-"""What programs add to the name of a video; a session is called as the video, without it."""
+"""Names: what column 0 of labels is called, and what programs add to the name of a video.
+
+A session is called as its video, without what was added.
+"""
 
 from __future__ import annotations
 
 import re
 from typing import NamedTuple
 
-__all__ = ["Name", "parts_of", "session_name"]
+__all__ = ["BACKGROUND", "Name", "parts_of", "session_name"]
+
+#: What column 0 of labels is called: frames that nobody looked at.
+BACKGROUND = "background"
 
 #: What programs put behind the name of a video, from the end inwards: what it is, and its pattern.
 ADDED = (

@@ -159,10 +159,12 @@ def console_log(folder: str | os.PathLike[str]) -> Iterator[None]:
     logger = logging.getLogger()
     level, file = logger.level, logging.FileHandler(Path(folder) / "console.log", encoding="utf-8")
     file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-    terminal = logging.StreamHandler()
-    terminal.setLevel(logging.WARNING)
-    terminal.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
-    handlers = (file, terminal)
+    handlers: list[logging.Handler] = [file]
+    if not any(type(handler) is logging.StreamHandler for handler in logger.handlers):
+        terminal = logging.StreamHandler()
+        terminal.setLevel(logging.WARNING)
+        terminal.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
+        handlers.append(terminal)
     for handler in handlers:
         logger.addHandler(handler)
     logger.setLevel(min(level, logging.INFO))

@@ -59,7 +59,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit code (2 for what the user can mend)."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in given
-    logging.basicConfig(format="%(levelname)s: %(message)s")  # warnings go to the terminal
+    terminal = logging.StreamHandler()
+    terminal.setLevel(logging.WARNING)  # a training's log says more, which is for console.log
+    logging.basicConfig(format="%(levelname)s: %(message)s", handlers=[terminal])
     options = argparse.Namespace()
     try:
         options = _options(given)

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PureWindowsPath
 
 from daart_fast.errors import DataError, unreadable
+from daart_fast.names import BACKGROUND
 
 __all__ = ["CONTINUOUS", "FORMATS", "Annotation", "Bout", "read_annotations"]
 
@@ -416,7 +417,7 @@ def _looks_like_deepethogram(source: _Source) -> bool:
         len(rows) > 1
         and len(rows[0]) > 1
         and rows[0][0] == ""
-        and rows[0][1].lower() == "background"
+        and rows[0][1].lower() == BACKGROUND
         and all(_is_binary(row[1:], frozenset(("-1",))) for row in rows[1:20] if any(row))
     )
 
@@ -424,7 +425,7 @@ def _looks_like_deepethogram(source: _Source) -> bool:
 def _deepethogram(source: _Source) -> list[Annotation]:
     """Read DeepEthogram's csv: a row a frame, a column a behaviour after background; -1 unknown."""
     header = source.rows[0] if source.rows else []
-    places = [i for i, name in enumerate(header) if i > 0 and name.lower() != "background"]
+    places = [i for i, name in enumerate(header) if i > 0 and name.lower() != BACKGROUND]
     return [_from_table(source, places)]
 
 

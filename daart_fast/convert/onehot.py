@@ -15,7 +15,7 @@ import numpy as np
 from daart_fast.convert.formats import Annotation
 from daart_fast.errors import DataError
 from daart_fast.files import replacing
-from daart_fast.names import session_name
+from daart_fast.names import BACKGROUND, session_name
 
 __all__ = [
     "BACKGROUND",
@@ -27,8 +27,6 @@ __all__ = [
     "write_one_hot",
 ]
 
-#: What class 0 is called: frames that nobody scored.
-BACKGROUND = "background"
 #: What frames between bouts are called, where somebody looked at them.
 OTHER = "other"
 #: So many frames at the end of a video may be missing in a program that counts them otherwise.

@@ -33,6 +33,7 @@ from daart_fast.data.sessions import (
 from daart_fast.data.tables import first_row
 from daart_fast.errors import DataError, did_you_mean, some
 from daart_fast.losses import ignored_class
+from daart_fast.names import BACKGROUND
 
 __all__ = ["Checkup", "Finding", "Found", "examine"]
 
@@ -350,7 +351,7 @@ def _compare(checkup: Checkup) -> None:
             dict(zip(found.classes, found.counts, strict=True)).get(name, 0) > 0
             for found in checkup.sessions
         )
-        if total == 0:
+        if total == 0 and name != BACKGROUND:  # no frame that nobody looked at is good news
             checkup.surprises.append(f"class {name} never occurs")
         elif where == 1 and len(checkup.sessions) > 1:
             checkup.surprises.append(f"class {name} occurs in only one session ({total} frames)")

@@ -17,6 +17,7 @@ from daart_fast.data.readers import (
 from daart_fast.data.tables import Table, first_row, read_table
 from daart_fast.data.unpickle import loads_plain
 from daart_fast.errors import DataError, unreadable
+from daart_fast.names import BACKGROUND
 
 __all__ = ["Labels", "load_label_csv", "load_label_pkl", "read_labels", "read_tasks"]
 
@@ -189,7 +190,7 @@ def read_labels(path: PathLike, classifier_type: str = "multiclass") -> Labels:
     if classifier_type == "multibinary":
         return Labels(one_hot.astype(np.float32), names)
     if classifier_type == "binary" and len(names) == 1:
-        return Labels(one_hot[:, 0], ["background", *names])
+        return Labels(one_hot[:, 0], [BACKGROUND, *names])
     _check_binary(path, names, classifier_type)
     ones = one_hot.sum(1)
     wrong = np.flatnonzero(ones != 1)
