@@ -32,7 +32,7 @@ SETTINGS: dict[str, list[tuple[str, dict[str, Any]]]] = {
     "data": [
         ("paths are taken from this file's folder", {"data_dir": ".", "results_dir": "results"}),
         ("the folder of inputs in data_dir", {"input_type": "markers"}),
-        ("tracked points less sure than this are interpolated", {"likelihood_threshold": 0}),
+        ("tracked points less sure than this count as missing", {"likelihood_threshold": 0}),
     ],
     "model": [
         ("the network", {"backbone": "dtcn", "n_hid_layers": 2, "n_hid_units": 32, "n_lags": 4}),

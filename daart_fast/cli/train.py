@@ -27,13 +27,16 @@ EXAMPLES = """
   daart-fast train data --fps 30 --input_type features-kinematic --expt_ids_test mouse9
   daart-fast train data --leave_one_session_out true
   daart-fast train data --no_hold_out
+  daart-fast train data --online
   daart-fast train --data_config data.yaml --model_config model.yaml --train_config train.yaml
   daart-fast train data --n_lags "[2, 4, 8]"
 """
 
 FILES = ("data", "model", "train")
 HPARAMS, SUMMARY = "hparams.yaml", "summary.json"
-NO_HOLD_OUT = "--no_hold_out"
+NO_HOLD_OUT, ONLINE = "--no_hold_out", "--online"
+#: what --online is short for: the model runs as frames come in, and is trained and scored so
+FOR_ONLINE = {"causal": "true", "bidirectional": "false", "normalization": "train", "gaps": "hold"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -42,6 +45,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         parser.add_argument(f"--{name}_config", metavar="YAML", help=f"the {name} settings")
     parser.add_argument(
         NO_HOLD_OUT, action="store_true", help="train on every session; none is left for a score"
+    )
+    settings = ", ".join(f"{name}: {value}" for name, value in FOR_ONLINE.items())
+    parser.add_argument(
+        ONLINE, action="store_true", help=f"make a model for 'daart-fast online' ({settings})"
     )
 
 
@@ -72,8 +79,8 @@ def _arguments(words: Sequence[str]) -> list[str]:
     from daart_fast.cli.project import prepare
     from daart_fast.search.arguments import settings_of
 
-    given = [word for word in words if word != NO_HOLD_OUT]
-    hold_out = len(given) == len(words)
+    hold_out = NO_HOLD_OUT not in words
+    given = _with_online([word for word in words if word != NO_HOLD_OUT])
     if not hold_out and any(word.startswith("--expt_ids_test") for word in given):
         raise ConfigError(f"{NO_HOLD_OUT} and --expt_ids_test: expected one of them")
     if given and not given[0].startswith("-"):
@@ -91,6 +98,17 @@ def _arguments(words: Sequence[str]) -> list[str]:
     return given if hold_out else [*given, "--expt_ids_test", "null"]
 
 
+def _with_online(words: list[str]) -> list[str]:
+    """Return a command line with the settings that --online is short for, where it is given."""
+    if ONLINE not in words:
+        return words
+    for name, value in FOR_ONLINE.items():
+        if any(word.split("=")[0] == f"--{name}" for word in words):
+            raise ConfigError(f"--{name}: leave it out, since {ONLINE} sets {name}: {value}")
+    settings = [f"--{name}={value}" for name, value in FOR_ONLINE.items()]
+    return [*(word for word in words if word != ONLINE), *settings]
+
+
 def _print_next(folder: Path, words: Sequence[str]) -> None:
     """Print the commands that come next, ready to copy."""
     summary = json.loads((folder / SUMMARY).read_text(encoding="utf-8"))
@@ -99,11 +117,13 @@ def _print_next(folder: Path, words: Sequence[str]) -> None:
         place = str(folder)
     report = ["report", place]
     predict = ["predict", place, "new_videos/", "--output_dir", "predictions"]
+    online = ["online", place]
     print("\nWhat next:")
     for purpose, command in [
         *_next_trainings(summary, words),
         ("look at scores, curves and ethograms", report),
         ("predict new videos (name their folder, or files)", predict),
+        *([("answer frame by frame, as a tracker writes them", online)] if ONLINE in words else []),
     ]:
         print(f"  {purpose}:\n    {shlex.join(['daart-fast', *command])}")
 
