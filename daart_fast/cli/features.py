@@ -42,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--likelihood_threshold",
         type=setting("likelihood_threshold"),
         default=0.0,
-        help="points less sure are interpolated",
+        help="points less sure count as missing, and are interpolated",
     )
     parser.add_argument(
         "--overwrite", action="store_true", help="replace files that hold something else"

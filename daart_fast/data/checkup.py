@@ -266,7 +266,7 @@ def _look_at_inputs(checkup: Checkup, found: Found, path: Path, threshold: float
         worst = max(many, key=lambda i: shares[i])
         text = (
             f"points are missing in over {MANY_MISSING:.0%} of the frames, or over {LONG_GAP} in a "
-            f"row, and are interpolated"
+            f"row, and are filled in as the key 'gaps' says"
         )
         shown = (
             f"{len(many)} of {len(points)} points, most of all {points[worst]}: "
