@@ -12,13 +12,20 @@ from __future__ import annotations
 import os
 import shutil
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["BEHAVIOURS", "BODY_PARTS", "DEMO_DATA", "FPS", "HELD_OUT", "SESSIONS", "write_demo"]
+from daart_fast.config import resolve_path
+
+__all__ = [
+    "BEHAVIOURS", "BODY_PARTS", "DEMO_DATA", "FPS", "HELD_OUT", "SESSIONS", "draw_minute",
+    "finish_demo", "write_demo",
+]  # fmt: skip
 
 #: how the shipped configs spell the demo set's folder; see `daart_fast.config.resolve_path`
 DEMO_DATA = "<demo>/data"
@@ -96,6 +103,7 @@ def write_demo(folder: str | os.PathLike[str]) -> Path:
     try:
         for number, session in enumerate(SESSIONS):
             _write_session(draft, session, np.random.RandomState(number))
+        _write_record(draft / "labels-hand")
         by_hand = LabelFile("simulated", "demo", FPS, N_FRAMES, None)  # the rest nobody looked at
         files = {f"{session}.csv": by_hand for session in SESSIONS}
         write_label_record(draft / "labels-hand", files, written_by="daart_fast.demo")
@@ -116,6 +124,64 @@ def _write_session(folder: Path, session: str, rng: np.random.RandomState) -> No
     _write_markers(folder / "markers" / f"{session}.csv", *_track(rng, points))
     _write_labels(folder / "labels-hand" / f"{session}.csv", np.where(scored, truth + 1, 0))
     _write_labels(folder / "labels-heuristic" / f"{session}.csv", _heuristic(points) + 1)
+
+
+def _write_record(folder: Path) -> None:
+    """Record that nobody looked at the frames without a label, and how long a frame lasts."""
+    from daart_fast.data.label_record import LabelFile, write_label_record  # torch with it
+
+    label = LabelFile("simulated", "simulated", FPS, N_FRAMES, between_bouts=None)
+    write_label_record(folder, {f"{session}.csv": label for session in SESSIONS})
+
+
+# --------------------------------------------------------------------------------------------
+# what a model makes of it
+# --------------------------------------------------------------------------------------------
+def finish_demo(results: Sequence[tuple[Any, Any]]) -> None:
+    """Draw a minute of what a model of the demo set predicts, write its report, name what is next.
+
+    Parameters
+    ----------
+    results
+        each trial with its model's folder; those that are not of the demo set are left as they are
+    """
+    place = resolve_path(DEMO_DATA, Path.cwd())
+    models = [Path(folder) for trial, folder in results if folder and trial.data_dir == place]
+    if len(models) != 1:  # a search has its own summary
+        return
+    from daart_fast.report import write_report
+
+    (model,) = models
+    picture, report = model / f"{HELD_OUT}_minute.png", model / "report.html"
+    draw_minute(model, picture)
+    write_report([model], report)
+    print(
+        f"a minute of {HELD_OUT}, on which no model was trained: {os.path.relpath(picture)}"
+    )
+    print(f"scores, curves, and an ethogram that zooms: {os.path.relpath(report)}")
+    print("next, with data of your own: daart-fast doctor data, then daart-fast train data")
+
+
+def draw_minute(model_dir: Path, save_file: Path) -> None:
+    """Draw the first minute of the held-out session: hand labels, predicted classes, probabilities."""
+    from daart_fast.api.model import HPARAMS, read_hparams
+    from daart_fast.data.labels import read_labels
+    from daart_fast.eval import plot_ethogram, smoother_of
+
+    hparams = read_hparams(model_dir / HPARAMS)
+    states = np.load(model_dir / f"{HELD_OUT}_states.npy")
+    classes = smoother_of(model_dir, hparams)(states)
+    labels = read_labels(Path(hparams["data_dir"]) / "labels-hand" / f"{HELD_OUT}.csv")
+    minute = slice(60 * FPS)
+    plot_ethogram(
+        states[minute],
+        labels.names,
+        labels.values[minute],
+        fps=FPS,
+        save_file=save_file,
+        classes=classes[minute],
+        title=f"{HELD_OUT}, held out from training: the first minute",
+    )
 
 
 # --------------------------------------------------------------------------------------------

@@ -40,9 +40,7 @@ LEFTOVERS = (CHECKPOINT, "meta.experiment", "meta_tags.csv", "hparams.yaml.lock"
 
 def print_hparams(hparams: Mapping[str, Any]) -> None:
     """Print the settings that are not the defaults, and where all of them are."""
-    folder = hparams.get("tt_version_dir")
-    where = f" (all settings: {folder}/hparams.yaml, and in its console.log)" if folder else ""
-    print(f"settings other than the defaults{where}:")
+    print("settings other than the defaults:")
     for name in _settings(hparams):
         key, value = KEYS[name], hparams[name]
         # a list of GPUs says nothing where none is used
@@ -50,6 +48,8 @@ def print_hparams(hparams: Mapping[str, Any]) -> None:
             continue
         sessions = some(split_ids(value), 12) if key.kind is IDS else value
         print(f"  {name}: {sessions}")
+    if folder := hparams.get("tt_version_dir"):
+        print(f"all settings are in {folder}/hparams.yaml, and in its console.log")
     print(flush=True)
 
 

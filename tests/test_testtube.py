@@ -197,9 +197,10 @@ def test_settings_other_than_the_defaults_are_printed(hparams, capsys):
     capsys.readouterr()
     print_hparams(chosen)
     first, *lines = capsys.readouterr().out.splitlines()
-    assert f"(all settings: {chosen['tt_version_dir']}/hparams.yaml" in first
+    assert first == "settings other than the defaults:"
+    assert lines.pop() == ""
+    assert f"all settings are in {chosen['tt_version_dir']}/hparams.yaml" in lines.pop()
     assert sorted(lines) == [
-        "",
         "  data_dir: data",
         "  expt_ids: a, b",
         "  expt_ids_test: c",

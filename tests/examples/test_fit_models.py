@@ -60,11 +60,17 @@ def test_without_arguments_it_fits_the_demo_set_and_beats_the_bar_on_a_session_h
     folder = tmp_path / "demo/results/multi-0/dtcn/demo/version_0"
     endings = ("states.npy", "predictions.csv", "bouts.csv")
     sessions = {f"mouse{i}_{ending}" for i in range(1, 5) for ending in endings}
-    assert {path.name for path in folder.iterdir()} == FINISHED | sessions
+    shown = {"mouse4_minute.png", "report.html"}
+    assert {path.name for path in folder.iterdir()} == FINISHED | sessions | shown
     truth = pd.read_csv(tmp_path / f"demo/data/labels-hand/{HELD_OUT}.csv", index_col=0)
     states = np.load(folder / f"{HELD_OUT}_states.npy")
     assert macro_f1(truth.to_numpy().argmax(1), states.argmax(1)) > 0.8
     assert "held-out videos (never trained on)\n  mouse4 " in done.stdout
+
+    assert "validation loss has not fallen for 10 epochs; the weights of epoch" in done.stdout
+    assert (folder / "mouse4_minute.png").stat().st_size > 10_000
+    assert done.stdout.splitlines()[-1].startswith("next, with data of your own: daart-fast doctor")
+    assert "WARNING" not in done.stderr
 
     again = run()
     assert again.returncode == 0
