@@ -26,6 +26,7 @@ from daart_fast.eval.segments import bouts
 from daart_fast.eval.selection import background_of, labels_on, smoother_of
 from daart_fast.eval.splits import PRINTED, describe_split, split_title
 from daart_fast.eval.stored import scores_are_current, states_are_current
+from daart_fast.report.headline import headline
 
 if TYPE_CHECKING:
     from daart_fast.data import SingleDataset
@@ -102,6 +103,7 @@ def collect(
         "block": BLOCK,
         "chunk": CHUNK,
         "note": note,
+        "before": None if new is None else _headline_of_model(folder),
         **_settings(hparams),
         **_of_summary(summary, hparams),
     }
@@ -114,6 +116,12 @@ def _summary_in(folder: Path) -> dict[str, Any]:
         raise DataError(f"{path}: no such file; daart-fast evaluate writes it")
     summary: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return summary
+
+
+def _headline_of_model(folder: Path) -> dict[str, Any] | None:
+    """Return the score that a model had before it predicted new sessions, if there is one."""
+    found = headline(_summary_in(folder)) if (folder / "summary.json").is_file() else {}
+    return found if "macro_f1" in found else None
 
 
 def _states(session: str, folders: Sequence[Path]) -> np.ndarray:
@@ -134,6 +142,7 @@ def _of_summary(summary: Mapping[str, Any], hparams: Mapping[str, Any]) -> dict[
         "background": background,
         "several": hparams["classifier_type"] == "multibinary",
         "fps": summary["fps"],
+        "headline": headline(summary),
         "cautions": summary.get("cautions", []),
         "scores": scores,
         "titles": {split: _titles(split, scores.get(split)) for split in PRINTED},
@@ -143,7 +152,7 @@ def _of_summary(summary: Mapping[str, Any], hparams: Mapping[str, Any]) -> dict[
 
 def _titles(split: str, scores: Mapping[str, Any] | None) -> list[str]:
     """Return what to call a split's frames, in short, and with what their score is worth."""
-    whole = bool((scores or {}).get("whole_sessions", True))
+    whole = scores is None or bool(scores.get("whole_sessions"))
     return [split_title(split, whole), describe_split(split, whole)]
 
 
@@ -296,7 +305,7 @@ def _chunks(states: np.ndarray) -> str:
 def _whole_split(scores: Mapping[str, Any]) -> str | None:
     """Return the split that stands for the model, if it consists of whole sessions."""
     split = split_shown(scores)
-    return split if split is not None and scores[split].get("whole_sessions", True) else None
+    return split if split is not None and scores[split].get("whole_sessions") else None
 
 
 def _worst(

@@ -36,10 +36,14 @@ def browser() -> str | None:
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
-    """A function that writes a finished model of two sessions, of so many frames each."""
+    """A function that writes a finished model of some sessions, of so many frames each."""
 
     def make(
-        name: str, n_frames: int, labelled: Sequence[str] = ("m1", "m2"), **settings: Any
+        name: str,
+        n_frames: int,
+        labelled: Sequence[str] = ("m1", "m2", "m3"),
+        sessions: int = 2,
+        **settings: Any,
     ) -> Path:
         root = tmp_path_factory.mktemp(name)
         draw = np.random.default_rng(0)
@@ -48,7 +52,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
             (root / kind).mkdir()
         folder = root / "version_0"
         folder.mkdir()
-        for session in ("m1", "m2"):
+        for session in ("m1", "m2", "m3")[:sessions]:
             np.save(root / "features" / f"{session}.npy", draw.random((n_frames, 1), np.float32))
             lines = [f"{i}{',0' * c},1{',0' * (3 - c)}" for i, c in enumerate(classes.tolist())]
             text = "\n".join(["," + ",".join(NAMES), *lines])
@@ -134,6 +138,46 @@ def test_a_report_holds_settings_scores_curves_bouts_and_sessions(small, tmp_pat
     assert sum(lengths) == 40_000 and set(classes) <= {1, 2, 3}
 
 
+def headline_of(folder: Path, report: Path) -> dict[str, Any]:
+    write_report([folder], report)
+    return data_of(report)["models"][0]["headline"]
+
+
+def test_one_score_of_held_out_videos_stands_on_top(small, tmp_path):
+    found = headline_of(small, tmp_path / "report.html")
+    score = json.loads((small / "summary.json").read_text())["scores"]["test"]["macro_f1"]
+    assert found["macro_f1"] == found["pooled"] == score
+    assert (found["title"], found["sessions"], found["spread"]) == ("held-out videos", 1, None)
+
+
+def test_over_several_videos_that_score_is_a_mean_with_its_spread(models, tmp_path):
+    folder = models("spread", 3_000, expt_ids=["m3"], expt_ids_test=["m1", "m2"], sessions=3)
+    found = headline_of(folder, tmp_path / "report.html")
+    sessions = json.loads((folder / "summary.json").read_text())["sessions"]
+    alone = [sessions[name]["scores"]["test"]["macro_f1"] for name in ("m1", "m2")]
+    assert found["sessions"] == 2 and found["macro_f1"] == pytest.approx(np.mean(alone))
+    assert found["spread"]["sd"] == pytest.approx(np.std(alone, ddof=1))
+    assert [found["spread"][key] for key in ("lowest", "highest")] == sorted(alone)
+
+
+def test_without_held_out_videos_no_score_stands_on_top(models, tmp_path):
+    folder = models("pieces", 2_000, expt_ids=["m1", "m2"], expt_ids_test=None)
+    found = headline_of(folder, tmp_path / "report.html")
+    assert found == {"why": "no video with hand labels was held out"}
+
+
+def test_scores_that_do_not_say_what_they_are_of_are_not_of_whole_sessions(small, tmp_path):
+    folder = tmp_path / "version_0"
+    shutil.copytree(small, folder)
+    summary = json.loads((folder / "summary.json").read_text())
+    for scores in summary["scores"].values():  # as written by earlier versions
+        del scores["whole_sessions"]
+    (folder / "summary.json").write_text(json.dumps(summary))
+    assert "why" in headline_of(folder, tmp_path / "report.html")
+    (model,) = data_of(tmp_path / "report.html")["models"]
+    assert model["titles"]["val"][0] == "pieces of training videos" and model["worst"] == []
+
+
 def test_probabilities_come_back_from_their_chunks(small, tmp_path):
     write_report([small], tmp_path / "report.html")
     states = np.load(small / "m1_states.npy")
@@ -196,6 +240,8 @@ def test_a_report_on_new_sessions_shows_theirs_and_not_the_models(small, tmp_pat
     (session,) = model["sessions"]
     assert session["id"] == "z" and session["frames"] == 40_000
     assert (session["truth"] is not None) == labelled == ("new" in model["scores"])
+    assert labelled == ("macro_f1" in model["headline"])
+    assert model["before"]["title"] == "held-out videos"  # what the model had when it was trained
     assert {(row[0], row[1]) for row in model["time_budget"]} == {("z", name) for name in NAMES[1:]}
     assert sum(row[2] for row in model["time_budget"]) == pytest.approx(1)
 
@@ -318,7 +364,7 @@ def test_the_top_says_the_score_of_videos_held_out_and_what_nobody_may_miss(smal
     write_report([folder], tmp_path / "report.html", results={folder: folder})
     page = Page(tmp_path / "report.html")
     score = summary["scores"]["test"]["macro_f1"]
-    assert page.text("headline") == (f"macro-F1 {score:.3f} on held-out videos (never trained on).")
+    assert f"<p>macro-F1 {score:.3f} of a single video (held-out videos)," in page.document
     assert "<li>No video was held out.</li>" in page.document
     assert '<option value="m2">m2 (held-out videos)</option>' in page.document
     assert page.document.count('aria-label="macro-F1: The mean') >= 2  # its meaning, on hover

@@ -4,15 +4,16 @@ const nameOf = (m) => (models.length > 1 ? `${m + 1}: ${models[m].name}` : model
 const shownSplit = (model) => Object.keys(model.scores)[0] || null;
 const spreadOf = (scores) => ((scores && scores.by_session) || {}).macro_f1 || null;
 
-/** A model's score in a sentence, or why there is none. */
-function headline(model) {
-  const split = shownSplit(model);
-  if (!split) return "No score: there are no hand labels of these sessions.";
-  const scores = model.scores[split], spread = spreadOf(scores);
-  if (split === "train") return "No score: every labelled frame was trained on.";
-  const text = `macro-F1 ${number(scores.macro_f1)} on ${model.titles[split][1]}`;
-  if (!spread) return `${text}.`;
-  return `${text}; by session: mean ${number(spread.mean)}, SD ${number(spread.sd)}, lowest ${number(spread.lowest)}, highest ${number(spread.highest)} of ${scores.sessions}.`;
+/** A score of whole videos and how much it differs between them, in a sentence. */
+function wordsOf({ macro_f1: score, title, sessions: n, spread, pooled }) {
+  if (!spread) return `macro-F1 ${number(score)} of a single video (${title}), so without a spread.`;
+  return `macro-F1 ${number(score)}, the mean of ${n} ${title}: SD ${number(spread.sd)}, lowest ${number(spread.lowest)}, highest ${number(spread.highest)}. All their frames together give ${number(pooled)}.`;
+}
+/** The score that stands for a model, or why there is none. */
+function headline({ headline: found, before }) {
+  const lines = [found.why ? `No score of videos that this training has not seen: ${found.why}.` : wordsOf(found)];
+  if (before) lines.push(`When it was trained, the model had ${wordsOf(before)}`);
+  return lines;
 }
 
 function showTop() {
@@ -25,7 +26,9 @@ function showTop() {
 }
 /** What is said of the model chosen, at the top of the page. */
 function showHeadline(model) {
-  byId("headline").textContent = headline(model);
+  byId("headline").replaceChildren();
+  const whose = models.length > 1 ? `${nameOf(view.model)}: ` : "";
+  headline(model).forEach((line) => add(byId("headline"), "p", whose + line));
   const box = byId("cautions");
   box.replaceChildren();
   if (!model.cautions.length) return;
