@@ -659,7 +659,7 @@ def _read_yaml(path: Path) -> dict[str, _Entry]:
         near = [other.name for other in path.parent.glob("*.y*ml")] if path.parent.is_dir() else []
         raise ConfigError(f"{path}: no such file{did_you_mean(path.name, near)}") from None
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(unreadable(path, error, "a text")) from None
+        raise ConfigError(unreadable(path, error, "a text file in UTF-8")) from None
     return _parse(text, str(path), path.resolve().parent)
 
 

@@ -155,15 +155,13 @@ def finish_demo(results: Sequence[tuple[Any, Any]]) -> None:
     picture, report = model / f"{HELD_OUT}_minute.png", model / "report.html"
     draw_minute(model, picture)
     write_report([model], report)
-    print(
-        f"a minute of {HELD_OUT}, on which no model was trained: {os.path.relpath(picture)}"
-    )
+    print(f"a minute of {HELD_OUT}, on which no model was trained: {os.path.relpath(picture)}")
     print(f"scores, curves, and an ethogram that zooms: {os.path.relpath(report)}")
     print("next, with data of your own: daart-fast doctor data, then daart-fast train data")
 
 
 def draw_minute(model_dir: Path, save_file: Path) -> None:
-    """Draw the first minute of the held-out session: hand labels, predicted classes, probabilities."""
+    """Draw the held-out session's first minute: hand labels, predicted classes, probabilities."""
     from daart_fast.api.model import HPARAMS, read_hparams
     from daart_fast.data.labels import read_labels
     from daart_fast.eval import plot_ethogram, smoother_of

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from argparse import Namespace
 from collections.abc import Callable
@@ -67,6 +68,15 @@ def test_a_gpu_with_a_torch_that_has_no_cuda_is_refused(settings, tmp_path, caps
     )
     assert printed.err.count("\n") == 1 and printed.out == ""
     assert not list((tmp_path / "results").rglob("version_*"))
+
+
+@pytest.mark.skipif(not WITHOUT_CUDA, reason="there is a GPU")
+def test_a_folders_config_files_do_not_keep_a_gpu_that_is_not_there(demo, tmp_path, capsys):
+    data = tmp_path / "data"
+    shutil.copytree(demo, data)
+    assert main(["train", str(data), "--device", "cuda"]) == 2
+    assert capsys.readouterr().err.startswith("daart-fast: error: 'device' is cuda, but torch ")
+    assert not (data / "train.yaml").exists()
 
 
 @pytest.mark.skipif(not WITHOUT_CUDA, reason="there is a GPU")

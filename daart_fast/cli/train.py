@@ -77,6 +77,7 @@ def run(options: argparse.Namespace) -> int:
 def _arguments(words: Sequence[str]) -> list[str]:
     """Return the arguments of `get_all_params`, having seen to the config files of a folder."""
     from daart_fast.cli.project import prepare
+    from daart_fast.machine import check_device
     from daart_fast.search.arguments import settings_of
 
     hold_out = NO_HOLD_OUT not in words
@@ -86,6 +87,8 @@ def _arguments(words: Sequence[str]) -> list[str]:
     if given and not given[0].startswith("-"):
         folder, given = Path(given[0]), given[1:]
         asked, files = settings_of(given)
+        if asked.get("executor") != "slurm":  # config files would keep a device that is not here
+            check_device({"device": asked.get("device", "cpu")})
         paths = {name: files.get(name, folder / f"{name}.yaml") for name in FILES}
         prepare(folder, paths, asked, hold_out)
         given = [*(f"--{name}_config={path}" for name, path in paths.items()), *given]

@@ -143,7 +143,7 @@ def test_what_is_missing_is_named(model_dir, tmp_path):
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("a: [1", "expected a YAML file of keys and values; not valid YAML: "),
+        ("a: [1", "expected a YAML file of keys and values: not valid YAML: "),
         ("- 1", "expected keys and values, got a list"),
         (
             "backbone: dtcn\nn_hid_layers: 2",
