@@ -11,13 +11,14 @@ import base64
 import gzip
 import json
 import os
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from daart_fast.config import KEYS, PATH, with_defaults
+from daart_fast.config import KEYS, with_defaults
 from daart_fast.errors import ConfigError, DataError
 from daart_fast.eval.album import split_shown
 from daart_fast.eval.colours import class_colours
@@ -102,7 +103,7 @@ def collect(
         "worst": worst[:WORST],
         "block": BLOCK,
         "chunk": CHUNK,
-        "note": note,
+        "note": _without_folders(note),
         "before": None if new is None else _headline_of_model(folder),
         **_settings(hparams),
         **_of_summary(summary, hparams),
@@ -143,7 +144,7 @@ def _of_summary(summary: Mapping[str, Any], hparams: Mapping[str, Any]) -> dict[
         "several": hparams["classifier_type"] == "multibinary",
         "fps": summary["fps"],
         "headline": headline(summary),
-        "cautions": summary.get("cautions", []),
+        "cautions": [_without_folders(sentence) for sentence in summary.get("cautions", [])],
         "scores": scores,
         "titles": {split: _titles(split, scores.get(split)) for split in PRINTED},
         "time_budget": _time_budget(summary),
@@ -157,18 +158,19 @@ def _titles(split: str, scores: Mapping[str, Any] | None) -> list[str]:
 
 
 def _settings(hparams: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the settings as text, and the names of those that are not the default.
+    """Return the settings that results depend on, as text, and which are not the default."""
+    shown = {name: _spelled(hparams[name]) for name, key in KEYS.items() if not key.neutral}
+    return {
+        "settings": shown,
+        "chosen": [name for name in shown if hparams[name] != KEYS[name].default],
+    }
 
-    Of paths only the last part is shown: a report is sent to other people.
-    """
-    shown: dict[str, str] = {}
-    for name, key in KEYS.items():
-        value = hparams[name]
-        if key.kind is PATH and isinstance(value, str):
-            value = Path(value).name
-        shown[name] = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
-    chosen = [name for name, key in KEYS.items() if hparams[name] != key.default]
-    return {"settings": shown, "chosen": chosen}
+
+def _spelled(value: Any) -> str:
+    """Spell a setting as a config file does."""
+    if isinstance(value, list):
+        return ", ".join(map(_spelled, value))
+    return value if isinstance(value, str) else json.dumps(value, default=str)
 
 
 def _session(
@@ -204,6 +206,11 @@ def _in_short(scores: Mapping[str, Any]) -> dict[str, Any]:
     """Return frames, macro-F1, accuracy and the F1 of each class."""
     f1 = {name: own["f1"] for name, own in scores["classes"].items()}
     return {name: scores.get(name) for name in ("frames", "macro_f1", "accuracy")} | {"f1": f1}
+
+
+def _without_folders(text: str) -> str:
+    """Return a text with only the last part of each absolute path: a report is sent to people."""
+    return re.sub(r"(?<![\w./])/(?:[^/\s:;,'\"()]+/)+", "", text)
 
 
 def _name(folder: Path) -> str:

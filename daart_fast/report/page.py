@@ -62,6 +62,9 @@ def write_report(
         model, fine = collect(Path(folder), data_dir, (results or {}).get(Path(folder)), new)
         models.append(model)
         texts |= {f"fine-{number}-{i}": text for i, text in enumerate(fine)}
+    if len(models) > 1:
+        for model, name in zip(models, _distinct_names(model_dirs), strict=True):
+            model["name"] = name
     with replacing(output) as temporary:
         temporary.write_text(_page(models, texts), encoding="utf-8")
 
@@ -77,6 +80,14 @@ def check_output(output: str | os.PathLike[str]) -> None:
     ending = Path(output).suffix
     if ending.lower() not in (".html", ".htm"):
         raise DataError(f"{output}: expected a name that ends in .html or .htm, found {ending!r}")
+
+
+def _distinct_names(folders: Sequence[str | os.PathLike[str]]) -> list[str]:
+    """Name each of several models by the parts of its path that are not those of all others."""
+    paths = [Path(folder).absolute().parts for folder in folders]
+    first = min(len(os.path.commonprefix(paths)), min(map(len, paths)) - 1)
+    last = len(os.path.commonprefix([path[:first:-1] for path in paths]))
+    return ["/".join(path[first : len(path) - last]) for path in paths]
 
 
 def _page(models: Sequence[dict[str, Any]], texts: dict[str, str]) -> str:

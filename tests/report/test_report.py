@@ -128,7 +128,7 @@ def test_a_report_holds_settings_scores_curves_bouts_and_sessions(small, tmp_pat
     assert wrong == sorted(wrong, reverse=True) and len(wrong) == 30
     assert {bout["session"] for bout in model["worst"]} == {"m2"}  # the session held out
     assert model["chosen"] and "learning_rate" not in model["chosen"]
-    assert model["settings"]["data_dir"] == small.parent.name  # no path of this machine
+    assert model["settings"]["causal"] == "false" and "data_dir" not in model["settings"]
     assert model["titles"]["test"] == ["held-out videos", "held-out videos (never trained on)"]
     m1, m2 = model["sessions"]
     assert m1["split"] == "train" and m2["split"] == "test"
@@ -136,6 +136,24 @@ def test_a_report_holds_settings_scores_curves_bouts_and_sessions(small, tmp_pat
     assert m2["scores"]["test"]["macro_f1"] == model["scores"]["test"]["macro_f1"]
     classes, lengths = model["sessions"][0]["truth"][0]
     assert sum(lengths) == 40_000 and set(classes) <= {1, 2, 3}
+
+
+def test_a_report_names_no_folder_of_the_machine(small, tmp_path):
+    write_report([small], tmp_path / "a.html")
+    write_report([small], tmp_path / "b.html", data_dir=tmp_path / "none" / "data")
+    write_report([small, small], tmp_path / "c.html")
+    for name in "abc":
+        text = (tmp_path / f"{name}.html").read_text()
+        assert str(tmp_path.parent) not in text and str(small.parents[1]) not in text
+    (model,) = data_of(tmp_path / "b.html")["models"]
+    assert model["note"].startswith("Without hand labels: features: expected a folder")
+
+
+def test_several_models_are_named_by_what_tells_them_apart(small, models, tmp_path):
+    folder = models("second", 1_000)
+    write_report([small, folder], tmp_path / "report.html")
+    names = [model["name"] for model in data_of(tmp_path / "report.html")["models"]]
+    assert names == [small.parent.name, folder.parent.name]
 
 
 def headline_of(folder: Path, report: Path) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 // Fill the page, and show what the link asks for.
 showTop();
+showCautions();
 showModels();
 sessions.forEach((id) => {
   const model = models.find((one) => one.sessions.some((session) => session.id === id));

@@ -24,17 +24,25 @@ function showTop() {
   byId("title").textContent = title;
   byId("subtitle").textContent = `${made}, daart_fast ${version}; ${models.length > 1 ? `${models.length} models` : `model ${model.name}`}`;
 }
-/** What is said of the model chosen, at the top of the page. */
+/** The score of the model chosen. */
 function showHeadline(model) {
   byId("headline").replaceChildren();
   const whose = models.length > 1 ? `${nameOf(view.model)}: ` : "";
   headline(model).forEach((line) => add(byId("headline"), "p", whose + line));
-  const box = byId("cautions");
-  box.replaceChildren();
-  if (!model.cautions.length) return;
-  add(box, "b", "Read this first");
-  const list = add(box, "ul");
-  model.cautions.forEach((sentence) => add(list, "li", sentence));
+}
+/** What nobody must miss: the cautions and notes of all models, each once, with the models that they are of. */
+function showCautions() {
+  const found = new Map();
+  models.forEach((model, m) => [model.note, ...model.cautions].filter(Boolean).forEach((sentence) => {
+    found.set(sentence, [...(found.get(sentence) || []), m]);
+  }));
+  if (!found.size) return;
+  add(byId("cautions"), "h2", "Read this first");
+  const list = add(byId("cautions"), "ul");
+  for (const [sentence, whose] of found) {
+    const which = whose.length < models.length ? `${whose.map(nameOf).join(", ")}: ` : "";
+    add(list, "li", which + sentence[0].toUpperCase() + sentence.slice(1) + (sentence.endsWith(".") ? "" : "."));
+  }
 }
 
 function showModels() {
@@ -77,7 +85,6 @@ function firstSession(model) {
 }
 
 function showScores(model, parent) {
-  if (model.note) add(parent, "p", model.note, { class: "note" });
   const splits = Object.entries(model.scores);
   if (!splits.length) { add(parent, "p", "Nothing to score: no hand labels."); return; }
   const terms = ["frames", "macro-F1", "accuracy", "edit", "F1@0.10", "F1@0.25", "F1@0.50"];
