@@ -389,6 +389,23 @@ def test_the_top_says_the_score_of_videos_held_out_and_what_nobody_may_miss(smal
 
 
 @needs_browser
+def test_a_term_shows_its_meaning_on_focus(small, tmp_path):
+    write_report([small], tmp_path / "report.html")
+    script = """
+    const bubble = document.getElementById("meaning"), found = [bubble.hidden];
+    document.querySelector("#scores .term").focus();
+    found.push(bubble.hidden, bubble.textContent);
+    window.dispatchEvent(new KeyboardEvent("keydown", {key: "Escape"}));
+    document.body.dataset.found = [...found, bubble.hidden].join("|");
+    """
+    page = Page(tmp_path / "report.html", script)
+    assert page.console == []
+    assert re.search(r'data-found="([^"]*)"', page.document)[1] == (
+        "true|false|Frames with a hand label that is scored.|true"
+    )
+
+
+@needs_browser
 def test_a_link_opens_at_a_bout(small, tmp_path):
     write_report([small], tmp_path / "report.html")
     page = Page(tmp_path / "report.html", link="#m1/1000/1250")

@@ -1,6 +1,7 @@
 // Fill the page, and show what the link asks for.
 showTop();
 showCautions();
+showWords();
 showModels();
 sessions.forEach((id) => {
   const model = models.find((one) => one.sessions.some((session) => session.id === id));

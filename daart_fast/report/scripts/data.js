@@ -33,11 +33,11 @@ function fill(cell, content) {
 function table(parent, head, rows) {
   const element = add(add(parent, "div", null, { class: "wide" }), "table");
   const top = add(add(element, "thead"), "tr");
-  head.forEach((cell) => fill(add(top, "th"), cell));
+  head.forEach((cell) => fill(add(top, "th", null, { scope: "col" }), cell));
   const body = add(element, "tbody");
   rows.forEach((cells) => {
     const row = add(body, "tr");
-    cells.forEach((cell) => fill(add(row, "td"), cell));
+    cells.forEach((cell, i) => fill(i ? add(row, "td") : add(row, "th", null, { scope: "row" }), cell));
   });
   return body;
 }
@@ -53,24 +53,43 @@ const GLOSSARY = {
   "frames": "Frames with a hand label that is scored.",
   "macro-F1": "The mean of the classes' F1: rare behaviours weigh as much as common ones. F1 is 2 x precision x recall / (precision + recall).",
   "accuracy": "The share of scored frames whose class is predicted right. Common behaviours dominate it.",
-  "edit": "Whether bouts come in the right order, however long they are: 1 minus the Levenshtein distance of the two sequences over the longer one's length.",
+  "edit": "How much the order of bouts agrees, whatever their durations: 1 minus the number of bouts to insert, remove or replace, over the number of bouts. 1 is perfect.",
   "F1@0.10": "F1 of bouts: a predicted bout counts if it overlaps a labelled one of its class by 10% of what both cover.",
   "F1@0.25": "F1 of bouts: a predicted bout counts if it overlaps a labelled one of its class by 25% of what both cover.",
   "F1@0.50": "F1 of bouts: a predicted bout counts if it overlaps a labelled one of its class by 50% of what both cover.",
   "precision": "Of the frames predicted as this class, the share that is labelled so.",
   "recall": "Of the frames labelled as this class, the share that is predicted so.",
   "F1": "The harmonic mean of precision and recall.",
-  "average precision": "The mean precision over all thresholds on the probability of this class.",
+  "average precision": "The mean precision over all thresholds on the probability of this class. 1 is perfect; a useless model gets the class's share of the frames.",
   "SD": "The standard deviation over sessions.",
-  "share": "The share of the session's frames in this class.",
+  "share": "The share of the session's frames that were predicted as this class.",
+  "held out": "Whole videos that the training did not have, and that no choice was made on. Their scores say how good the model is on new videos.",
+  "validation": "Frames by which the training chose when to stop. Their scores are higher than those of new videos will be.",
+  "trained on": "Frames that the model learned from. Their scores say nothing about new videos.",
+  "new": "Videos that were predicted after the training, which did not have them.",
+  "not scored": "Frames without a hand label, or labelled as background: nobody said what happens there. They count neither for nor against the model.",
 };
+/** A word whose meaning shows on hover, focus and tap. */
 function term(word) {
   return (cell) => {
     if (!GLOSSARY[word]) { cell.append(word); return; }
     const button = add(cell, "button", word, { class: "term", type: "button", "aria-label": `${word}: ${GLOSSARY[word]}` });
-    add(button, "span", GLOSSARY[word]);
+    for (const name of ["mouseenter", "focus", "click"]) button.addEventListener(name, () => explain(button, GLOSSARY[word]));
+    for (const name of ["mouseleave", "blur"]) button.addEventListener(name, hideMeaning);
   };
 }
+/** Show a meaning under its word, within the window: a table that scrolls would cut it off. */
+function explain(word, meaning) {
+  const tip = byId("meaning"), at = word.getBoundingClientRect();
+  tip.textContent = meaning;
+  tip.hidden = false;
+  const below = at.bottom + 6 + tip.offsetHeight < innerHeight;
+  tip.style.left = `${Math.max(8, Math.min(at.left, innerWidth - tip.offsetWidth - 8))}px`;
+  tip.style.top = `${below ? at.bottom + 6 : at.top - 6 - tip.offsetHeight}px`;
+}
+function hideMeaning() { byId("meaning").hidden = true; }
+window.addEventListener("scroll", hideMeaning, { passive: true, capture: true });
+window.addEventListener("keydown", (event) => { if (event.key === "Escape") hideMeaning(); });
 
 // ------------------------------------------------------------------ a session's data
 /** Starts of runs, and the place of the run that holds a frame. */

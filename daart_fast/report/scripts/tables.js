@@ -16,6 +16,13 @@ function headline({ headline: found, before }) {
   return lines;
 }
 
+/** The glossary, for those who read on paper or by ear. */
+function showWords() {
+  for (const [word, meaning] of Object.entries(GLOSSARY)) {
+    add(byId("words"), "dt", word);
+    add(byId("words"), "dd", meaning);
+  }
+}
 function showTop() {
   const [model] = models;
   if (!model) return;
