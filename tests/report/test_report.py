@@ -43,18 +43,20 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
         n_frames: int,
         labelled: Sequence[str] = ("m1", "m2", "m3"),
         sessions: int = 2,
+        gaps: bool = False,
         **settings: Any,
     ) -> Path:
         root = tmp_path_factory.mktemp(name)
         draw = np.random.default_rng(0)
         classes = np.repeat(draw.integers(1, 4, n_frames // 50 + 1), 50)[:n_frames]
+        labels = np.where(np.arange(n_frames) % 400 < 50, 0, classes) if gaps else classes
         for kind in ("features", "labels-hand"):
             (root / kind).mkdir()
         folder = root / "version_0"
         folder.mkdir()
         for session in ("m1", "m2", "m3")[:sessions]:
             np.save(root / "features" / f"{session}.npy", draw.random((n_frames, 1), np.float32))
-            lines = [f"{i}{',0' * c},1{',0' * (3 - c)}" for i, c in enumerate(classes.tolist())]
+            lines = [f"{i}{',0' * c},1{',0' * (3 - c)}" for i, c in enumerate(labels.tolist())]
             text = "\n".join(["," + ",".join(NAMES), *lines])
             if session in labelled:
                 (root / "labels-hand" / f"{session}.csv").write_text(text)
@@ -384,7 +386,10 @@ def test_the_top_says_the_score_of_videos_held_out_and_what_nobody_may_miss(smal
     score = summary["scores"]["test"]["macro_f1"]
     assert f"<p>macro-F1 {score:.3f} of a single video (held-out videos)," in page.document
     assert "<li>No video was held out.</li>" in page.document
-    assert '<option value="m2">m2 (held-out videos)</option>' in page.document
+    assert (
+        '<option value="m2">m2 (held out)</option><option value="m1">m1 (trained on)</option>'
+        in page.document
+    )
     assert page.document.count('aria-label="macro-F1: The mean') >= 2  # its meaning, on hover
 
 
@@ -403,6 +408,34 @@ def test_a_term_shows_its_meaning_on_focus(small, tmp_path):
     assert re.search(r'data-found="([^"]*)"', page.document)[1] == (
         "true|false|Frames with a hand label that is scored.|true"
     )
+
+
+@needs_browser
+def test_on_paper_the_plot_has_a_width_that_fits_and_is_drawn_for_it(small, tmp_path):
+    write_report([small], tmp_path / "report.html")
+    said = "document.body.dataset.found = [canvas.clientWidth, canvas.width].join();"
+    page = Page(tmp_path / "report.html", f'window.dispatchEvent(new Event("beforeprint")); {said}')
+    assert 'data-found="660,1320"' in page.document
+
+
+@needs_browser
+def test_the_legend_names_what_is_drawn_and_nothing_else(small, models, tmp_path):
+    gaps = models("gaps", 2_000, gaps=True)
+    for folder, expected in ((small, False), (gaps, True)):
+        write_report([folder], tmp_path / "report.html")
+        document = Page(tmp_path / "report.html").document
+        legend = re.search(r'id="legend">(.*?)</div>', document, re.DOTALL)[1]
+        assert ("not scored" in legend) == expected
+        assert ">background<" not in legend and "groom" in legend
+
+
+@needs_browser
+def test_a_session_of_another_model_only_shows_that_model(small, models, tmp_path):
+    other = models("third", 1_000, sessions=3, expt_ids=["m1", "m2"], expt_ids_test=["m3"])
+    write_report([small, other], tmp_path / "report.html")
+    page = Page(tmp_path / "report.html", link="#m3")
+    assert page.console == [] and page.text("where").endswith("of 0:40.00")
+    assert f"<p>2: {other.parent.name}: macro-F1" in page.document
 
 
 @needs_browser

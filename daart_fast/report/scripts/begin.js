@@ -3,11 +3,6 @@ showTop();
 showCautions();
 showWords();
 showModels();
-sessions.forEach((id) => {
-  const model = models.find((one) => one.sessions.some((session) => session.id === id));
-  const { split } = model.sessions.find((session) => session.id === id);
-  add(byId("session"), "option", split ? `${id} (${model.titles[split][0]})` : id, { value: id });
-});
 models.forEach((_, m) => add(byId("model"), "option", nameOf(m), { value: m }));
 byId("session").addEventListener("change", (event) => show(event.target.value));
 byId("model").addEventListener("change", (event) => choose(Number(event.target.value)));

@@ -29,6 +29,8 @@ canvas.addEventListener("pointerdown", (event) => {
   const point = pointOf(event);
   if (onMap(point.y)) { goToOnMap(point.x); return; }
   touches.set(event.pointerId, point);
+  view.pointer = point;
+  redraw();
   if (touches.size === 2) { beginPinch(); return; }
   drag = { x: event.clientX, first: view.first, last: view.last };
   canvas.setPointerCapture(event.pointerId);
@@ -48,15 +50,20 @@ function release(event) {
 }
 canvas.addEventListener("pointerup", release);
 canvas.addEventListener("pointercancel", release);
-canvas.addEventListener("pointerleave", () => { view.pointer = null; redraw(); });
+function leave() { view.pointer = null; redraw(); }
+// what a tap has shown stays, to be read
+canvas.addEventListener("pointerleave", (event) => { if (event.pointerType !== "touch") leave(); });
+canvas.addEventListener("blur", leave);
 canvas.addEventListener("dblclick", () => zoomTo(0, view.frames));
 // The wheel scrolls the page, unless it is meant for the plot.
 canvas.addEventListener("wheel", (event) => {
   if (!event.ctrlKey && !event.metaKey && document.activeElement !== canvas) return;
   event.preventDefault();
-  zoomBy(Math.exp(event.deltaY * (event.ctrlKey ? 0.006 : 0.0015)), frameOf(pointOf(event).x));
+  const lines = event.deltaMode === WheelEvent.DOM_DELTA_LINE ? 30 : 1;
+  zoomBy(Math.exp(event.deltaY * lines * (event.ctrlKey ? 0.006 : 0.0015)), frameOf(pointOf(event).x));
 }, { passive: false });
 canvas.addEventListener("keydown", (event) => {
+  if (event.ctrlKey || event.metaKey || event.altKey) return;  // the browser's own keys
   const span = view.last - view.first, middle = (view.first + view.last) / 2;
   const actions = {
     ArrowLeft: () => zoomTo(view.first - span / 5, view.last - span / 5),
@@ -67,3 +74,11 @@ canvas.addEventListener("keydown", (event) => {
   if (actions[event.key]) { event.preventDefault(); actions[event.key](); }
 });
 window.addEventListener("resize", redraw);
+/** Paper has a width that is known only once it is printed: the plot keeps to one that fits. */
+function setPrinting(begins) {
+  document.body.classList.toggle("printing", begins);
+  view.pointer = null;
+  if (view.session !== null) draw();
+}
+window.addEventListener("beforeprint", () => setPrinting(true));
+window.addEventListener("afterprint", () => setPrinting(false));

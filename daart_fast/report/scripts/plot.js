@@ -1,8 +1,9 @@
 // The ethogram: rows of bouts, probabilities, an axis and a map, drawn on one canvas.
 const canvas = byId("canvas"), tip = byId("tip"), pen = canvas.getContext("2d");
-const RIGHT = 26, ROW = 22, GAP = 5, BAND = 7, CURVE = 150, AXIS = 24, MAP = 20, FINE = 40000;
+const ROW = 22, GAP = 5, BAND = 7, CURVE = 150, AXIS = 24, MAP = 20, FINE = 40000;
 const UNSCORED = "#dddddd", SPLIT_COLOURS = { new: "#0077bb", test: "#0077bb", val: "#33bbee", train: "#555555" };
 const SPLITS = ["new", "test", "val", "train"];  // their numbers in a session's `splits`
+const ROLES = { new: "new", test: "held out", val: "validation", train: "trained on" };
 const view = { session: null, rows: [], band: null, probabilities: null, model: 0, first: 0, last: 1, frames: 1, pointer: null };
 const cache = new Map();
 
@@ -15,9 +16,13 @@ function once(key, make) {
 const sessions = [...new Set(models.flatMap((model) => model.sessions.map((session) => session.id)))];
 const find = (m, id) => models[m].sessions.findIndex((session) => session.id === id);
 
+/** A model's sessions by what the training had them for: those whose scores say most first. */
+const byRole = (model) => [...model.sessions].sort((a, b) => SPLITS.indexOf(a.split) - SPLITS.indexOf(b.split));
+const isScored = (model, value) => value >= 0 && value !== model.background;
+
 /** A row of one class a frame. */
 function rowOfClasses(title, model, runs, isTruth) {
-  const scored = (value) => value >= 0 && !(isTruth && value === model.background);
+  const scored = (value) => !isTruth || isScored(model, value);
   return {
     title, model, runs,
     colour: (value) => (scored(value) ? model.colours[value] : null),
@@ -68,8 +73,9 @@ function show(id, first, last) {
     view.session = id;
     view.rows = rowsOf(id);
     byId("session").value = id;
-    if (find(view.model, id) < 0) view.model = models.findIndex((_, m) => find(m, id) >= 0);
-    byId("model").value = view.model;
+    if (find(view.model, id) < 0) {
+      choose(models.findIndex((_, m) => find(m, id) >= 0));
+    }
   }
   const m = view.model, s = find(m, id);
   view.probabilities = once(`q${m}-${s}`, () => new Probabilities(models[m], models[m].sessions[s], `fine-${m}-${s}`));
@@ -85,9 +91,14 @@ function show(id, first, last) {
 function showLegend() {
   const model = models[view.model], legend = byId("legend");
   legend.replaceChildren();
-  const entry = (colour, text) => { const item = add(legend, "span"); addBox(item, colour); item.append(text); };
+  const entry = (colour, text) => { const item = add(legend, "span"); addBox(item, colour); if (typeof text === "function") text(item); else item.append(text); };
   model.classes.forEach((name, c) => { if (c !== model.background) entry(model.colours[c], name); });
-  entry(UNSCORED, "not scored");
+  const drawn = (tracks, test) => model.sessions.some((session) => (session[tracks] || []).some(([values]) => values.some(test)));
+  if (!model.several && drawn("predicted", (value) => value === model.background)) {
+    entry(UNSCORED, `predicted ${model.classes[model.background]}`);
+  }
+  const blank = model.several ? (value) => value < 0 : (value) => !isScored(model, value);
+  if (drawn("truth", blank)) entry(UNSCORED, term("not scored"));
   const used = new Set(view.band ? view.band.runs.classes : []);
   SPLITS.forEach((split, number) => { if (used.has(number)) entry(SPLIT_COLOURS[split], model.titles[split][0]); });
 }
@@ -106,9 +117,10 @@ function redraw() {
   requestAnimationFrame(() => { waiting = false; draw(); });
 }
 
-/** Room for the rows' titles: less in a narrow window. */
-const left = () => (canvas.clientWidth < 600 ? 76 : 150);
-const width = () => canvas.clientWidth - left() - RIGHT;
+/** Room for the rows' titles, and to the right: less in a narrow window. */
+const isNarrow = () => canvas.clientWidth < 600;
+const left = () => (isNarrow() ? 82 : 150);
+const width = () => canvas.clientWidth - left() - (isNarrow() ? 8 : 26);
 const xOf = (frame) => left() + ((frame - view.first) / (view.last - view.first)) * width();
 const frameOf = (x) => view.first + ((x - left()) / width()) * (view.last - view.first);
 
@@ -193,7 +205,7 @@ function draw() {
 }
 
 function fitCanvas() {
-  const scale = window.devicePixelRatio || 1;
+  const scale = Math.max(window.devicePixelRatio || 1, document.body.classList.contains("printing") ? 2 : 1);
   const w = canvas.clientWidth, h = canvas.clientHeight;
   if (canvas.width !== Math.round(w * scale) || canvas.height !== Math.round(h * scale)) {
     canvas.width = Math.round(w * scale);
@@ -255,7 +267,8 @@ function drawAxis(top) {
   pen.textAlign = "center";
   for (let at = Math.ceil(view.first / unit / step) * step; at <= view.last / unit; at += step) {
     pen.fillRect(xOf(at * unit), top - 6, 1, 5);
-    pen.fillText(fps ? clock(at, digits) : String(Number(at.toPrecision(6))), xOf(at * unit), top + 7);
+    const text = fps ? clock(at, digits) : String(Number(at.toPrecision(6)));
+    pen.fillText(text, Math.min(xOf(at * unit), canvas.clientWidth - pen.measureText(text).width / 2), top + 7);
   }
 }
 
@@ -270,7 +283,7 @@ function drawMap(top) {
   pen.lineWidth = 1.5;
   pen.strokeRect(x(view.first), top - 1, Math.max(x(view.last) - x(view.first), 2), MAP - 4);
   pen.lineWidth = 1;
-  drawTitle(canvas.clientWidth < 600 ? "whole" : "whole session", top + 7);
+  drawTitle(isNarrow() ? "whole" : "whole session", top + 7);
 }
 
 /** The line and the tooltip at the pointer: of what the plot shows now, however it came there. */
@@ -286,13 +299,14 @@ function drawCursor(bottom) {
   pen.stroke();
   fillTip(frame);
   const beside = view.pointer.x + 14 + tip.offsetWidth > canvas.clientWidth;
-  tip.style.left = `${Math.max(beside ? view.pointer.x - 14 - tip.offsetWidth : view.pointer.x + 14, 0)}px`;
+  const most = Math.max(canvas.clientWidth - tip.offsetWidth, 0);
+  tip.style.left = `${Math.min(Math.max(beside ? view.pointer.x - 14 - tip.offsetWidth : view.pointer.x + 14, 0), most)}px`;
   tip.style.top = `${Math.min(view.pointer.y + 10, canvas.clientHeight - 40)}px`;
 }
 function fillTip(frame) {
   const { model } = view.probabilities;
   tip.replaceChildren();
-  add(tip, "b", `${time(frame, model.fps)}${model.fps ? ` (frame ${frame})` : ""}`);
+  add(tip, "b", `${time(frame, model.fps)}${model.fps ? ` (${(frame / model.fps).toFixed(2)} s, frame ${frame})` : ""}`);
   const at = (row) => row.name(row.runs.classes[row.runs.at(frame)]);
   for (const row of view.rows) add(tip, "div", `${row.title}: ${at(row)}`);
   if (view.band) add(tip, "div", `used as: ${at(view.band)}`);

@@ -80,15 +80,20 @@ function choose(m) {
     part(models[m], byId(id));
   }
   showHeadline(models[m]);
+  fillSessions();
   if (view.session) show(find(m, view.session) < 0 ? firstSession(models[m]) : view.session, view.first, view.last);
 }
+/** What the training had a session for. */
+const roleOf = ({ split }) => ROLES[split] || "–";
 /** The session that is shown first: one that was not trained on, if there is one. */
-function firstSession(model) {
-  for (const split of SPLITS) {
-    const found = model.sessions.find((session) => session.split === split);
-    if (found) return found.id;
-  }
-  return model.sessions[0].id;
+const firstSession = (model) => byRole(model)[0].id;
+/** List the sessions with their roles in the training of the model chosen, then those that it did not have. */
+function fillSessions() {
+  const select = byId("session"), known = byRole(models[view.model]);
+  select.replaceChildren();
+  for (const session of known) add(select, "option", `${session.id} (${roleOf(session)})`, { value: session.id });
+  sessions.filter((id) => find(view.model, id) < 0).forEach((id) => add(select, "option", id, { value: id }));
+  if (view.session !== null) select.value = view.session;
 }
 
 function showScores(model, parent) {
@@ -125,15 +130,16 @@ function named(model, name) {
 
 function showSessions(model, parent) {
   const classes = model.classes.filter((_, c) => c !== model.background);
-  const rows = model.sessions.map((session) => {
+  const listed = byRole(model);
+  const rows = listed.map((session) => {
     const split = SPLITS.find((name) => name in session.scores);
     const scores = session.scores[split] || { f1: {} };
-    const role = session.split ? model.titles[session.split][0] : "–";
-    const of = split && split !== session.split ? `${role}; scored on ${model.titles[split][0]}` : role;
+    const role = roleOf(session);
+    const of = split && split !== session.split ? `${role}; scored on ${model.titles[split][0]}` : term(role);
     return [session.id, of, scores.frames ?? "–", number(scores.macro_f1), ...classes.map((name) => number(scores.f1[name]))];
   });
   const body = table(parent, ["session", "used as", term("frames"), term("macro-F1"), ...classes.map((name) => `F1 ${name}`)], rows);
-  model.sessions.forEach((session, i) => clickable(body.rows[i], () => {
+  listed.forEach((session, i) => clickable(body.rows[i], () => {
     show(session.id);
     byId("ethogram").scrollIntoView({ behavior: "smooth" });
   }));
@@ -167,6 +173,7 @@ function saveBudgets(rows, unit) {
 
 function showWorst(model, parent) {
   const split = shownSplit(model);
+  byId("worst-section").hidden = !split || model.several;
   if (split && model.scores[split].whole_sessions === false) {
     add(parent, "p", `None: ${model.titles[split][0]} cut bouts where the pieces end.`);
     return;
@@ -185,7 +192,8 @@ function showWorst(model, parent) {
 
 function showConfusion(model, parent) {
   const split = shownSplit(model), { confusion } = model.scores[split] || {};
-  if (!confusion) { add(parent, "p", "–"); return; }
+  byId("confusion-section").hidden = !confusion;
+  if (!confusion) return;
   add(parent, "p", `${model.titles[split][0]}; rows are labelled, columns predicted: shares of each row`, { class: "hint" });
   const rows = model.classes.map((_, c) => c).filter((c) => c !== model.background);
   const columns = model.classes.map((_, c) => c).filter((c) => c !== model.background || confusion.some((row) => row[c]));
