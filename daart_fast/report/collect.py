@@ -96,7 +96,7 @@ def collect(
     worst.sort(key=lambda bout: -bout["wrong"])
     model = {
         "name": _name(folder),
-        "data": Path(data_dir or hparams["data_dir"] or "").name if new is None else "new videos",
+        "data": _title(Path(data_dir or hparams["data_dir"] or ""), new),
         "curves": _curves(folder / "metrics.csv"),
         "best_epoch": hparams.get("best_val_epoch"),
         "sessions": sessions,
@@ -211,6 +211,13 @@ def _in_short(scores: Mapping[str, Any]) -> dict[str, Any]:
 def _without_folders(text: str) -> str:
     """Return a text with only the last part of each absolute path: a report is sent to people."""
     return re.sub(r"(?<![\w./])/(?:[^/\s:;,'\"()]+/)+", "", text)
+
+
+def _title(data_dir: Path, new: NewSessions | None) -> str:
+    """Name the data by the end of their path: their folder may be called no more than data."""
+    if new is None:
+        return "/".join(data_dir.absolute().parts[1:][-2:])
+    return "/".join(new.folder.absolute().parts[1:][-2:]) + " (new videos)"
 
 
 def _name(folder: Path) -> str:

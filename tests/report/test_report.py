@@ -256,7 +256,8 @@ def test_a_report_on_new_sessions_shows_theirs_and_not_the_models(small, tmp_pat
     summarise(hparams, new, results, new.folder, Smoother(), tables=False)
     write_report([small], tmp_path / "report.html", results={small: results}, new=new)
     (model,) = data_of(tmp_path / "report.html")["models"]
-    assert model["data"] == "new videos" and model["name"].endswith("version_0")
+    assert model["data"] == f"{tmp_path.name}/predictions (new videos)"
+    assert model["name"].endswith("version_0")
     (session,) = model["sessions"]
     assert session["id"] == "z" and session["frames"] == 40_000
     assert (session["truth"] is not None) == labelled == ("new" in model["scores"])
@@ -427,6 +428,19 @@ def test_the_legend_names_what_is_drawn_and_nothing_else(small, models, tmp_path
         legend = re.search(r'id="legend">(.*?)</div>', document, re.DOTALL)[1]
         assert ("not scored" in legend) == expected
         assert ">background<" not in legend and "groom" in legend
+
+
+@needs_browser
+def test_a_behaviour_that_is_absent_is_not_drawn_as_unscored(models, tmp_path):
+    folder = models("several", 2_000, classifier_type="multibinary")
+    write_report([folder], tmp_path / "report.html")
+    said = (
+        "document.body.dataset.found = [-1, 0, 1].map((v) => String(view.rows[1].colour(v))).join()"
+    )
+    page = Page(tmp_path / "report.html", said)
+    assert page.console == []
+    unscored, absent, present = re.search(r'data-found="([^"]*)"', page.document)[1].split(",")
+    assert (unscored, absent) == ("#dddddd", "null") and present.startswith("#")
 
 
 @needs_browser

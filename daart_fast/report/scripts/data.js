@@ -30,6 +30,10 @@ const duration = (frames, fps) => (fps ? `${(frames / fps).toFixed(2)} s` : `${f
 function fill(cell, content) {
   if (typeof content === "function") content(cell); else cell.textContent = content;
 }
+/** A cell of several contents. */
+const join = (...contents) => (cell) => contents.forEach((content) => {
+  if (typeof content === "function") content(cell); else cell.append(content);
+});
 function table(parent, head, rows) {
   const element = add(add(parent, "div", null, { class: "wide" }), "table");
   const top = add(add(element, "thead"), "tr");

@@ -1,7 +1,7 @@
 // The ethogram: rows of bouts, probabilities, an axis and a map, drawn on one canvas.
 const canvas = byId("canvas"), tip = byId("tip"), pen = canvas.getContext("2d");
 const ROW = 22, GAP = 5, BAND = 7, CURVE = 150, AXIS = 24, MAP = 20, FINE = 40000;
-const UNSCORED = "#dddddd", SPLIT_COLOURS = { new: "#0077bb", test: "#0077bb", val: "#33bbee", train: "#555555" };
+const UNSCORED = "#dddddd", FRAME = "#bbbbbb", SPLIT_COLOURS = { new: "#0077bb", test: "#0077bb", val: "#33bbee", train: "#555555" };
 const SPLITS = ["new", "test", "val", "train"];  // their numbers in a session's `splits`
 const ROLES = { new: "new", test: "held out", val: "validation", train: "trained on" };
 const view = { session: null, rows: [], band: null, probabilities: null, model: 0, first: 0, last: 1, frames: 1, pointer: null };
@@ -25,7 +25,7 @@ function rowOfClasses(title, model, runs, isTruth) {
   const scored = (value) => !isTruth || isScored(model, value);
   return {
     title, model, runs,
-    colour: (value) => (scored(value) ? model.colours[value] : null),
+    colour: (value) => (scored(value) ? model.colours[value] : UNSCORED),
     name: (value) => (scored(value) ? model.classes[value] : "not scored"),
   };
 }
@@ -33,7 +33,7 @@ function rowOfClasses(title, model, runs, isTruth) {
 function rowOfBehaviour(title, model, runs, track) {
   return {
     title, model, runs,
-    colour: (value) => (value === 1 ? model.colours[track] : null),
+    colour: (value) => (value === 1 ? model.colours[track] : value < 0 ? UNSCORED : null),
     name: (value) => (value === 1 ? model.classes[track] : value < 0 ? "not scored" : "–"),
   };
 }
@@ -184,9 +184,9 @@ function draw() {
   fitCanvas();
   let top = 4;
   for (const row of view.rows) {
-    pen.fillStyle = UNSCORED;
-    pen.fillRect(left(), top, width(), ROW);
     drawRuns(row, top, ROW, view.first, view.last, xOf);
+    pen.strokeStyle = FRAME;
+    pen.strokeRect(left() - 0.5, top - 0.5, width() + 1, ROW + 1);
     drawTitle(row.title, top + ROW / 2);
     top += ROW + GAP;
   }
@@ -215,6 +215,7 @@ function fitCanvas() {
   pen.clearRect(0, 0, w, h);
   pen.font = "12px system-ui, sans-serif";
   pen.textBaseline = "middle";
+  pen.lineWidth = 1;
 }
 
 /** Write a row's title, cut off where it does not fit. */
@@ -230,7 +231,7 @@ function drawTitle(text, y, gap = 8) {
 function drawCurves(top) {
   const { model } = view.probabilities;
   const bottom = top + CURVE - 6, height = CURVE - 14;
-  pen.strokeStyle = UNSCORED;
+  pen.strokeStyle = FRAME;
   pen.strokeRect(left(), bottom - height, width(), height);
   drawTitle("probability", bottom - height / 2);
   drawTitle("1", bottom - height + 4);
@@ -276,8 +277,6 @@ const onMap = (y) => y > canvas.clientHeight - MAP - 6;
 function drawMap(top) {
   const row = view.rows[view.rows.length - 1];
   const x = (frame) => left() + (frame / view.frames) * width();
-  pen.fillStyle = UNSCORED;
-  pen.fillRect(left(), top, width(), MAP - 6);
   drawRuns(row, top, MAP - 6, 0, view.frames, x);
   pen.strokeStyle = "#000";
   pen.lineWidth = 1.5;

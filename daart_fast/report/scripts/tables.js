@@ -61,11 +61,11 @@ function showModels() {
   const best = (model) => model.scores[shownSplit(model)] || {};
   const rows = models.map((model, m) => {
     const scores = best(model), spread = spreadOf(scores), split = shownSplit(model);
-    return [nameOf(m), split ? model.titles[split][0] : "–", number(scores.macro_f1), spread ? number(spread.sd) : "–",
-      ...["0.25", "0.50"].map((k) => number((scores.segment_f1 || {})[k])), ...keys.map((key) => model.settings[key] ?? "–")];
+    return [nameOf(m), split ? model.titles[split][0] : "–", number(spread ? spread.mean : scores.macro_f1),
+      ...["sd", "lowest", "highest"].map((key) => number(spread && spread[key])), ...keys.map((key) => model.settings[key] ?? "–")];
   });
   const body = table(section.querySelector(".wide"),
-    ["model", "scored on", term("macro-F1"), term("SD"), term("F1@0.25"), term("F1@0.50"), ...keys], rows);
+    ["model", "scored on", join(term("macro-F1"), ", mean of sessions"), term("SD"), "lowest", "highest", ...keys], rows);
   models.forEach((_, m) => clickable(body.rows[m], () => choose(m)));
 }
 
@@ -99,14 +99,14 @@ function fillSessions() {
 function showScores(model, parent) {
   const splits = Object.entries(model.scores);
   if (!splits.length) { add(parent, "p", "Nothing to score: no hand labels."); return; }
-  const terms = ["frames", "macro-F1", "accuracy", "edit", "F1@0.10", "F1@0.25", "F1@0.50"];
-  table(parent, ["", ...terms.map(term)], splits.map(([split, s]) => [
-    model.titles[split][1], s.frames, number(s.macro_f1), number(s.accuracy), number(s.edit),
-    ...["0.10", "0.25", "0.50"].map((k) => number((s.segment_f1 || {})[k]))]));
+  const overlaps = ["0.10", "0.25", "0.50"], more = model.several ? [] : ["accuracy", "edit", ...overlaps.map((k) => `F1@${k}`)];
+  table(parent, ["", ...["frames", "macro-F1", ...more].map(term)], splits.map(([split, s]) => [
+    model.titles[split][1], s.frames, number(s.macro_f1),
+    ...(model.several ? [] : [s.accuracy, s.edit, ...overlaps.map((k) => (s.segment_f1 || {})[k])].map((value) => number(value)))]));
   const [split, scores] = splits[0];
   add(parent, "h3", `${model.titles[split][0]}, by class`);
   showClasses(model, scores, parent);
-  if (scores.whole_sessions === false) {
+  if (!scores.whole_sessions) {
     add(parent, "p", "No scores of bouts: these frames are pieces of sessions, and bouts are cut where pieces end.", { class: "hint" });
   }
   const { method, ...values } = model.smoothing;
@@ -174,12 +174,12 @@ function saveBudgets(rows, unit) {
 function showWorst(model, parent) {
   const split = shownSplit(model);
   byId("worst-section").hidden = !split || model.several;
-  if (split && model.scores[split].whole_sessions === false) {
-    add(parent, "p", `None: ${model.titles[split][0]} cut bouts where the pieces end.`);
+  if (split && !model.scores[split].whole_sessions) {
+    add(parent, "p", `None are listed: ${model.titles[split][0]} cut bouts where the pieces end.`);
     return;
   }
-  if (!model.worst.length) { add(parent, "p", "None."); return; }
-  add(parent, "p", `Bouts of ${model.titles[split][0]}.`, { class: "hint" });
+  if (!model.worst.length) { add(parent, "p", "Every frame of every labelled bout is predicted right."); return; }
+  add(parent, "p", `Labelled bouts with the most frames predicted wrong, of ${model.titles[split][0]}. Click one to see it in the ethogram.`, { class: "hint" });
   const body = table(parent, ["session", "class", "start", `length${model.fps ? "" : ", frames"}`, "wrong", "taken for"], model.worst.map((bout) => [
     bout.session, model.classes[bout.class], time(bout.start, model.fps), duration(bout.stop - bout.start, model.fps),
     `${Math.round((100 * bout.wrong) / (bout.stop - bout.start))}%`, model.classes[bout.taken_for]]));
@@ -194,18 +194,19 @@ function showConfusion(model, parent) {
   const split = shownSplit(model), { confusion } = model.scores[split] || {};
   byId("confusion-section").hidden = !confusion;
   if (!confusion) return;
-  add(parent, "p", `${model.titles[split][0]}; rows are labelled, columns predicted: shares of each row`, { class: "hint" });
+  add(parent, "p", `${model.titles[split][0]}; rows are labelled, columns predicted: shares of each row, and frames`, { class: "hint" });
   const rows = model.classes.map((_, c) => c).filter((c) => c !== model.background);
   const columns = model.classes.map((_, c) => c).filter((c) => c !== model.background || confusion.some((row) => row[c]));
   const body = table(parent, ["", ...columns.map((c) => model.classes[c])], []);
   rows.forEach((r) => {
     const row = add(body, "tr");
-    add(row, "td", model.classes[r]);
-    const total = confusion[r].reduce((a, b) => a + b, 0) || 1;
+    add(row, "th", model.classes[r], { scope: "row" });
+    const total = confusion[r].reduce((a, b) => a + b, 0);
     columns.forEach((c) => {
-      const share = confusion[r][c] / total;
-      add(row, "td", share.toFixed(2), { class: "cell", title: `${confusion[r][c]} frames`,
+      const share = total ? confusion[r][c] / total : 0;
+      const cell = add(row, "td", total ? share.toFixed(2) : "–", { class: "cell",
         style: `background:rgba(51,34,136,${(0.85 * share).toFixed(3)});color:${share > 0.5 ? "#fff" : "#111"}` });
+      add(cell, "small", confusion[r][c]);
     });
   });
 }
