@@ -259,16 +259,15 @@ def _frame_by_frame(model: Any, hparams: dict[str, Any], session: Any) -> np.nda
     from daart_fast.data.sessions import signal_paths
     from daart_fast.online import OnlineSegmenter
 
-    tracked = hparams["input_type"] != "features"
-    online = OnlineSegmenter(
-        Model(model.eval(), hparams),
-        stats=(session.mean, session.std),
-        layout="pose" if tracked else "channels",
-    )
-    if not tracked:
-        return online.run(session.inputs)
-    markers = read_markers(signal_paths(hparams, session.id)["markers"])
-    return online.run(np.stack([markers.xs, markers.ys, markers.likelihoods], axis=2))
+    arguments: dict[str, Any] = {}
+    frames = session.inputs
+    if hparams["input_type"] != "features":
+        markers = read_markers(signal_paths(hparams, session.id)["markers"])
+        frames = np.stack([markers.xs, markers.ys, markers.likelihoods], axis=2)
+        arguments = {"layout": "pose", "keypoints": markers.names}
+    stats = (session.mean, session.std)
+    online = OnlineSegmenter(Model(model.eval(), hparams), stats=stats, **arguments)
+    return online.run(frames)
 
 
 def run_row(row: Row, seeds: list[int], data_folder: Path) -> list[Fit]:
