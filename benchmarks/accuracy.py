@@ -222,9 +222,10 @@ def _fit_one(
     The last is the states of a causal model as it answers frame by frame.
     """
     from daart_fast.data import load_session
+    from daart_fast.data.from_config import build_data_generator
     from daart_fast.models import Segmenter, predict_session
     from daart_fast.train import Trainer
-    from daart_fast.utils import build_data_generator, collect_callbacks
+    from daart_fast.train.callbacks import collect_callbacks
 
     folder = Path(hparams["results_dir"])
     folder.mkdir(parents=True, exist_ok=True)
@@ -255,9 +256,9 @@ def _fit_one(
 def _frame_by_frame(model: Any, hparams: dict[str, Any], session: Any) -> np.ndarray:
     """Answer a session as its frames come, (T, C); of tracked points as a tracker gives them."""
     from daart_fast.api import Model
-    from daart_fast.data.readers import read_markers
     from daart_fast.data.sessions import signal_paths
     from daart_fast.online import OnlineSegmenter
+    from daart_fast.readers.inputs import read_markers
 
     arguments: dict[str, Any] = {}
     frames = session.inputs

@@ -16,8 +16,8 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.machine import describe, threads
-from daart_fast.data.readers import Markers
 from daart_fast.features import GROUPS, Kinematics
+from daart_fast.readers.markers import Markers
 
 SETTINGS = {
     "distances and speeds": Kinematics(("distances", "speeds"), fps=30.0),

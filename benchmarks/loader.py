@@ -25,9 +25,9 @@ from benchmarks import machine
 from daart_fast import ops
 from daart_fast.config import with_defaults
 from daart_fast.data import DataGenerator
+from daart_fast.data.from_config import build_data_generator
 from daart_fast.data.gather import gather_window
 from daart_fast.models import Segmenter
-from daart_fast.utils import build_data_generator
 
 N_FRAMES, N_CHANNELS, N_CLASSES = 47_500, 16, 6
 COLUMNS = {"what": 10, "batch": 6, "threads": 8, "microseconds": 13, "against": 16, "value": 7}

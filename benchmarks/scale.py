@@ -82,9 +82,9 @@ class Watch(threading.Thread):
 
 def use_project(folder: Path, n_sessions: int, started: float) -> dict[str, float]:
     """Run in a fresh process: first batch, training, prediction."""
+    from daart_fast.data.from_config import build_data_generator
     from daart_fast.models import Segmenter, export_states
     from daart_fast.train import Trainer
-    from daart_fast.utils import build_data_generator
 
     watch = Watch()
     watch.start()
@@ -126,9 +126,9 @@ def training_costs() -> list[float]:
 def training_on(n_frames: int, folder: Path) -> Callable[[], float]:
     """Return a function that trains on some batches, and returns the nanoseconds a frame."""
     from benchmarks.predict import session_of
+    from daart_fast.data.from_config import build_data_generator
     from daart_fast.models import Segmenter
     from daart_fast.train import Trainer
-    from daart_fast.utils import build_data_generator
 
     (folder / "features").mkdir(parents=True)
     np.save(folder / "features" / "s00000.npy", session_of(n_frames).inputs)
@@ -174,7 +174,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir=options.folder) as scratch:
         folder = Path(scratch) / "project"
         write_project(folder, options.sessions)
-        from daart_fast.utils import build_data_generator
+        from daart_fast.data.from_config import build_data_generator
 
         figures["cache filled, s"] = seconds(
             lambda: build_data_generator(hparams_for(folder, options.sessions))

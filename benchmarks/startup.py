@@ -19,7 +19,7 @@ from pathlib import Path
 
 from benchmarks.accuracy import RAT, SETTINGS, unpacked
 from daart_fast.config import with_defaults
-from daart_fast.utils import build_data_generator
+from daart_fast.data.from_config import build_data_generator
 
 ROOT = Path(__file__).resolve().parents[1]
 REPEATS = 7

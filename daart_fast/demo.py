@@ -94,7 +94,7 @@ def write_demo(folder: str | os.PathLike[str]) -> Path:
     Path
         the folder
     """
-    from daart_fast.data.label_record import LabelFile, write_label_record  # torch with it
+    from daart_fast.readers.label_record import LabelFile, write_label_record
 
     folder = Path(folder)
     if folder.is_dir():
@@ -128,7 +128,7 @@ def _write_session(folder: Path, session: str, rng: np.random.RandomState) -> No
 
 def _write_record(folder: Path) -> None:
     """Record that nobody looked at the frames without a label, and how long a frame lasts."""
-    from daart_fast.data.label_record import LabelFile, write_label_record  # torch with it
+    from daart_fast.readers.label_record import LabelFile, write_label_record
 
     label = LabelFile("simulated", "simulated", FPS, N_FRAMES, between_bouts=None)
     write_label_record(folder, {f"{session}.csv": label for session in SESSIONS})
@@ -163,8 +163,8 @@ def finish_demo(results: Sequence[tuple[Any, Any]]) -> None:
 def draw_minute(model_dir: Path, save_file: Path) -> None:
     """Draw the held-out session's first minute: hand labels, predicted classes, probabilities."""
     from daart_fast.api.model import HPARAMS, read_hparams
-    from daart_fast.data.labels import read_labels
     from daart_fast.eval import plot_ethogram, smoother_of
+    from daart_fast.readers.labels import read_labels
 
     hparams = read_hparams(model_dir / HPARAMS)
     states = np.load(model_dir / f"{HELD_OUT}_states.npy")

@@ -15,8 +15,8 @@ import sys
 from pathlib import Path
 
 from daart_fast.demo import finish_demo
+from daart_fast.search.arguments import get_all_params
 from daart_fast.search.fit import fit
-from daart_fast.testtube import get_all_params
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 

@@ -10,9 +10,10 @@ import torch
 import yaml
 
 from daart_fast.api import Model
-from daart_fast.data.readers import load_feature_csv, read_inputs
 from daart_fast.data.sequences import compute_sequence_pad
 from daart_fast.models import Segmenter
+from daart_fast.readers.feature_tables import load_feature_csv
+from daart_fast.readers.inputs import read_inputs
 
 COMPAT = Path(__file__).resolve().parents[2] / "shared" / "compat"
 MODELS = COMPAT / "models"

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from daart_fast.config import KEYS, check_name, check_together, load_config, split_ids
+from daart_fast.config import KEYS, check_name, load_config, split_ids
 from daart_fast.errors import ConfigError
+from daart_fast.experiment.check_settings import check_together
 
 COMPAT = Path(__file__).resolve().parents[2] / "shared" / "compat" / "models"
 

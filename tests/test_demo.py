@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from daart_fast.data import load_marker_csv, load_session
-from daart_fast.data.label_record import read_label_record
 from daart_fast.demo import BEHAVIOURS, BODY_PARTS, FPS, HELD_OUT, SESSIONS, write_demo
+from daart_fast.readers.label_record import read_label_record
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 

@@ -19,7 +19,7 @@ from daart_fast.api.model import _say_cpu
 from daart_fast.cli import main
 from daart_fast.demo import write_demo
 from daart_fast.errors import ConfigError
-from daart_fast.io import export_hparams
+from daart_fast.experiment.stored import export_hparams
 from daart_fast.machine import check_device, memory_asked_for, naming_sizes, why_not_on
 from daart_fast.models import Segmenter
 from daart_fast.search import run

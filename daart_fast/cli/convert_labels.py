@@ -90,8 +90,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     from daart_fast.cli.sessions import session_files
-    from daart_fast.data.label_record import LabelFile, read_label_record, write_label_record
     from daart_fast.files import holds, replacing, spare_inputs, spare_others
+    from daart_fast.readers.label_record import LabelFile, read_label_record, write_label_record
 
     _check_classes(options)
     annotations = _read(options)
@@ -168,7 +168,7 @@ def _matched(
 
 def _length(options: argparse.Namespace, annotation: Annotation, inputs: Path | None) -> int:
     """Return how many frames a session has."""
-    from daart_fast.data.readers import read_inputs
+    from daart_fast.readers.inputs import read_inputs
 
     if inputs is not None:
         return len(read_inputs(inputs).values)

@@ -40,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    from daart_fast.data.checkup import examine
+    from daart_fast.project.checkup import examine
 
     report = examine(
         options.data_dir,

@@ -196,10 +196,11 @@ def evaluate(
         the data are others than the scores in the model's folder are of, and `output` is None
     """
     from daart_fast.api import Model
-    from daart_fast.config import check_together, with_defaults
+    from daart_fast.config import with_defaults
     from daart_fast.eval import summarise
     from daart_fast.eval.album import draw_all
     from daart_fast.eval.selection import SMOOTHER_FILE, smoother_of
+    from daart_fast.experiment.check_settings import check_together
 
     model = Model.from_dir(folder)
     hparams = with_defaults({**model.config, **changes, "device": "cpu"})
@@ -221,7 +222,7 @@ def evaluate(
 
 def _generator_of(model: Model, data_dir: str) -> DataGenerator:
     """Read the model's sessions as in training: features at its frame rate, on its scale."""
-    from daart_fast.utils import build_data_generator
+    from daart_fast.data.from_config import build_data_generator
 
     generator = build_data_generator({**model.config, "data_dir": data_dir, "device": "cpu"})
     _check_names(model.config, generator, data_dir)
@@ -273,7 +274,7 @@ def _current_states(
 
 def _check_names(config: dict[str, Any], generator: DataGenerator, data_dir: str) -> None:
     """Refuse data whose classes or channels are not the model's, or come in another order."""
-    from daart_fast.data.readers import channel_names
+    from daart_fast.readers.feature_tables import channel_names
 
     for what, key, found in (
         ("classes", "label_names", generator.label_names),

@@ -450,8 +450,8 @@ def _session_of(
     """
     import numpy as np
 
-    from daart_fast.data.readers import Inputs
     from daart_fast.data.sessions import read_session
+    from daart_fast.readers.inputs import Inputs
 
     n_frames = len(np.load(one.outputs.states, mmap_mode="r"))
 
@@ -498,7 +498,7 @@ def _labels_of(
 
 def _check_frame_rate(labels: Path, fps: float | None) -> None:
     """Refuse labels that were converted with another frame rate than that of the predictions."""
-    from daart_fast.data.label_record import read_label_record
+    from daart_fast.readers.label_record import read_label_record
 
     record = read_label_record(labels.parent)
     file = None if record is None else record.files.get(labels.name)

@@ -15,10 +15,10 @@ from typing import Any
 import yaml
 
 from daart_fast.config import KEYS, Setting, load_config, settings_in, split_ids
-from daart_fast.data.hold_out import FEWEST, choose_held_out, classes_by_session
 from daart_fast.errors import ConfigError, DataError, some
 from daart_fast.files import replacing
 from daart_fast.names import session_name
+from daart_fast.project.hold_out import FEWEST, choose_held_out, classes_by_session
 
 __all__ = ["FILES", "OF_ONE_RUN", "labelled_sessions", "prepare", "write_configs"]
 
@@ -165,7 +165,7 @@ def _about_the_recordings(
 
 def _about_frames(asked: Any, rate: float | None) -> tuple[str, dict[str, Any]]:
     """Return a frame rate with the comment that says where it comes from."""
-    from daart_fast.data.label_record import LABEL_RECORD
+    from daart_fast.readers.label_record import LABEL_RECORD
 
     if asked is not None:
         return "frames a second, given on the command line", {"fps": asked}
@@ -243,7 +243,7 @@ def _frame_rate(
     ConfigError
         the command line, or a file, says something else
     """
-    from daart_fast.data.label_record import LABEL_RECORD, read_label_record
+    from daart_fast.readers.label_record import LABEL_RECORD, read_label_record
 
     record = read_label_record(folder / "labels-hand")
     setting = Setting(asked["fps"], "--fps") if "fps" in asked else given.get("fps")

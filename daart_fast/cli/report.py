@@ -126,9 +126,9 @@ def _is_current(folder: Path, data_dir: Path | None) -> bool:
     """
     from daart_fast.api import Model
     from daart_fast.config import with_defaults
+    from daart_fast.data.from_config import build_data_generator
     from daart_fast.errors import ConfigError, DataError
     from daart_fast.eval.stored import scores_are_current, states_are_current
-    from daart_fast.utils import build_data_generator
 
     try:
         trained = with_defaults(Model.from_dir(folder).config)

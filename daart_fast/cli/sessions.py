@@ -55,8 +55,8 @@ def session_files(paths: Iterable[Path], input_type: str | None = None) -> dict[
 
 def _inputs_of(path: Path, input_type: str | None) -> list[Path]:
     """Return a file, or the files of inputs in a folder or a project."""
-    from daart_fast.data.readers import INPUT_SUFFIXES
     from daart_fast.data.sessions import folder_of, input_files
+    from daart_fast.readers.inputs import INPUT_SUFFIXES
 
     if not path.exists():
         raise DataError(f"{path}: no such file or folder{near(path)}")

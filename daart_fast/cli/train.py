@@ -56,8 +56,8 @@ def run(options: argparse.Namespace) -> int:
     """Train on what the command line says, which `get_all_params` reads key by key."""
     from daart_fast.cli.evaluate import evaluate
     from daart_fast.eval.printed import print_scores
+    from daart_fast.search.arguments import get_all_params
     from daart_fast.search.fit import fit
-    from daart_fast.testtube import get_all_params
 
     words = [word for word in options.arguments if word != "--debug"]
     params = get_all_params("grid_search", args=_arguments(words))

@@ -11,11 +11,11 @@ import numpy as np
 import torch
 
 from daart_fast.data.gather import gather_window
-from daart_fast.data.readers import read_inputs
 from daart_fast.data.sequences import count_windows, frames_of_windows
 from daart_fast.data.sessions import Reader, Session, read_session, window_of
+from daart_fast.data.transforms import Compose, Transform, ZScore
 from daart_fast.errors import ConfigError, did_you_mean
-from daart_fast.transforms import Compose, Transform, ZScore
+from daart_fast.readers.inputs import read_inputs
 
 __all__ = ["SIGNALS", "SingleDataset"]
 
@@ -52,7 +52,7 @@ class SingleDataset:
     causal
         See above.
     classifier_type
-        How labels are read: see `daart_fast.data.labels.read_labels`.
+        How labels are read: see `daart_fast.readers.labels.read_labels`.
     likelihood_threshold
         Tracked points less certain count as missing.
     read

@@ -13,11 +13,11 @@ from daart_fast.data.batches import Batch, HostBatches, Make
 from daart_fast.data.dataset import SingleDataset
 from daart_fast.data.description import describe
 from daart_fast.data.device import ResidentSessions, StreamedBatches, batches_on
-from daart_fast.data.readers import read_inputs
 from daart_fast.data.sequences import SPLITS, share_out
 from daart_fast.data.sessions import Reader, Session
+from daart_fast.data.transforms import Transform
 from daart_fast.errors import ConfigError, DataError
-from daart_fast.transforms import Transform
+from daart_fast.readers.inputs import read_inputs
 
 __all__ = ["DataGenerator"]
 

@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from daart_fast.data.label_record import LABEL_RECORD
+from daart_fast.data.ignored import ignored_class
 from daart_fast.data.sessions import LABEL_FOLDERS, Session
-from daart_fast.losses import ignored_class
+from daart_fast.readers.label_record import LABEL_RECORD
 
 __all__ = ["Scored", "label_cautions", "old_background", "one_class", "scored_frames"]
 

@@ -14,12 +14,12 @@ import numpy as np
 
 from daart_fast.config import KINEMATIC
 from daart_fast.data.cache import Cached, cache_folder, cached
-from daart_fast.data.frames import Frames, compare_frames
 from daart_fast.data.gather import gather_window, repeated
-from daart_fast.data.labels import UNLABELLED, Labels, read_labels, read_tasks
-from daart_fast.data.readers import INPUT_SUFFIXES, Inputs, first_frame, read_inputs, suffix_of
 from daart_fast.errors import DataError, did_you_mean, some
 from daart_fast.names import parts_of, session_name
+from daart_fast.readers.frames import Frames, compare_frames
+from daart_fast.readers.inputs import INPUT_SUFFIXES, Inputs, first_frame, read_inputs, suffix_of
+from daart_fast.readers.labels import UNLABELLED, Labels, read_labels, read_tasks
 
 __all__ = [
     "Session",

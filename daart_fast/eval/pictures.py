@@ -334,7 +334,7 @@ def plot_search(model_dirs: Sequence[PathLike], save_file: PathLike | None = Non
     DataError
         no directory has a summary with a score
     """
-    from daart_fast.io import load_plain_yaml
+    from daart_fast.experiment.stored import load_plain_yaml
 
     models = []
     for folder in map(Path, model_dirs):

@@ -13,18 +13,11 @@ from typing import Any
 import numpy as np
 
 from daart_fast.config import KINEMATIC
-from daart_fast.data.readers import (
-    TOO_LARGE,
-    Inputs,
-    Markers,
-    fill_gaps,
-    hold_inputs,
-    read_inputs,
-    read_markers,
-)
 from daart_fast.errors import ConfigError, DataError, did_you_mean
 from daart_fast.features import kernels
 from daart_fast.features.skeleton import Animal, animals_of, orbits
+from daart_fast.readers.inputs import Inputs, fill_gaps, hold_inputs, read_inputs, read_markers
+from daart_fast.readers.markers import TOO_LARGE, Markers
 
 __all__ = ["GROUPS", "Kinematics", "reader_of"]
 
@@ -66,7 +59,7 @@ class Kinematics:
         whether animals have no order: what one feature is of one animal (or pair) and others are
         of others is sorted in each frame, so that nothing changes where a tracker swaps animals
     gaps
-        how points that are missing are filled in: see `daart_fast.data.readers.fill_gaps`. With
+        how points that are missing are filled in: see `daart_fast.readers.inputs.fill_gaps`. With
         ``hold`` a point is missing whole, and features begin where every point has been seen
     """
 
@@ -174,7 +167,7 @@ class Kinematics:
         """Read tracked points and build their features.
 
         Points that are unsure by ``likelihood_threshold`` count as not detected. Returns and raises
-        as `daart_fast.data.readers.read_inputs` and a call do.
+        as `daart_fast.readers.inputs.read_inputs` and a call do.
         """
         if not Path(path).is_file():
             raise DataError(f"{path}: no such file")

@@ -40,7 +40,7 @@ def animals_of(names: Sequence[str]) -> list[Animal]:
     Parameters
     ----------
     names
-        as `daart_fast.data.readers.read_markers` returns them: ``animal-part`` where there are
+        as `daart_fast.readers.inputs.read_markers` returns them: ``animal-part`` where there are
         several animals. Either name may hold hyphens itself; that there are several animals shows
         in that all have the same body parts, at least two.
 

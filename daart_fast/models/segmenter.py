@@ -10,11 +10,19 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from daart_fast import losses, ops
+from daart_fast import ops
 from daart_fast.backbones import backbone_of
+from daart_fast.data.ignored import IGNORED, ignored_class
 from daart_fast.errors import ConfigError, did_you_mean
 from daart_fast.models.base import BaseModel, reparameterize_gaussian
 from daart_fast.models.layers import plain_linear
+from daart_fast.models.loss_terms import (
+    binary_accuracy,
+    binary_cross_entropy,
+    by_class,
+    kl_div_to_std_normal,
+    r2_score,
+)
 from daart_fast.models.objective import Objective
 from daart_fast.models.tcn import DilatedTCN
 
@@ -96,7 +104,7 @@ class Segmenter(BaseModel):
                 f"not '{self.classifier_type}'"
                 + did_you_mean(self.classifier_type, CLASSIFIER_TYPES)
             )
-        self.ignore_class = losses.ignored_class(hparams)
+        self.ignore_class = ignored_class(hparams)
         self.loss_weights = {name: float(hparams.get(f"lambda_{name}") or 0) for name in HEADS}
         self._heads = self._configured_heads() if heads is None else set(heads)
         self.kl_weight = 1.0
@@ -245,7 +253,7 @@ class Segmenter(BaseModel):
         """Turn logits (..., C) into probabilities: a softmax, or multibinary's sigmoids."""
         if self.classifier_type == "multibinary":
             return torch.sigmoid(scores)
-        rows = losses.by_class(torch.softmax, scores.reshape(-1, scores.shape[-1]))
+        rows = by_class(torch.softmax, scores.reshape(-1, scores.shape[-1]))
         return rows.reshape(scores.shape)
 
     def predict_labels(
@@ -316,10 +324,10 @@ class Segmenter(BaseModel):
             else:
                 tasks = tasks.narrow(1, first, frames)
             terms["loss_task"] = ops.squared_error(predictions, tasks, mask_seen, reduce=reduce)
-            terms["task_r2"] = losses.r2_score(predictions, tasks, mask_seen, reduce)
+            terms["task_r2"] = r2_score(predictions, tasks, mask_seen, reduce)
         if logvar is not None:
             # twice, as the squared errors beside it are twice a Gaussian's negative log-likelihood
-            terms["loss_kl"] = 2.0 * losses.kl_div_to_std_normal(mean, logvar, mask_seen, reduce)
+            terms["loss_kl"] = 2.0 * kl_div_to_std_normal(mean, logvar, mask_seen, reduce)
             terms["kl_weight"] = torch.ones_like(terms["loss_kl"].detach()) * self.kl_weight
         return {"loss": self.total_loss(terms, skip_nan=reduce == "sequence"), **terms}
 
@@ -453,7 +461,7 @@ class Segmenter(BaseModel):
         """Labels for every frame of z (B, W, n_hid_units), of which none counts."""
         if self.classifier_type == "multibinary":
             return z.new_full((*z.shape[:2], self.hparams["output_size"]), torch.nan)
-        return z.new_full(z.shape[:2], losses.IGNORED, dtype=torch.int64)
+        return z.new_full(z.shape[:2], IGNORED, dtype=torch.int64)
 
     def _labels_loss(
         self,
@@ -474,8 +482,8 @@ class Segmenter(BaseModel):
         if compared is not None:
             others = self._targets(compared, mask)
         return (
-            losses.binary_cross_entropy(logits, targets, self.class_loss.weight, reduce),
-            losses.binary_accuracy(logits, others, reduce),
+            binary_cross_entropy(logits, targets, self.class_loss.weight, reduce),
+            binary_accuracy(logits, others, reduce),
         )
 
     def _targets(self, labels: Tensor, mask: Tensor) -> Tensor:

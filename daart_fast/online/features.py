@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from daart_fast.data.readers import TOO_LARGE, Markers
 from daart_fast.errors import ConfigError, DataError
 from daart_fast.features import Kinematics
+from daart_fast.readers.markers import TOO_LARGE, Markers
 
 __all__ = ["OnlineKinematics"]
 

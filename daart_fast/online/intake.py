@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from daart_fast.data.readers import TOO_LARGE, unsure
 from daart_fast.errors import ConfigError, did_you_mean
+from daart_fast.readers.markers import TOO_LARGE, unsure
 
 __all__ = ["Intake", "keypoints_of", "pose_places"]
 

@@ -508,9 +508,9 @@ def _mean_and_scale(model: Model, stats: Stats | None) -> tuple[np.ndarray, np.n
 
 
 def _statistics_of(model: Model, path: Path) -> tuple[np.ndarray, np.ndarray]:
-    from daart_fast.data.readers import suffix_of
     from daart_fast.data.sessions import statistics
     from daart_fast.features import reader_of
+    from daart_fast.readers.inputs import suffix_of
 
     threshold = float(model.config.get("likelihood_threshold") or 0.0)
     values, names = reader_of(model.config)(path, threshold)

@@ -242,7 +242,7 @@ def _sessions_now(
     stored
         whether scores and probabilities are those in the model's folder
     """
-    from daart_fast.utils import build_data_generator
+    from daart_fast.data.from_config import build_data_generator
 
     hparams = dict(trained)
     if data_dir is not None:

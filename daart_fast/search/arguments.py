@@ -12,9 +12,10 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from daart_fast.config import IDS, KEYS, Key, check_together, load_config, resolve_path
+from daart_fast.config import IDS, KEYS, Key, load_config, resolve_path
 from daart_fast.demo import DEMO_DATA, write_demo
 from daart_fast.errors import ConfigError, did_you_mean, print_error
+from daart_fast.experiment.check_settings import check_together
 from daart_fast.search.fit import fit
 from daart_fast.search.local import places_on_cpu, places_on_gpus
 from daart_fast.search.search import Options, Search, run_trials

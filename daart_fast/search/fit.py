@@ -25,19 +25,21 @@ def fit(trial: Any, *_: Any) -> str:
     str
         The version folder.
     """
+    from daart_fast.data.from_config import build_data_generator
     from daart_fast.eval import summarise
     from daart_fast.eval.printed import print_scores
-    from daart_fast.io import export_hparams, find_experiment
-    from daart_fast.models import Segmenter, export_states
-    from daart_fast.testtube import (
+    from daart_fast.experiment.claim import (
         all_settings,
         clean_tt_dir,
         console_log,
         create_tt_experiment,
         print_hparams,
     )
+    from daart_fast.experiment.identity import find_experiment
+    from daart_fast.experiment.stored import export_hparams
+    from daart_fast.models import Segmenter, export_states
     from daart_fast.train import Trainer
-    from daart_fast.utils import build_data_generator, collect_callbacks
+    from daart_fast.train.callbacks import collect_callbacks
 
     hparams, experiment = create_tt_experiment(vars(trial))
     if hparams is None or experiment is None:

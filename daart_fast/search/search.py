@@ -17,7 +17,9 @@ from typing import Any
 
 from daart_fast.config import check_name, split_ids
 from daart_fast.errors import ConfigError, some
-from daart_fast.io import CHECKPOINT, get_expt_dir
+from daart_fast.experiment.folders import get_expt_dir
+from daart_fast.experiment.stored import CHECKPOINT
+from daart_fast.experiment.versions import claim_number
 from daart_fast.machine import check_device
 from daart_fast.search import summary
 from daart_fast.search.display import Display
@@ -42,7 +44,6 @@ from daart_fast.search.trials import (
     loss_settings,
     searched_keys,
 )
-from daart_fast.search.versions import claim_number
 
 __all__ = ["Options", "Search", "run_trials"]
 
@@ -196,7 +197,7 @@ class Search:
             self.outcomes[job.number] = Outcome(known.state, result, known.error, folder)
             data_dir = getattr(job.trial, "data_dir", None)
             if result is not None and data_dir not in looked_at:
-                from daart_fast.utils import tell_of_newer_data  # torch with it
+                from daart_fast.experiment.newer_data import tell_of_newer_data
 
                 looked_at.add(data_dir)
                 tell_of_newer_data(vars(job.trial), Path(result))
@@ -211,7 +212,7 @@ class Search:
 
     def _claim_folder(self) -> None:
         """Make the search's own folder, and tell each trial that it belongs to it."""
-        from daart_fast.callbacks import leave_note  # torch with it: late, as --help needs none
+        from daart_fast.experiment.notes import leave_note
 
         hparams = vars(self.trials[0])
         if not {"results_dir", "expt_ids"} <= hparams.keys():

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from daart_fast.config import split_ids
+from daart_fast.experiment.stored import load_plain_yaml, read_metrics
 from daart_fast.files import replacing
-from daart_fast.io import load_plain_yaml, read_metrics
 
 __all__ = [
     "HELD_OUT_SCORES",

@@ -17,8 +17,11 @@ from typing import Any
 
 from daart_fast.config import IDS, KEYS, split_ids
 from daart_fast.errors import MENDABLE, ConfigError, DataError, print_error
+from daart_fast.experiment.claim import FAILED
+from daart_fast.experiment.folders import get_tt_expt_dir
+from daart_fast.experiment.identity import matching_versions
+from daart_fast.experiment.stored import what_is_wrong_with_weights
 from daart_fast.files import replacing
-from daart_fast.io import get_tt_expt_dir, matching_versions, what_is_wrong_with_weights
 from daart_fast.machine import naming_sizes
 
 __all__ = [
@@ -40,8 +43,6 @@ __all__ = [
     "searched_keys",
 ]
 
-#: What a version folder holds if its trial raised: the traceback.
-FAILED = "failed.txt"
 
 #: Keys that decide which loss is validated, on which frames and how often. The weights of its
 #: terms, ``lambda_*``, do too.

@@ -19,7 +19,7 @@ from daart_fast import ops
 from daart_fast.config import KEYS
 from daart_fast.data.description import differences
 from daart_fast.errors import ConfigError, DataError
-from daart_fast.io import CHECKPOINT, WEIGHTS
+from daart_fast.experiment.stored import CHECKPOINT, WEIGHTS
 from daart_fast.train import interruption
 from daart_fast.train.background import Background
 from daart_fast.train.checkpoint import (

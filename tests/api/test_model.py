@@ -15,7 +15,7 @@ import yaml
 from daart_fast.api import Model
 from daart_fast.backbones import BACKBONES
 from daart_fast.errors import DataError
-from daart_fast.io import export_hparams
+from daart_fast.experiment.stored import export_hparams
 from daart_fast.models import Segmenter, predict_inputs
 
 NAMES = ["speed", "angle", "height"]

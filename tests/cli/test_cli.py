@@ -15,7 +15,7 @@ from daart_fast import __version__
 from daart_fast.cli import main
 from daart_fast.cli.sessions import session_files
 from daart_fast.config import KEYS
-from daart_fast.io import export_hparams
+from daart_fast.experiment.stored import export_hparams
 from daart_fast.models import Segmenter
 
 

@@ -19,10 +19,10 @@ import yaml
 
 from daart_fast.cli import COMMANDS, main
 from daart_fast.config import with_defaults
+from daart_fast.data.from_config import build_data_generator
 from daart_fast.eval import Smoother
-from daart_fast.io import export_hparams
+from daart_fast.experiment.stored import export_hparams
 from daart_fast.models import Segmenter, export_states
-from daart_fast.utils import build_data_generator
 
 NAMES = ("background", "rest", "walk")
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from daart_fast.cli import main
-from daart_fast.data.label_record import read_label_record
-from daart_fast.data.labels import read_labels
+from daart_fast.readers.label_record import read_label_record
+from daart_fast.readers.labels import read_labels
 
 HEADER = (
     "Observation id,Observation duration,FPS,Subject,Behavior,Behavior type,Start (s),Stop (s)\n"

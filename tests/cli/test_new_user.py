@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from daart_fast.data.labels import load_label_csv
 from daart_fast.demo import FPS, write_demo
+from daart_fast.readers.labels import load_label_csv
 
 README = Path(__file__).resolve().parents[2] / "README.md"
 BORIS = "Observation id,Media file path,FPS (frame/s),Subject,Behavior,Behavior type,Time\n"

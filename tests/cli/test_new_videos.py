@@ -14,12 +14,12 @@ import yaml
 
 from daart_fast.cli import main
 from daart_fast.config import with_defaults
-from daart_fast.data.label_record import LabelFile, write_label_record
-from daart_fast.data.labels import load_label_csv
+from daart_fast.data.from_config import build_data_generator
 from daart_fast.eval import Smoother
-from daart_fast.io import export_hparams
+from daart_fast.experiment.stored import export_hparams
 from daart_fast.models import Segmenter
-from daart_fast.utils import build_data_generator
+from daart_fast.readers.label_record import LabelFile, write_label_record
+from daart_fast.readers.labels import load_label_csv
 
 NAMES = ("background", "rest", "walk")
 

@@ -15,7 +15,7 @@ import pytest
 from daart_fast.cli import main
 from daart_fast.cli.progress import Progress
 from daart_fast.eval import Smoother
-from daart_fast.io import export_hparams
+from daart_fast.experiment.stored import export_hparams
 from daart_fast.models import Segmenter
 
 NAMES = ("background", "rest", "walk")

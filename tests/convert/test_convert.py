@@ -10,8 +10,8 @@ import pytest
 
 from daart_fast.convert import Annotation, match_sessions, one_hot, read_annotations, write_one_hot
 from daart_fast.convert.onehot import frames_between_bouts
-from daart_fast.data.labels import read_labels
 from daart_fast.errors import DataError
+from daart_fast.readers.labels import read_labels
 
 # BORIS 7: observation rows above the columns, START and STOP in Status
 BORIS_TABULAR = """Observation id,mouse1

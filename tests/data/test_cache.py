@@ -63,7 +63,7 @@ def forbid_reading(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*arguments: Any) -> None:
         raise AssertionError("the file was read again")
 
-    monkeypatch.setattr("daart_fast.data.readers.load_feature_csv", fail)
+    monkeypatch.setattr("daart_fast.readers.feature_tables.load_feature_csv", fail)
 
 
 # ------------------------------------------------------------------------------ what is kept

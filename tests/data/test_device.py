@@ -17,7 +17,7 @@ from daart_fast.data import DataGenerator, device
 from daart_fast.data.batches import HostBatches
 from daart_fast.data.dataset import SIGNALS
 from daart_fast.data.device import ResidentSessions, StreamedBatches, batches_on
-from daart_fast.transforms import ZScore
+from daart_fast.data.transforms import ZScore
 
 CLASSES = ("background", "rest", "walk")
 CPU = torch.device("cpu")

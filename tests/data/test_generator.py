@@ -12,8 +12,8 @@ import torch
 
 from daart_fast.data import DataGenerator, SingleDataset
 from daart_fast.data.dataset import SIGNALS
+from daart_fast.data.transforms import MotionEnergy, ZScore
 from daart_fast.errors import ConfigError, DataError
-from daart_fast.transforms import MotionEnergy, ZScore
 
 CLASSES = ("background", "rest", "walk")
 LENGTH, PAD = 10, 3

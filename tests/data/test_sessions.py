@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from daart_fast.data.readers import read_markers
 from daart_fast.data.sessions import (
     Session,
     load_session,
@@ -22,6 +21,7 @@ from daart_fast.data.sessions import (
     window_of,
 )
 from daart_fast.errors import DataError
+from daart_fast.readers.inputs import read_markers
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 REAL_DATA = REPOSITORY.parent / "shared" / "data"

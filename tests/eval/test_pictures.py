@@ -18,7 +18,7 @@ from daart_fast.eval.pictures import (
     plot_settings,
     reliability,
 )
-from daart_fast.io import export_hparams
+from daart_fast.experiment.stored import export_hparams
 
 NAMES = ["background", "rest", "walk"]
 

@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from daart_fast.config import check_together
 from daart_fast.errors import ConfigError, DataError
 from daart_fast.eval import bouts, choose_smoother, smoother_of
 from daart_fast.eval.selection import _score
@@ -24,6 +23,7 @@ from daart_fast.eval.smoothing import (
     median,
     merge_bouts,
 )
+from daart_fast.experiment.check_settings import check_together
 
 
 def certain(classes: str, n_classes: int = 3, sure: float = 0.8) -> np.ndarray:

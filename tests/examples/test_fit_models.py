@@ -17,7 +17,7 @@ from daart_fast.backbones import BACKBONES
 from daart_fast.demo import HELD_OUT
 from daart_fast.eval import macro_f1
 from daart_fast.models import Segmenter
-from daart_fast.testtube import get_all_params
+from daart_fast.search.arguments import get_all_params
 
 ROOT = Path(__file__).parents[2]
 N_FRAMES = 5400

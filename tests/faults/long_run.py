@@ -16,10 +16,10 @@ from typing import Any
 import torch
 from trainings import settings_in
 
-from daart_fast.callbacks import BaseCallback
+from daart_fast.data.from_config import build_data_generator
 from daart_fast.models import Segmenter
 from daart_fast.train import Trainer
-from daart_fast.utils import build_data_generator
+from daart_fast.train.callbacks import BaseCallback
 
 #: what the last tenth may have more than the first one
 MOST_MEGABYTES, MOST_TIME = 4.0, 1.3

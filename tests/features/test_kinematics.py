@@ -9,17 +9,18 @@ import pytest
 import torch
 
 from daart_fast.api import Model
-from daart_fast.config import check_together, with_defaults
+from daart_fast.config import with_defaults
 from daart_fast.data import load_session
-from daart_fast.data.readers import Markers
+from daart_fast.data.from_config import build_data_generator
 from daart_fast.errors import ConfigError, DataError
+from daart_fast.experiment.check_settings import check_together
+from daart_fast.experiment.stored import export_hparams
 from daart_fast.features import GROUPS, Kinematics, reader_of
 from daart_fast.features.kernels import windowed
 from daart_fast.features.kinematics import CHUNK
 from daart_fast.features.skeleton import animals_of
-from daart_fast.io import export_hparams
 from daart_fast.models import Segmenter, predict_inputs
-from daart_fast.utils import build_data_generator
+from daart_fast.readers.markers import Markers
 
 ONE = ["nose", "neck", "hip", "tail"]
 TWO = [f"{animal}-{part}" for animal in ("black", "white") for part in ("nose", "mid-back", "tail")]

@@ -26,20 +26,21 @@ import h5py
 import numpy as np
 
 from daart_fast.api import Model
-from daart_fast.callbacks import BaseCallback
 from daart_fast.cli import online
 from daart_fast.config import KEYS, load_config
 from daart_fast.convert import one_hot, read_annotations, write_one_hot
 from daart_fast.data import DataGenerator
 from daart_fast.data.cache import Cached, cached
-from daart_fast.data.labels import read_labels
-from daart_fast.data.readers import Inputs, read_inputs
 from daart_fast.errors import ConfigError, DataError
 from daart_fast.eval.smoothing import Smoother
-from daart_fast.io import CHECKPOINT, export_hparams, get_expt_dir
+from daart_fast.experiment.folders import get_expt_dir
+from daart_fast.experiment.stored import CHECKPOINT, export_hparams
 from daart_fast.models import Segmenter
 from daart_fast.online import OnlineSegmenter
+from daart_fast.readers.inputs import Inputs, read_inputs
+from daart_fast.readers.labels import read_labels
 from daart_fast.train import Trainer
+from daart_fast.train.callbacks import BaseCallback
 
 Read = Callable[[Path], object]
 

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from targets import CONFIG, TARGETS, Target, check
 
 from daart_fast.errors import ConfigError
-from daart_fast.io import get_expt_dir, load_plain_yaml
+from daart_fast.experiment.folders import get_expt_dir
+from daart_fast.experiment.stored import load_plain_yaml
 
 CASES = sorted((Path(__file__).parent / "cases").glob("*/*"))
 

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from daart_fast.backbones import BACKBONES
+from daart_fast.data.ignored import IGNORED
 from daart_fast.errors import ConfigError
-from daart_fast.losses import IGNORED
 from daart_fast.models import Segmenter
 
 Make = Callable[..., dict[str, Any]]

@@ -12,10 +12,10 @@ import torch
 
 from daart_fast.backbones import BACKBONES
 from daart_fast.config import KEYS
+from daart_fast.data.from_config import build_data_generator
 from daart_fast.errors import DataError
 from daart_fast.models import Segmenter
 from daart_fast.train import DivergedError, Trainer
-from daart_fast.utils import build_data_generator
 
 N_FRAMES = 300
 CLASSES = ["background", "rest", "walk", "groom"]

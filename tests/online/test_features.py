@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from daart_fast.data.readers import Markers
 from daart_fast.features import Kinematics
 from daart_fast.online.features import OnlineKinematics
+from daart_fast.readers.markers import Markers
 
 from .conftest import write_poses
 

@@ -16,10 +16,10 @@ import torch
 import yaml
 
 from daart_fast.api import Model
-from daart_fast.data.readers import read_inputs
 from daart_fast.errors import ConfigError, DataError
 from daart_fast.online import OnlineSegmenter
 from daart_fast.ops.native import native
+from daart_fast.readers.inputs import read_inputs
 
 from .conftest import draw_frames, draw_models, make_model, offline, write_poses
 
@@ -407,8 +407,8 @@ PARTS = ["nose", "ear", "tail"]
 
 def kinematic_model() -> tuple[Model, np.ndarray, np.ndarray]:
     """A causal model of features, poses (60, 3, 3), and the features of these."""
-    from daart_fast.data.readers import Markers
     from daart_fast.features import Kinematics
+    from daart_fast.readers.markers import Markers
 
     settings = {
         "input_type": "features-kinematic",

@@ -17,14 +17,14 @@ import pytest
 
 from daart_fast.api.model import read_hparams
 from daart_fast.config import with_defaults
+from daart_fast.data.from_config import build_data_generator
 from daart_fast.data.sessions import Session
 from daart_fast.errors import DataError
 from daart_fast.eval import Smoother, summarise
 from daart_fast.eval.new_sessions import NewSession, NewSessions
-from daart_fast.io import export_hparams
+from daart_fast.experiment.stored import export_hparams
 from daart_fast.report import write_report
 from daart_fast.report.collect import BLOCK, CHUNK
-from daart_fast.utils import build_data_generator
 
 NAMES = ["background", "rest", "<!--<script>walk & run", "</script><b>groom"]
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from daart_fast.errors import DataError
-from daart_fast.testtube import get_all_params
+from daart_fast.search.arguments import get_all_params
 
 DATA = "data_dir: data\nresults_dir: results\nexpt_ids: [a, b]\n"
 

@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
-from daart_fast.callbacks import MedianPruning, best_losses, collect_callbacks
 from daart_fast.config import with_defaults
 from daart_fast.errors import ConfigError
-from daart_fast.io import export_hparams
+from daart_fast.experiment.claim import create_tt_experiment
+from daart_fast.experiment.notes import best_losses
+from daart_fast.experiment.stored import export_hparams
 from daart_fast.search.trials import (
     FAILED,
     folds,
@@ -21,7 +22,7 @@ from daart_fast.search.trials import (
     loss_settings,
     searched_keys,
 )
-from daart_fast.testtube import create_tt_experiment
+from daart_fast.train.callbacks import MedianPruning, collect_callbacks
 
 
 def trial(**changes: Any) -> Namespace:

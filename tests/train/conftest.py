@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 import torch
 
-from daart_fast.callbacks import collect_callbacks
 from daart_fast.config import KEYS
 from daart_fast.data import DataGenerator
+from daart_fast.data.from_config import build_data_generator
 from daart_fast.models import Segmenter
 from daart_fast.train import Trainer
-from daart_fast.utils import build_data_generator
+from daart_fast.train.callbacks import collect_callbacks
 
 CLASSES = ["background", "rest", "walk", "groom"]
 

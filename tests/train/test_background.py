@@ -7,9 +7,9 @@ from concurrent.futures import wait
 import pytest
 import torch
 
-from daart_fast.callbacks import BaseCallback
 from daart_fast.train import checkpoint, trainer
 from daart_fast.train.background import Background
+from daart_fast.train.callbacks import BaseCallback
 from daart_fast.train.checkpoint import Checkpoint, snapshot
 
 PATIENCE = 30  # seconds: a test that waits longer fails

@@ -8,7 +8,10 @@ import pytest
 import torch
 import yaml
 
-from daart_fast.callbacks import (
+from daart_fast.errors import ConfigError
+from daart_fast.models import Segmenter
+from daart_fast.models.predict import predict_inputs
+from daart_fast.train.callbacks import (
     UPS,
     AnnealHparam,
     BaseCallback,
@@ -16,9 +19,6 @@ from daart_fast.callbacks import (
     PseudoLabels,
     collect_callbacks,
 )
-from daart_fast.errors import ConfigError
-from daart_fast.models import Segmenter
-from daart_fast.models.predict import predict_inputs
 
 SEMI = {
     "semi_supervised_algo": "pseudo_labels",

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from daart_fast.callbacks import BaseCallback
 from daart_fast.errors import DataError
 from daart_fast.train import interruption
+from daart_fast.train.callbacks import BaseCallback
 
 SEMI = {
     "semi_supervised_algo": "ups",

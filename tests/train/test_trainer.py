@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from daart_fast.callbacks import BaseCallback
 from daart_fast.models import Segmenter
 from daart_fast.train import DivergedError
+from daart_fast.train.callbacks import BaseCallback
 from daart_fast.train.validation import ALL, evaluate
 
 

@@ -11,17 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from daart_fast.data.frames import Frames, compare_frames
-from daart_fast.data.label_record import read_label_record
-from daart_fast.data.labels import read_labels, read_tasks
-from daart_fast.data.readers import (
-    INPUT_SUFFIXES,
-    MARKER_STARTS,
-    first_frame,
-    read_inputs,
-    read_markers,
-    suffix_of,
-)
+from daart_fast.data.ignored import ignored_class
 from daart_fast.data.scored import Scored, label_cautions, old_background, one_class
 from daart_fast.data.sessions import (
     LABEL_FOLDERS,
@@ -30,10 +20,20 @@ from daart_fast.data.sessions import (
     session_of,
     signal_paths,
 )
-from daart_fast.data.tables import first_row
 from daart_fast.errors import DataError, did_you_mean, some
-from daart_fast.losses import ignored_class
 from daart_fast.names import BACKGROUND
+from daart_fast.readers.frames import Frames, compare_frames
+from daart_fast.readers.inputs import (
+    INPUT_SUFFIXES,
+    first_frame,
+    read_inputs,
+    read_markers,
+    suffix_of,
+)
+from daart_fast.readers.label_record import read_label_record
+from daart_fast.readers.labels import read_labels, read_tasks
+from daart_fast.readers.markers import MARKER_STARTS
+from daart_fast.readers.tables import first_row
 
 __all__ = ["Checkup", "Finding", "Found", "examine"]
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from daart_fast.data.checkup import examine
-from daart_fast.data.label_record import LabelFile, write_label_record
-from daart_fast.data.readers import INPUT_SUFFIXES
 from daart_fast.errors import DataError
+from daart_fast.project.checkup import examine
+from daart_fast.readers.inputs import INPUT_SUFFIXES
+from daart_fast.readers.label_record import LabelFile, write_label_record
 
 PARTS = ("nose", "tail")
 
@@ -257,7 +257,7 @@ def test_a_file_that_may_not_be_read_is_named(project, monkeypatch):
     def refuse(path, *_):
         raise PermissionError(13, "Permission denied", str(path))
 
-    monkeypatch.setattr("daart_fast.data.checkup.read_inputs", refuse)
+    monkeypatch.setattr("daart_fast.project.checkup.read_inputs", refuse)
     first, second = examine(project).failures
     path = project / "markers" / "m1.csv"
     assert first == f"{path}: PermissionError: [Errno 13] Permission denied: '{path}'"

@@ -13,18 +13,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from daart_fast.data.h5 import opened
-from daart_fast.data.readers import (
-    fill_gaps,
-    first_frame,
-    hold_inputs,
-    load_feature_csv,
-    load_marker_csv,
-    load_marker_h5,
-    read_inputs,
-    read_markers,
-)
 from daart_fast.errors import DataError
+from daart_fast.readers.feature_tables import load_feature_csv
+from daart_fast.readers.h5 import opened
+from daart_fast.readers.inputs import fill_gaps, first_frame, hold_inputs, read_inputs, read_markers
+from daart_fast.readers.markers import load_marker_csv, load_marker_h5
 
 NAN = np.nan
 

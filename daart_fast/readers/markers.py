@@ -1,55 +1,50 @@
-"""Files of tracked points and features -> arrays with named channels.
-
-Every reader is strict: what it cannot read with certainty is a `DataError` that names the file, the
-row or column, what was expected and what came.
-"""
+"""Files of tracked points -> x, y and likelihood of each keypoint."""
 
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from daart_fast.data.h5 import opened
-from daart_fast.data.tables import Table, first_number, first_row, misnumbered, read_table
-from daart_fast.data.unpickle import loads_plain
 from daart_fast.errors import DataError
+from daart_fast.readers.checks import PathLike, check_frame_numbers, shown_frame
+from daart_fast.readers.h5 import opened
+from daart_fast.readers.tables import misnumbered, read_table
+from daart_fast.readers.unpickle import loads_plain
 
 __all__ = [
+    "HEADER_CELLS",
+    "MARKER_STARTS",
     "TOO_LARGE",
-    "Inputs",
     "Markers",
-    "fill_gaps",
-    "first_frame",
-    "hold_inputs",
-    "load_feature_csv",
     "load_marker_csv",
     "load_marker_h5",
-    "read_inputs",
-    "read_markers",
+    "load_marker_slp",
     "unsure",
 ]
 
-PathLike = str | os.PathLike[str]
 
-#: endings of files that hold inputs, in the order in which they are looked for
-INPUT_SUFFIXES = (".csv", ".csv.gz", ".h5", ".analysis.h5", ".npy", ".slp")
 #: the first cells of a marker csv's header rows: of one animal, and of several
 HEADERS = (
     ("scorer", "bodyparts", "coords"),
     ("scorer", "individuals", "bodyparts", "coords"),
 )
+
+
 #: what a file that has lost some of its header rows begins with is no table of features either
 MARKER_STARTS = [[cell] for cell in HEADERS[-1]]
+
+
 HEADER_CELLS = set(HEADERS[-1])
 
 
 #: A value as large is no measurement. A network's sums of it may overflow.
 TOO_LARGE = 1e18
+
+
 #: a damaged number of a frame, in a project that tells but some, would fill the memory
 MOST_FRAMES = 10_000_000
 
@@ -75,26 +70,6 @@ def unsure(likelihoods: np.ndarray, threshold: float) -> np.ndarray:
     with np.errstate(over="ignore"):
         likely = np.asarray(likelihoods).astype(np.float32)
     return (likely < np.float32(threshold)) | (np.isnan(likely) & (threshold > 0))
-
-
-class Inputs(NamedTuple):
-    """A session's channels: values (T, N) float32 and their N names.
-
-    The values have no gaps. With ``gaps: hold`` a channel is NaN before its first value.
-    """
-
-    values: np.ndarray
-    names: list[str]
-
-
-def suffix_of(path: PathLike) -> str:
-    """Return the ending of a file name, ``.csv.gz`` as one."""
-    name = Path(path).name.lower()
-    long = [suffix for suffix in INPUT_SUFFIXES if name.endswith(suffix)]
-    return max(long, key=len) if long else Path(name).suffix
-
-
-# ------------------------------------------------------------------------------------- markers
 
 
 def load_marker_csv(path: PathLike) -> Markers:
@@ -147,7 +122,7 @@ def load_marker_h5(path: PathLike) -> Markers:
 def _markers_of(file: Any, path: str) -> Markers:
     if "tracks" in file and "node_names" in file:
         return _sleap_analysis(file, path)
-    for group in _groups(file):
+    for group in groups_of(file):
         if "table" in group:
             return _pandas_table(group["table"], path)
         if "axis0_level0" in group:
@@ -172,7 +147,7 @@ def _pandas_table(table: Any, path: str) -> Markers:
         values.append(np.asarray(rows[block], dtype=np.float64).reshape(len(rows), -1))
     if not blocks:
         raise DataError(f"{path}: the table holds no numbers")
-    _check_index(_table_index(table), path)
+    _check_index(table_index(table), path)
     return _markers(np.concatenate(values, 1), _without_scorer(columns, path), path)
 
 
@@ -194,25 +169,25 @@ def _pandas_fixed(group: Any, path: str) -> Markers:
         values.append(np.asarray(group[f"{block}_values"][:], dtype=np.float64))
     if not values:
         raise DataError(f"{path}: the table holds no numbers")
-    _check_index(_fixed_index(group), path)
+    _check_index(fixed_index(group), path)
     return _markers(np.concatenate(values, 1), _without_scorer(columns, path), path)
 
 
-def _groups(file: Any) -> list[Any]:
+def groups_of(file: Any) -> list[Any]:
     """Return the places in an h5 file where pandas may have put a table."""
     import h5py
 
     return [file, *(item for item in file.values() if isinstance(item, h5py.Group))]
 
 
-def _table_index(table: Any) -> np.ndarray | None:
+def table_index(table: Any) -> np.ndarray | None:
     """Return the numbers of the rows in PyTables' table format; None if they are no numbers."""
     if "index" not in table.dtype.names:
         return None
     return _as_numbers(table["index"], table.attrs.get("index_kind"))
 
 
-def _fixed_index(group: Any) -> np.ndarray | None:
+def fixed_index(group: Any) -> np.ndarray | None:
     """Return the numbers of the rows in PyTables' fixed format; None if they are no numbers."""
     if "axis1" not in group:
         return None
@@ -366,289 +341,3 @@ def _markers(values: np.ndarray, columns: Sequence[tuple[str, ...]], path: str) 
         np.stack(likelihoods, 1),
         names,
     )
-
-
-def read_markers(path: PathLike) -> Markers:
-    """Read tracked points from whatever format the file's name and content say."""
-    suffix = suffix_of(path)
-    if suffix in (".h5", ".analysis.h5"):
-        return load_marker_h5(path)
-    if suffix == ".slp":
-        return load_marker_slp(path)
-    if suffix in (".csv", ".csv.gz"):
-        return load_marker_csv(path)
-    raise DataError(
-        f"{path}: expected a file of inputs ({', '.join(INPUT_SUFFIXES)}), found '{suffix}'"
-    )
-
-
-# ------------------------------------------------------------------------------------- features
-
-
-def load_feature_csv(path: PathLike) -> tuple[np.ndarray, list[str]]:
-    """Read a csv of features: one header row, the first column the frame number.
-
-    Returns
-    -------
-    values : np.ndarray
-        (T, N) float64, NaN where a cell is empty
-    names : list of str
-        the N names in the header
-
-    Raises
-    ------
-    DataError
-        if the file is anything else
-    """
-    table = read_table(Path(path))
-    (names,) = table.header
-    check_frame_column(table)
-    check_names(names[1:], path)
-    return table.values[:, 1:], names[1:]
-
-
-def check_frame_column(table: Table) -> None:
-    """The first column must be the frame number: without a name, or counting up by one."""
-    name, *others = table.header[0]
-    numbered = others == [str(i) for i in range(len(others))]  # as pandas names what has no names
-    if _is_number(name) or (not name and not numbered and all(map(_is_number, others))):
-        raise DataError(
-            f"{table.path}: expected a header row of names above the numbers, "
-            f"found {', '.join(table.header[0][:4])}"
-        )
-    if name and len(table.values) > 1 and np.isnan(table.values[:, 0]).all():
-        raise DataError(
-            f"{table.path}: expected the first column to be the frame number "
-            f"(without a name, or counting up by one), found '{name}'"
-        )
-    check_frame_numbers(table)
-
-
-def check_frame_numbers(table: Table) -> None:
-    """Each number in the first column must be one more than the one before, if it has any.
-
-    Rows that were sorted, doubled or lost would put all that follows at other frames.
-    """
-    numbers = table.values[:, 0]
-    row = misnumbered(numbers)
-    if row is None:
-        return
-    name = table.header[0][0] if len(table.header) == 1 else ""
-    column = "the first column" + (f" ('{name}')" if name else "")
-    wanted = f"a frame number in {column}, as other lines have"
-    if row > 0:
-        wanted = f"frame {numbers[row - 1] + 1:.15g} in {column}, one more than the line before has"
-    raise DataError(
-        f"{table.path}, line {table.lines[row]}: expected {wanted}, "
-        f"found {shown_frame(numbers[row])}"
-    )
-
-
-def shown_frame(number: float) -> str:
-    return "nothing" if np.isnan(number) else f"{number:.15g}"
-
-
-def first_frame(path: PathLike) -> float | None:
-    """Return the number of the first frame in a file of inputs, labels or tasks.
-
-    The others follow from it, as readers refuse files that do not count up by one.
-
-    Returns
-    -------
-    float or None
-        None for files that do not number their frames
-
-    Raises
-    ------
-    DataError
-        if the file can't be read
-    """
-    path = Path(path)
-    suffix = suffix_of(path)
-    if suffix in (".csv", ".csv.gz"):
-        is_markers = first_row(path)[:1] in MARKER_STARTS
-        return first_number(path, HEADER_CELLS if is_markers else set())
-    if suffix not in (".h5", ".analysis.h5"):
-        return None
-    with opened(path) as file:
-        if "tracks" in file and "node_names" in file:
-            return None
-        for group in _groups(file):
-            numbers = None
-            if "table" in group:
-                numbers = _table_index(group["table"])
-            elif "axis0_level0" in group:
-                numbers = _fixed_index(group)
-            if numbers is not None and len(numbers):
-                return None if np.isnan(numbers[0]) else float(numbers[0])
-    return None
-
-
-def check_names(names: Sequence[str], path: PathLike) -> None:
-    if not names:
-        raise DataError(f"{path}: expected columns after the frame number, found none")
-    if "" in names:
-        raise DataError(f"{path}: column {list(names).index('') + 2} has no name")
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise DataError(f"{path}: columns named twice: {', '.join(twice)}")
-
-
-def _is_number(cell: str) -> bool:
-    try:
-        float(cell)
-    except ValueError:
-        return False
-    return True
-
-
-def _load_npy(path: PathLike) -> tuple[np.ndarray, list[str]]:
-    try:
-        _check_npy_header(path)
-        values = np.load(path, allow_pickle=False)
-    except Exception as error:  # its header is Python text, and may be wrong in any way
-        raise DataError(f"{path}: expected a .npy file of numbers: {error}") from None
-    if values.ndim != 2 or 0 in values.shape or values.dtype.kind not in "fiub":
-        raise DataError(
-            f"{path}: expected numbers of shape (frames, channels), "
-            f"found {values.dtype} of shape {values.shape}"
-        )
-    infinite = np.argwhere(np.isinf(values))
-    if len(infinite):
-        row, column = infinite[0]
-        raise DataError(f"{path}, row {row}, column {column}: expected a finite number, found inf")
-    return values.astype(np.float64, copy=False), channel_names(values.shape[1])
-
-
-def _check_npy_header(path: PathLike) -> None:
-    """Refuse a header that says to be longer than its file: NumPy asks for memory of that size."""
-    with open(path, "rb") as file:
-        start = file.read(12)
-        size = file.seek(0, os.SEEK_END)
-    length = int.from_bytes(start[8:], "little") if start[6:7] in (b"\2", b"\3") else 0
-    if length > size:
-        raise ValueError(f"its header says to be {length} bytes long")
-
-
-def channel_names(n_channels: int) -> list[str]:
-    """Name the channels of a file that has no names."""
-    return [f"channel_{i}" for i in range(n_channels)]
-
-
-# ------------------------------------------------------------------------------------- inputs
-
-
-def read_inputs(
-    path: PathLike, likelihood_threshold: float = 0.0, gaps: str = "interpolate"
-) -> Inputs:
-    """Read any file of inputs: tracked points (all x, then all y) or features; gaps are filled.
-
-    Parameters
-    ----------
-    path
-        csv, csv.gz, h5, npy or slp
-    likelihood_threshold
-        tracked points below it count as missing, and so do, if it is above 0, those without a
-        likelihood
-    gaps
-        how: see `fill_gaps`
-
-    Returns
-    -------
-    Inputs
-        (T, N) float32 and N names; those of tracked points are ``part_x`` and ``part_y``
-
-    Raises
-    ------
-    DataError
-        if the file can't be read, or a channel has no value at all
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise DataError(f"{path}: no such file")
-    suffix = suffix_of(path)
-    if suffix == ".npy":
-        values, names = _load_npy(path)
-    elif suffix in (".csv", ".csv.gz") and first_row(path)[:1] not in MARKER_STARTS:
-        values, names = load_feature_csv(path)
-    else:
-        values, names = _flatten(read_markers(path), likelihood_threshold)
-        _check_some_are_sure(values, names, path, likelihood_threshold)
-    return Inputs(fill_gaps(values, names, path, gaps), names)
-
-
-def hold_inputs(path: PathLike, likelihood_threshold: float = 0.0) -> Inputs:
-    """Read any file of inputs, as `read_inputs`; missing values hold the last one."""
-    return read_inputs(path, likelihood_threshold, "hold")
-
-
-def _check_some_are_sure(
-    values: np.ndarray, names: Sequence[str], path: Path, threshold: float
-) -> None:
-    """Name the threshold where a channel is without any value, as it may be the reason."""
-    empty = np.flatnonzero(np.isnan(values).all(0))
-    if len(empty) and threshold > 0:
-        raise DataError(
-            f"{path}: channel '{names[int(empty[0])]}' has no value at all "
-            f"(likelihood_threshold is {threshold:g})"
-        )
-
-
-def _flatten(markers: Markers, threshold: float) -> tuple[np.ndarray, list[str]]:
-    """Put all x before all y, unsure points missing."""
-    unsure = markers.unsure(threshold)
-    values = [np.where(unsure, np.nan, values) for values in (markers.xs, markers.ys)]
-    names = [f"{name}_{axis}" for axis in "xy" for name in markers.names]
-    return np.concatenate(values, 1), names
-
-
-def fill_gaps(
-    values: np.ndarray, names: Sequence[str], source: PathLike, gaps: str = "interpolate"
-) -> np.ndarray:
-    """Fill missing values along time.
-
-    Parameters
-    ----------
-    values
-        (T, N), NaN where missing
-    names
-        N channel names, for the error
-    source
-        where the values come from, for the error
-    gaps
-        ``interpolate``: a line between the neighbours in time, the nearest value at the ends.
-        ``hold``: the last value, as `daart_fast.online` has it. A channel stays NaN before its
-        first value, and a value from `TOO_LARGE` up counts as missing.
-
-    Returns
-    -------
-    np.ndarray
-        (T, N) float32, C-contiguous
-
-    Raises
-    ------
-    DataError
-        if a channel has no value at all, or one that float32 cannot hold
-    """
-    filled = np.array(values, dtype=np.float64, order="C")
-    too_large = np.abs(filled) > np.finfo(np.float32).max
-    if too_large.any():
-        row, channel = np.argwhere(too_large)[0].tolist()
-        raise DataError(
-            f"{source}, frame {row}, channel '{names[channel]}': {filled[row, channel]:g} is too "
-            "large a number"
-        )
-    missing = np.isnan(filled) if gaps == "interpolate" else ~(np.abs(filled) < TOO_LARGE)
-    frames = np.arange(len(filled))
-    for channel in np.flatnonzero(missing.any(0)).tolist():
-        known = np.flatnonzero(~missing[:, channel])
-        if len(known) == 0:
-            raise DataError(f"{source}: channel '{names[channel]}' has no value at all")
-        seen = filled[known, channel]
-        if gaps == "interpolate":
-            filled[:, channel] = np.interp(frames, known, seen)
-        else:
-            filled[: known[0], channel] = np.nan
-            lengths = np.diff(known, append=len(filled))
-            filled[known[0] :, channel] = np.repeat(seen, lengths)
-    return filled.astype(np.float32)

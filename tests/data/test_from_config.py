@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from daart_fast.config import KEYS
-from daart_fast.data.label_record import LabelFile, write_label_record
+from daart_fast.data.from_config import build_data_generator
 from daart_fast.data.sequences import SPLITS
 from daart_fast.errors import ConfigError, DataError
-from daart_fast.utils import build_data_generator
+from daart_fast.readers.label_record import LabelFile, write_label_record
 
 CLASSES = ("background", "rest", "walk", "groom")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from daart_fast.data.hold_out import choose_held_out
+from daart_fast.project.hold_out import choose_held_out
 
 
 def sessions(*classes: str) -> dict[str, set[str]]:

@@ -9,8 +9,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
+from daart_fast.experiment.stored import CHECKPOINT, WEIGHTS
 from daart_fast.files import writing
-from daart_fast.io import CHECKPOINT, WEIGHTS
 
 __all__ = ["Experiment", "claim_number", "claim_version"]
 

@@ -7,17 +7,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from daart_fast.data.readers import (
-    MARKER_STARTS,
-    PathLike,
-    check_frame_column,
-    check_names,
-    load_feature_csv,
-)
-from daart_fast.data.tables import Table, first_row, read_table
-from daart_fast.data.unpickle import loads_plain
 from daart_fast.errors import DataError, unreadable
 from daart_fast.names import BACKGROUND
+from daart_fast.readers.checks import PathLike, check_frame_column, check_names
+from daart_fast.readers.feature_tables import load_feature_csv
+from daart_fast.readers.markers import MARKER_STARTS
+from daart_fast.readers.tables import Table, first_row, read_table
+from daart_fast.readers.unpickle import loads_plain
 
 __all__ = ["Labels", "load_label_csv", "load_label_pkl", "read_labels", "read_tasks"]
 

@@ -97,9 +97,9 @@ def classes_by_session(hparams: Mapping[str, Any], sessions: Iterable[str]) -> d
     DataError
         a label file cannot be read
     """
-    from daart_fast.data.labels import read_labels
+    from daart_fast.data.ignored import ignored_class
     from daart_fast.data.sessions import signal_paths
-    from daart_fast.losses import ignored_class
+    from daart_fast.readers.labels import read_labels
 
     get = with_defaults(hparams)
     kept = split_ids(get["expt_ids_to_keep"])

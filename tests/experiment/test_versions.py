@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from daart_fast.search.versions import Experiment, claim_version
+from daart_fast.experiment.versions import Experiment, claim_version
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from daart_fast.data.label_record import (
+from daart_fast.errors import DataError
+from daart_fast.readers.label_record import (
     LABEL_RECORD,
     LabelFile,
     LabelRecord,
     read_label_record,
     write_label_record,
 )
-from daart_fast.errors import DataError
 
 
 def label_file(fps: float | None = 30.0, between_bouts: str | None = "other") -> LabelFile:

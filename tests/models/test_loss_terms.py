@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from daart_fast import losses
+from daart_fast.models import loss_terms as losses
 
 REDUCTIONS = ("batch", "sequence")
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from daart_fast.data.labels import load_label_csv, load_label_pkl, read_labels, read_tasks
-from daart_fast.data.unpickle import loads_plain
 from daart_fast.errors import DataError
+from daart_fast.readers.labels import load_label_csv, load_label_pkl, read_labels, read_tasks
+from daart_fast.readers.unpickle import loads_plain
 
 LABELS = ",background,walk,groom\n0,1,0,0\n1,0,1,0\n2,0,0,1\n3,0,1,0\n"
 

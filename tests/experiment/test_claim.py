@@ -14,15 +14,15 @@ import yaml
 
 from daart_fast.config import with_defaults
 from daart_fast.errors import ConfigError
-from daart_fast.files import changed_at
-from daart_fast.io import export_hparams
-from daart_fast.testtube import (
+from daart_fast.experiment.claim import (
     all_settings,
     clean_tt_dir,
     console_log,
     create_tt_experiment,
     print_hparams,
 )
+from daart_fast.experiment.stored import export_hparams
+from daart_fast.files import changed_at
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from daart_fast.transforms import (
+from daart_fast.data.transforms import (
     BlockShuffle,
     Compose,
     MakeOneHot,

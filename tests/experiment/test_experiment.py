@@ -17,20 +17,16 @@ import yaml
 
 from daart_fast.config import KEYS, load_config
 from daart_fast.errors import ConfigError
-from daart_fast.io import (
+from daart_fast.experiment.folders import (
     export_expt_info_to_csv,
-    export_hparams,
-    find_experiment,
     get_expt_dir,
     get_model_dir,
-    get_model_params,
     get_subdirs,
-    load_plain_yaml,
     make_dir_if_not_exists,
-    matching_versions,
     read_expt_info_from_csv,
-    what_is_wrong_with_weights,
 )
+from daart_fast.experiment.identity import find_experiment, get_model_params, matching_versions
+from daart_fast.experiment.stored import export_hparams, load_plain_yaml, what_is_wrong_with_weights
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 COMPAT = REPOSITORY.parent / "shared" / "compat" / "models"

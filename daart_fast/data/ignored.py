@@ -1,0 +1,32 @@
+"""Which class is not scored."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from daart_fast.names import BACKGROUND
+
+__all__ = [
+    "IGNORED",
+    "ignored_class",
+]
+
+
+IGNORED = -100  # the class label of a frame that is not scored
+
+
+def ignored_class(hparams: Mapping[str, Any]) -> int:
+    """Return the class whose frames are not scored; `IGNORED` where every labelled frame is.
+
+    Of the columns of multibinary labels only one that is called background stands for frames that
+    nobody scored: any other at ``ignore_class`` is a behaviour as the rest are. ``binary`` is
+    softmax over two classes of which the first, its background, is scored too.
+    """
+    ignored, kind = hparams.get("ignore_class", 0), hparams.get("classifier_type", "multiclass")
+    if ignored is None or kind == "binary":
+        return IGNORED
+    if kind == "multibinary":
+        names = dict(enumerate(hparams.get("label_names") or ()))
+        return int(ignored) if names.get(ignored, "").lower() == BACKGROUND else IGNORED
+    return int(ignored)

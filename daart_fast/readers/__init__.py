@@ -1,0 +1,1 @@
+"""Files -> arrays. NumPy only: nothing here needs torch."""

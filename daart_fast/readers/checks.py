@@ -1,0 +1,81 @@
+"""Checks that all readers of tables have in common: frame numbers and names of columns."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+import numpy as np
+
+from daart_fast.errors import DataError
+from daart_fast.readers.tables import Table, misnumbered
+
+__all__ = [
+    "PathLike",
+    "check_frame_column",
+    "check_frame_numbers",
+    "check_names",
+    "shown_frame",
+]
+
+
+PathLike = str | os.PathLike[str]
+
+
+def check_frame_column(table: Table) -> None:
+    """The first column must be the frame number: without a name, or counting up by one."""
+    name, *others = table.header[0]
+    numbered = others == [str(i) for i in range(len(others))]  # as pandas names what has no names
+    if _is_number(name) or (not name and not numbered and all(map(_is_number, others))):
+        raise DataError(
+            f"{table.path}: expected a header row of names above the numbers, "
+            f"found {', '.join(table.header[0][:4])}"
+        )
+    if name and len(table.values) > 1 and np.isnan(table.values[:, 0]).all():
+        raise DataError(
+            f"{table.path}: expected the first column to be the frame number "
+            f"(without a name, or counting up by one), found '{name}'"
+        )
+    check_frame_numbers(table)
+
+
+def check_frame_numbers(table: Table) -> None:
+    """Each number in the first column must be one more than the one before, if it has any.
+
+    Rows that were sorted, doubled or lost would put all that follows at other frames.
+    """
+    numbers = table.values[:, 0]
+    row = misnumbered(numbers)
+    if row is None:
+        return
+    name = table.header[0][0] if len(table.header) == 1 else ""
+    column = "the first column" + (f" ('{name}')" if name else "")
+    wanted = f"a frame number in {column}, as other lines have"
+    if row > 0:
+        wanted = f"frame {numbers[row - 1] + 1:.15g} in {column}, one more than the line before has"
+    raise DataError(
+        f"{table.path}, line {table.lines[row]}: expected {wanted}, "
+        f"found {shown_frame(numbers[row])}"
+    )
+
+
+def shown_frame(number: float) -> str:
+    return "nothing" if np.isnan(number) else f"{number:.15g}"
+
+
+def check_names(names: Sequence[str], path: PathLike) -> None:
+    if not names:
+        raise DataError(f"{path}: expected columns after the frame number, found none")
+    if "" in names:
+        raise DataError(f"{path}: column {list(names).index('') + 2} has no name")
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise DataError(f"{path}: columns named twice: {', '.join(twice)}")
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,223 @@
+"""A session's inputs: whatever the file is, channels without gaps."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from daart_fast.errors import DataError
+from daart_fast.readers.checks import PathLike
+from daart_fast.readers.feature_tables import load_feature_csv, load_npy
+from daart_fast.readers.h5 import opened
+from daart_fast.readers.markers import (
+    HEADER_CELLS,
+    MARKER_STARTS,
+    TOO_LARGE,
+    Markers,
+    fixed_index,
+    groups_of,
+    load_marker_csv,
+    load_marker_h5,
+    load_marker_slp,
+    table_index,
+)
+from daart_fast.readers.tables import first_number, first_row
+
+__all__ = [
+    "Inputs",
+    "fill_gaps",
+    "first_frame",
+    "hold_inputs",
+    "read_inputs",
+    "read_markers",
+]
+
+
+#: endings of files that hold inputs, in the order in which they are looked for
+INPUT_SUFFIXES = (".csv", ".csv.gz", ".h5", ".analysis.h5", ".npy", ".slp")
+
+
+class Inputs(NamedTuple):
+    """A session's channels: values (T, N) float32 and their N names.
+
+    The values have no gaps. With ``gaps: hold`` a channel is NaN before its first value.
+    """
+
+    values: np.ndarray
+    names: list[str]
+
+
+def suffix_of(path: PathLike) -> str:
+    """Return the ending of a file name, ``.csv.gz`` as one."""
+    name = Path(path).name.lower()
+    long = [suffix for suffix in INPUT_SUFFIXES if name.endswith(suffix)]
+    return max(long, key=len) if long else Path(name).suffix
+
+
+def read_markers(path: PathLike) -> Markers:
+    """Read tracked points from whatever format the file's name and content say."""
+    suffix = suffix_of(path)
+    if suffix in (".h5", ".analysis.h5"):
+        return load_marker_h5(path)
+    if suffix == ".slp":
+        return load_marker_slp(path)
+    if suffix in (".csv", ".csv.gz"):
+        return load_marker_csv(path)
+    raise DataError(
+        f"{path}: expected a file of inputs ({', '.join(INPUT_SUFFIXES)}), found '{suffix}'"
+    )
+
+
+def first_frame(path: PathLike) -> float | None:
+    """Return the number of the first frame in a file of inputs, labels or tasks.
+
+    The others follow from it, as readers refuse files that do not count up by one.
+
+    Returns
+    -------
+    float or None
+        None for files that do not number their frames
+
+    Raises
+    ------
+    DataError
+        if the file can't be read
+    """
+    path = Path(path)
+    suffix = suffix_of(path)
+    if suffix in (".csv", ".csv.gz"):
+        is_markers = first_row(path)[:1] in MARKER_STARTS
+        return first_number(path, HEADER_CELLS if is_markers else set())
+    if suffix not in (".h5", ".analysis.h5"):
+        return None
+    with opened(path) as file:
+        if "tracks" in file and "node_names" in file:
+            return None
+        for group in groups_of(file):
+            numbers = None
+            if "table" in group:
+                numbers = table_index(group["table"])
+            elif "axis0_level0" in group:
+                numbers = fixed_index(group)
+            if numbers is not None and len(numbers):
+                return None if np.isnan(numbers[0]) else float(numbers[0])
+    return None
+
+
+def read_inputs(
+    path: PathLike, likelihood_threshold: float = 0.0, gaps: str = "interpolate"
+) -> Inputs:
+    """Read any file of inputs: tracked points (all x, then all y) or features; gaps are filled.
+
+    Parameters
+    ----------
+    path
+        csv, csv.gz, h5, npy or slp
+    likelihood_threshold
+        tracked points below it count as missing, and so do, if it is above 0, those without a
+        likelihood
+    gaps
+        how: see `fill_gaps`
+
+    Returns
+    -------
+    Inputs
+        (T, N) float32 and N names; those of tracked points are ``part_x`` and ``part_y``
+
+    Raises
+    ------
+    DataError
+        if the file can't be read, or a channel has no value at all
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise DataError(f"{path}: no such file")
+    suffix = suffix_of(path)
+    if suffix == ".npy":
+        values, names = load_npy(path)
+    elif suffix in (".csv", ".csv.gz") and first_row(path)[:1] not in MARKER_STARTS:
+        values, names = load_feature_csv(path)
+    else:
+        values, names = _flatten(read_markers(path), likelihood_threshold)
+        _check_some_are_sure(values, names, path, likelihood_threshold)
+    return Inputs(fill_gaps(values, names, path, gaps), names)
+
+
+def hold_inputs(path: PathLike, likelihood_threshold: float = 0.0) -> Inputs:
+    """Read any file of inputs, as `read_inputs`; missing values hold the last one."""
+    return read_inputs(path, likelihood_threshold, "hold")
+
+
+def _check_some_are_sure(
+    values: np.ndarray, names: Sequence[str], path: Path, threshold: float
+) -> None:
+    """Name the threshold where a channel is without any value, as it may be the reason."""
+    empty = np.flatnonzero(np.isnan(values).all(0))
+    if len(empty) and threshold > 0:
+        raise DataError(
+            f"{path}: channel '{names[int(empty[0])]}' has no value at all "
+            f"(likelihood_threshold is {threshold:g})"
+        )
+
+
+def _flatten(markers: Markers, threshold: float) -> tuple[np.ndarray, list[str]]:
+    """Put all x before all y, unsure points missing."""
+    unsure = markers.unsure(threshold)
+    values = [np.where(unsure, np.nan, values) for values in (markers.xs, markers.ys)]
+    names = [f"{name}_{axis}" for axis in "xy" for name in markers.names]
+    return np.concatenate(values, 1), names
+
+
+def fill_gaps(
+    values: np.ndarray, names: Sequence[str], source: PathLike, gaps: str = "interpolate"
+) -> np.ndarray:
+    """Fill missing values along time.
+
+    Parameters
+    ----------
+    values
+        (T, N), NaN where missing
+    names
+        N channel names, for the error
+    source
+        where the values come from, for the error
+    gaps
+        ``interpolate``: a line between the neighbours in time, the nearest value at the ends.
+        ``hold``: the last value, as `daart_fast.online` has it. A channel stays NaN before its
+        first value, and a value from `TOO_LARGE` up counts as missing.
+
+    Returns
+    -------
+    np.ndarray
+        (T, N) float32, C-contiguous
+
+    Raises
+    ------
+    DataError
+        if a channel has no value at all, or one that float32 cannot hold
+    """
+    filled = np.array(values, dtype=np.float64, order="C")
+    too_large = np.abs(filled) > np.finfo(np.float32).max
+    if too_large.any():
+        row, channel = np.argwhere(too_large)[0].tolist()
+        raise DataError(
+            f"{source}, frame {row}, channel '{names[channel]}': {filled[row, channel]:g} is too "
+            "large a number"
+        )
+    missing = np.isnan(filled) if gaps == "interpolate" else ~(np.abs(filled) < TOO_LARGE)
+    frames = np.arange(len(filled))
+    for channel in np.flatnonzero(missing.any(0)).tolist():
+        known = np.flatnonzero(~missing[:, channel])
+        if len(known) == 0:
+            raise DataError(f"{source}: channel '{names[channel]}' has no value at all")
+        seen = filled[known, channel]
+        if gaps == "interpolate":
+            filled[:, channel] = np.interp(frames, known, seen)
+        else:
+            filled[: known[0], channel] = np.nan
+            lengths = np.diff(known, append=len(filled))
+            filled[known[0] :, channel] = np.repeat(seen, lengths)
+    return filled.astype(np.float32)
