@@ -21,6 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from daart_fast.config import resolve_path
+from daart_fast.readers.label_record import LabelFile, write_label_record
+from daart_fast.readers.labels import read_labels
 
 __all__ = [
     "BEHAVIOURS", "BODY_PARTS", "DEMO_DATA", "FPS", "HELD_OUT", "SESSIONS", "draw_minute",
@@ -94,7 +96,6 @@ def write_demo(folder: str | os.PathLike[str]) -> Path:
     Path
         the folder
     """
-    from daart_fast.readers.label_record import LabelFile, write_label_record
 
     folder = Path(folder)
     if folder.is_dir():
@@ -128,7 +129,6 @@ def _write_session(folder: Path, session: str, rng: np.random.RandomState) -> No
 
 def _write_record(folder: Path) -> None:
     """Record that nobody looked at the frames without a label, and how long a frame lasts."""
-    from daart_fast.readers.label_record import LabelFile, write_label_record
 
     label = LabelFile("simulated", "simulated", FPS, N_FRAMES, between_bouts=None)
     write_label_record(folder, {f"{session}.csv": label for session in SESSIONS})
@@ -164,7 +164,6 @@ def draw_minute(model_dir: Path, save_file: Path) -> None:
     """Draw the held-out session's first minute: hand labels, predicted classes, probabilities."""
     from daart_fast.api.model import HPARAMS, read_hparams
     from daart_fast.eval import plot_ethogram, smoother_of
-    from daart_fast.readers.labels import read_labels
 
     hparams = read_hparams(model_dir / HPARAMS)
     states = np.load(model_dir / f"{HELD_OUT}_states.npy")

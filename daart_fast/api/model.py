@@ -18,13 +18,17 @@ from torch import Tensor
 
 from daart_fast.backbones import backbone_of
 from daart_fast.config import KEYS
+from daart_fast.data.sessions import Session, statistics
 from daart_fast.errors import ConfigError, DataError, did_you_mean, some, unreadable
 from daart_fast.experiment.stored import WEIGHTS, best_weights, load_plain_yaml
+from daart_fast.features import reader_of
 from daart_fast.files import replacing, spare_inputs
 from daart_fast.machine import why_not_on
 from daart_fast.models.base import read_state_dict
 from daart_fast.models.predict import predict_session
 from daart_fast.models.segmenter import HEADS, Segmenter
+from daart_fast.readers.feature_tables import channel_names
+from daart_fast.readers.inputs import suffix_of
 
 __all__ = ["Model"]
 
@@ -132,9 +136,6 @@ class Model:
             The file cannot be read, or lacks channels that the model needs, or ``output_file`` is
             that very file.
         """
-        from daart_fast.data.sessions import Session, statistics
-        from daart_fast.features import reader_of
-        from daart_fast.readers.inputs import suffix_of
 
         output = None if output_file is None else _with_npy(Path(output_file))
         if output is not None:
@@ -168,7 +169,6 @@ class Model:
         self, values: np.ndarray, names: Sequence[str], source: str, named: bool
     ) -> np.ndarray:
         """Return the channels (T, N) that the model was trained on, in their order."""
-        from daart_fast.readers.feature_tables import channel_names
 
         wanted = self.config.get("input_names")
         if wanted and named and list(wanted) != channel_names(len(wanted)):

@@ -25,7 +25,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from daart_fast.cli.options import count, folder_to_write, setting
+from daart_fast.cli.sessions import session_files
+from daart_fast.config import check_name
 from daart_fast.errors import ConfigError, DataError, did_you_mean, some
+from daart_fast.files import holds, replacing, spare_inputs, spare_others
+from daart_fast.readers.label_record import LabelFile, read_label_record, write_label_record
 
 if TYPE_CHECKING:
     import numpy as np
@@ -89,9 +93,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    from daart_fast.cli.sessions import session_files
-    from daart_fast.files import holds, replacing, spare_inputs, spare_others
-    from daart_fast.readers.label_record import LabelFile, read_label_record, write_label_record
 
     _check_classes(options)
     annotations = _read(options)
@@ -302,7 +303,6 @@ def _summary(
 
 def _check_names(matched: Mapping[str, Annotation]) -> None:
     """Refuse names in the files that would lead out of the folder."""
-    from daart_fast.config import check_name
 
     for name, annotation in matched.items():
         try:

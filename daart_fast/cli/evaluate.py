@@ -32,7 +32,9 @@ from daart_fast.cli.predictions import (
 )
 from daart_fast.cli.predictions import add_arguments as add_arguments_of_new_videos
 from daart_fast.cli.sessions import model_folders
+from daart_fast.config import with_defaults
 from daart_fast.errors import ConfigError, DataError, some
+from daart_fast.experiment.check_settings import check_together
 
 if TYPE_CHECKING:
     from daart_fast.api import Model
@@ -196,11 +198,9 @@ def evaluate(
         the data are others than the scores in the model's folder are of, and `output` is None
     """
     from daart_fast.api import Model
-    from daart_fast.config import with_defaults
     from daart_fast.eval import summarise
     from daart_fast.eval.album import draw_all
     from daart_fast.eval.selection import SMOOTHER_FILE, smoother_of
-    from daart_fast.experiment.check_settings import check_together
 
     model = Model.from_dir(folder)
     hparams = with_defaults({**model.config, **changes, "device": "cpu"})

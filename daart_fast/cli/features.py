@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING
 from daart_fast.cli.failures import Failures
 from daart_fast.cli.options import folder_to_write, setting
 from daart_fast.cli.sessions import session_files
+from daart_fast.config import KEYS, KINEMATIC
+from daart_fast.files import holds, replacing, spare_inputs, spare_others
 
 if TYPE_CHECKING:
     from daart_fast.features import Kinematics
@@ -30,7 +32,6 @@ EXAMPLES = """
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    from daart_fast.config import KEYS
 
     parser.add_argument("files", type=Path, nargs="+", help="files of tracked points, or folders")
     parser.add_argument("--output_dir", type=folder_to_write, required=True, help="where to write")
@@ -50,9 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    from daart_fast.config import KINEMATIC
     from daart_fast.features import Kinematics
-    from daart_fast.files import holds, replacing, spare_inputs, spare_others
 
     hparams = {
         "input_type": KINEMATIC,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from daart_fast.config import KEYS
 from daart_fast.errors import ConfigError, did_you_mean
 
 HELP = "what each key of the config files means"
@@ -18,7 +19,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    from daart_fast.config import KEYS
 
     unknown = [name for name in options.key if name not in KEYS]
     if unknown:

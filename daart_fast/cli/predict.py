@@ -27,6 +27,7 @@ from daart_fast.cli.progress import Progress
 from daart_fast.cli.records import About, FolderFiles, Records, checksum_of_model, predicted_in
 from daart_fast.cli.sessions import model_folder, session_files
 from daart_fast.errors import DataError
+from daart_fast.files import checksum_of, replacing, spare_inputs
 
 if TYPE_CHECKING:
     import numpy as np
@@ -148,7 +149,6 @@ def _records(options: argparse.Namespace) -> Records:
 def _open_ones(options: argparse.Namespace, sessions: dict[str, Path]) -> dict[str, Path]:
     """Return the sessions that are to be predicted; refuse to write over what is not predict's."""
     from daart_fast.eval.time_budget import TIME_BUDGET
-    from daart_fast.files import spare_inputs
 
     records, files = _records(options), FolderFiles(options.output_dir)
     open_ones = {
@@ -244,7 +244,6 @@ def _predict_and_write(
     import numpy as np
 
     from daart_fast.eval import smoother_of, write_bouts, write_predictions
-    from daart_fast.files import replacing
 
     model, (name, file) = _model(model_dir), session
     origin = records.origin(file)  # of the inputs as they are before they are read
@@ -273,7 +272,6 @@ def _about(
     """Return what `evaluate` and `report` need to know of a session that is predicted."""
     from daart_fast.eval import describe_session
     from daart_fast.eval.new_sessions import role_of
-    from daart_fast.files import checksum_of
 
     name, file = session
     assert model.model_dir is not None

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from daart_fast.cli import predict
 from daart_fast.cli.records import (
     FolderFiles,
     Predicted,
@@ -18,8 +19,9 @@ from daart_fast.cli.records import (
     unfinished_in,
 )
 from daart_fast.cli.sessions import model_folders, session_files
-from daart_fast.config import KEYS
+from daart_fast.config import KEYS, with_defaults
 from daart_fast.errors import ConfigError, DataError, some
+from daart_fast.readers.label_record import read_label_record
 
 if TYPE_CHECKING:
     from daart_fast.data.sessions import Session
@@ -130,7 +132,6 @@ def _sessions_to_predict(model_dir: Path, data_dir: Path) -> dict[str, Path] | N
     Sessions beside them count if they have hand labels.
     """
     from daart_fast.api.model import HPARAMS, read_hparams
-    from daart_fast.config import with_defaults
     from daart_fast.data.sessions import folder_of, input_files
     from daart_fast.eval.new_sessions import name_in_training, trained_sessions
 
@@ -157,7 +158,6 @@ def _predict_first(
     options: argparse.Namespace, model_dir: Path, sessions: dict[str, Path]
 ) -> tuple[Predictions | None, int]:
     """Predict new videos into a folder, as far as they are not done there; read them back."""
-    from daart_fast.cli import predict
 
     folder = options.output_dir or options.data_dir / "predictions"
     given = {"overwrite": options.overwrite, "fps": getattr(options, "fps", None)}
@@ -197,7 +197,6 @@ def read_predictions(
         predicted with several frame rates; labels do not fit
     """
     from daart_fast.api.model import HPARAMS, read_hparams
-    from daart_fast.config import with_defaults
     from daart_fast.data.scored import label_cautions, scored_frames
     from daart_fast.eval.new_sessions import NewSession, NewSessions, frames_by_split
 
@@ -498,7 +497,6 @@ def _labels_of(
 
 def _check_frame_rate(labels: Path, fps: float | None) -> None:
     """Refuse labels that were converted with another frame rate than that of the predictions."""
-    from daart_fast.readers.label_record import read_label_record
 
     record = read_label_record(labels.parent)
     file = None if record is None else record.files.get(labels.name)

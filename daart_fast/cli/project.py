@@ -19,6 +19,7 @@ from daart_fast.errors import ConfigError, DataError, some
 from daart_fast.files import replacing
 from daart_fast.names import session_name
 from daart_fast.project.hold_out import FEWEST, choose_held_out, classes_by_session
+from daart_fast.readers.label_record import LABEL_RECORD, read_label_record
 
 __all__ = ["FILES", "OF_ONE_RUN", "labelled_sessions", "prepare", "write_configs"]
 
@@ -165,7 +166,6 @@ def _about_the_recordings(
 
 def _about_frames(asked: Any, rate: float | None) -> tuple[str, dict[str, Any]]:
     """Return a frame rate with the comment that says where it comes from."""
-    from daart_fast.readers.label_record import LABEL_RECORD
 
     if asked is not None:
         return "frames a second, given on the command line", {"fps": asked}
@@ -243,7 +243,6 @@ def _frame_rate(
     ConfigError
         the command line, or a file, says something else
     """
-    from daart_fast.readers.label_record import LABEL_RECORD, read_label_record
 
     record = read_label_record(folder / "labels-hand")
     setting = Setting(asked["fps"], "--fps") if "fps" in asked else given.get("fps")

@@ -19,6 +19,7 @@ import argparse
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from daart_fast.cli.evaluate import evaluate
 from daart_fast.cli.options import folder_to_write
 from daart_fast.cli.predictions import (
     Predictions,
@@ -29,7 +30,8 @@ from daart_fast.cli.predictions import (
 from daart_fast.cli.predictions import add_arguments as add_arguments_of_new_videos
 from daart_fast.cli.records import FolderFiles
 from daart_fast.cli.sessions import model_folders
-from daart_fast.errors import ConfigError
+from daart_fast.config import with_defaults
+from daart_fast.errors import ConfigError, DataError
 
 REPORT = "report.html"
 HELP = "write report.html: scores, time budgets and ethograms of models or of new videos"
@@ -97,7 +99,6 @@ def _report_new(predictions: Predictions, options: argparse.Namespace) -> None:
 
 
 def _report_models(options: argparse.Namespace) -> None:
-    from daart_fast.cli.evaluate import evaluate
     from daart_fast.report import check_output, write_report
 
     single = len(options.model_dir) == 1
@@ -125,9 +126,7 @@ def _is_current(folder: Path, data_dir: Path | None) -> bool:
     in a place that was named are an error where they cannot be read.
     """
     from daart_fast.api import Model
-    from daart_fast.config import with_defaults
     from daart_fast.data.from_config import build_data_generator
-    from daart_fast.errors import ConfigError, DataError
     from daart_fast.eval.stored import scores_are_current, states_are_current
 
     try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
+from daart_fast.cli.records import outputs_in
 from daart_fast.errors import DataError, near, some
 
 __all__ = ["model_folder", "model_folders", "session_files"]
@@ -30,7 +31,6 @@ def session_files(paths: Iterable[Path], input_type: str | None = None) -> dict[
         a path does not exist, a folder holds no inputs, all files are predict's own, or files of
         two folders would be one session
     """
-    from daart_fast.cli.records import outputs_in
     from daart_fast.data.sessions import first_of, session_of
 
     files = [file for path in paths for file in _inputs_of(path, input_type)]

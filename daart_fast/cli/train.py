@@ -19,7 +19,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from daart_fast.cli.evaluate import evaluate
+from daart_fast.cli.project import prepare
 from daart_fast.errors import ConfigError
+from daart_fast.machine import check_device
 
 HELP = "train a model, or search over settings, from config files or from a data folder"
 EXAMPLES = """
@@ -54,7 +57,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Train on what the command line says, which `get_all_params` reads key by key."""
-    from daart_fast.cli.evaluate import evaluate
     from daart_fast.eval.printed import print_scores
     from daart_fast.search.arguments import get_all_params
     from daart_fast.search.fit import fit
@@ -76,8 +78,6 @@ def run(options: argparse.Namespace) -> int:
 
 def _arguments(words: Sequence[str]) -> list[str]:
     """Return the arguments of `get_all_params`, having seen to the config files of a folder."""
-    from daart_fast.cli.project import prepare
-    from daart_fast.machine import check_device
     from daart_fast.search.arguments import settings_of
 
     hold_out = NO_HOLD_OUT not in words

@@ -16,6 +16,7 @@ from daart_fast.config import KINEMATIC
 from daart_fast.data.cache import Cached, cache_folder, cached
 from daart_fast.data.gather import gather_window, repeated
 from daart_fast.errors import DataError, did_you_mean, some
+from daart_fast.features import reader_of
 from daart_fast.names import parts_of, session_name
 from daart_fast.readers.frames import Frames, compare_frames
 from daart_fast.readers.inputs import INPUT_SUFFIXES, Inputs, first_frame, read_inputs, suffix_of
@@ -461,7 +462,6 @@ def _agreed_names(
 
 def load_session(hparams: Mapping[str, Any], session_id: str) -> Session:
     """Read the session of that name from hparams' ``data_dir``; see `read_session`."""
-    from daart_fast.features import reader_of
 
     return read_session(
         session_id,

@@ -28,6 +28,7 @@ from daart_fast.eval.figures import (
 )
 from daart_fast.eval.metrics import counted
 from daart_fast.eval.segments import bouts
+from daart_fast.experiment.stored import load_plain_yaml
 
 __all__ = [
     "plot_bout_lengths",
@@ -334,7 +335,6 @@ def plot_search(model_dirs: Sequence[PathLike], save_file: PathLike | None = Non
     DataError
         no directory has a summary with a score
     """
-    from daart_fast.experiment.stored import load_plain_yaml
 
     models = []
     for folder in map(Path, model_dirs):

@@ -24,6 +24,7 @@ from daart_fast.models.loss_terms import (
     r2_score,
 )
 from daart_fast.models.objective import Objective
+from daart_fast.models.predict import predict_labels
 from daart_fast.models.tcn import DilatedTCN
 
 __all__ = ["Segmenter"]
@@ -264,7 +265,6 @@ class Segmenter(BaseModel):
         mode: str = "eval",
     ) -> dict[str, list[list[np.ndarray]]]:
         """Predict every sequence of every session; see `predict.predict_labels`."""
-        from daart_fast.models.predict import predict_labels
 
         return predict_labels(self, data_generator, return_scores, remove_pad, mode)
 

@@ -15,12 +15,16 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from daart_fast.api.model import Model
+from daart_fast.data.sessions import Session, statistics
 from daart_fast.errors import ConfigError, DataError, did_you_mean
+from daart_fast.features import Kinematics, reader_of
 from daart_fast.files import check_archive
 from daart_fast.models.rnn import RNN
 from daart_fast.online.clock import FrameClock
 from daart_fast.online.engines import context_of, make_engine, memory_of
+from daart_fast.online.features import OnlineKinematics
 from daart_fast.online.intake import Intake, keypoints_of, pose_places
+from daart_fast.readers.inputs import suffix_of
 
 __all__ = ["MODES", "OnlineSegmenter"]
 
@@ -113,7 +117,6 @@ class OnlineSegmenter:
         keypoints: Sequence[str] | None = None,
         fps: float | None = None,
     ) -> None:
-        from daart_fast.features import Kinematics
 
         self.config = config = model.config
         self.names: list[str] = list(config.get("label_names") or []) or [
@@ -406,7 +409,6 @@ class OnlineSegmenter:
             )
         if self.streams is not None:
             raise ConfigError("models of kinematic features take one stream: leave streams out")
-        from daart_fast.online.features import OnlineKinematics
 
         threshold = float(self.config.get("likelihood_threshold") or 0.0)
         return OnlineKinematics(kinematics, self.keypoints, threshold)
@@ -481,7 +483,6 @@ def _clock_of(times: list[float]) -> tuple[FrameClock | None, int]:
 
 def _mean_and_scale(model: Model, stats: Stats | None) -> tuple[np.ndarray, np.ndarray]:
     """Return what is taken off each channel and what it is multiplied by, (N,) float32 each."""
-    from daart_fast.data.sessions import Session
 
     n = model.config["input_size"]
     if stats is None:
@@ -508,9 +509,6 @@ def _mean_and_scale(model: Model, stats: Stats | None) -> tuple[np.ndarray, np.n
 
 
 def _statistics_of(model: Model, path: Path) -> tuple[np.ndarray, np.ndarray]:
-    from daart_fast.data.sessions import statistics
-    from daart_fast.features import reader_of
-    from daart_fast.readers.inputs import suffix_of
 
     threshold = float(model.config.get("likelihood_threshold") or 0.0)
     values, names = reader_of(model.config)(path, threshold)

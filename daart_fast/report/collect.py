@@ -18,7 +18,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from daart_fast.api.model import read_hparams
 from daart_fast.config import KEYS, with_defaults
+from daart_fast.data.from_config import build_data_generator
 from daart_fast.errors import ConfigError, DataError
 from daart_fast.eval.album import split_shown
 from daart_fast.eval.colours import class_colours
@@ -76,7 +78,6 @@ def collect(
     fine : list of str
         for each session its probabilities of every frame: a line of base64 for each chunk
     """
-    from daart_fast.api.model import read_hparams
 
     results = results or folder
     summary = _summary_in(results)
@@ -242,7 +243,6 @@ def _sessions_now(
     stored
         whether scores and probabilities are those in the model's folder
     """
-    from daart_fast.data.from_config import build_data_generator
 
     hparams = dict(trained)
     if data_dir is not None:

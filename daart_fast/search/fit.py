@@ -9,6 +9,16 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from daart_fast.experiment.claim import (
+    all_settings,
+    clean_tt_dir,
+    console_log,
+    create_tt_experiment,
+    print_hparams,
+)
+from daart_fast.experiment.identity import find_experiment
+from daart_fast.experiment.stored import export_hparams
+
 __all__ = ["fit"]
 
 
@@ -28,15 +38,6 @@ def fit(trial: Any, *_: Any) -> str:
     from daart_fast.data.from_config import build_data_generator
     from daart_fast.eval import summarise
     from daart_fast.eval.printed import print_scores
-    from daart_fast.experiment.claim import (
-        all_settings,
-        clean_tt_dir,
-        console_log,
-        create_tt_experiment,
-        print_hparams,
-    )
-    from daart_fast.experiment.identity import find_experiment
-    from daart_fast.experiment.stored import export_hparams
     from daart_fast.models import Segmenter, export_states
     from daart_fast.train import Trainer
     from daart_fast.train.callbacks import collect_callbacks

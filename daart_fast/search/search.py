@@ -18,6 +18,7 @@ from typing import Any
 from daart_fast.config import check_name, split_ids
 from daart_fast.errors import ConfigError, some
 from daart_fast.experiment.folders import get_expt_dir
+from daart_fast.experiment.notes import leave_note
 from daart_fast.experiment.stored import CHECKPOINT
 from daart_fast.experiment.versions import claim_number
 from daart_fast.machine import check_device
@@ -212,7 +213,6 @@ class Search:
 
     def _claim_folder(self) -> None:
         """Make the search's own folder, and tell each trial that it belongs to it."""
-        from daart_fast.experiment.notes import leave_note
 
         hparams = vars(self.trials[0])
         if not {"results_dir", "expt_ids"} <= hparams.keys():

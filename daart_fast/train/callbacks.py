@@ -21,6 +21,7 @@ import torch
 from daart_fast.data.ignored import IGNORED
 from daart_fast.errors import ConfigError, did_you_mean
 from daart_fast.experiment.notes import best_losses, leave_note, read_note
+from daart_fast.models.predict import predict_inputs
 
 __all__ = [
     "UPS",
@@ -291,7 +292,6 @@ class PseudoLabels(BaseCallback):
         -------
         (T,) int64, -100 where the model is not sure; multibinary (T, C) float32, NaN there.
         """
-        from daart_fast.models.predict import predict_inputs
 
         probabilities = predict_inputs(model, inputs)["labels"]
         return self._choose(model, probabilities, np.ones(probabilities.shape, dtype=bool))
@@ -393,7 +393,6 @@ class UPS(PseudoLabels):
 
     def label(self, model: Any, inputs: np.ndarray) -> np.ndarray:
         """Label a session, as `PseudoLabels.label` does."""
-        from daart_fast.models.predict import predict_inputs
 
         # Welford's running mean and sum of squares: one pass in memory at a time
         mean = squares = np.zeros(1)

@@ -19,6 +19,8 @@ from daart_fast import ops
 from daart_fast.config import KEYS
 from daart_fast.data.description import differences
 from daart_fast.errors import ConfigError, DataError
+from daart_fast.eval.curves import plot_curves
+from daart_fast.eval.figures import write
 from daart_fast.experiment.stored import CHECKPOINT, WEIGHTS
 from daart_fast.train import interruption
 from daart_fast.train.background import Background
@@ -386,8 +388,6 @@ class Trainer:
     def _plot(self) -> None:
         if self.folder is None:
             return
-        from daart_fast.eval.curves import plot_curves
-        from daart_fast.eval.figures import write
 
         figure = plot_curves(self.folder / METRICS, list(self.data_generator.ids))
         write(figure, self.folder / "curves", self.picture_format)
