@@ -75,7 +75,7 @@ class Trainer:
     save_last_model
         Whether to write the last weights too, as ``last_model.pt``.
     callbacks
-        See `daart_fast.callbacks`.
+        See `daart_fast.train.callbacks`.
     resume
         Whether to go on from a checkpoint in `save_path`, if there is one.
     plot_train_curves

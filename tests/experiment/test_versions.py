@@ -18,7 +18,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 RACE = """
 import sys, time
 from pathlib import Path
-from daart_fast.search.versions import claim_version
+from daart_fast.experiment.versions import claim_version
 parent, go = map(Path, sys.argv[1:3])
 print("ready", flush=True)
 while not go.exists():
@@ -31,7 +31,7 @@ sys.stdin.read()
 HOLD = """
 import sys
 from pathlib import Path
-from daart_fast.search.versions import claim_version
+from daart_fast.experiment.versions import claim_version
 run = claim_version(Path(sys.argv[1]))
 print(run.version, flush=True)
 sys.stdin.read()
@@ -40,7 +40,7 @@ sys.stdin.read()
 FORK = """
 import os, sys
 from pathlib import Path
-from daart_fast.search.versions import Experiment, claim_version
+from daart_fast.experiment.versions import Experiment, claim_version
 run = claim_version(Path(sys.argv[1]))
 child = os.fork()
 if child == 0:
