@@ -163,7 +163,8 @@ def store(hparams: dict[str, Any], version: int = 0, **changes: Any) -> Path:
 OTHERS = {
     "input_type": "features", "expt_ids_to_keep": ["s1"], "expt_ids_val": ["s1"],
     "expt_ids_test": ["s2"], "ignore_class": -100, "weight_classes": False,
-    "likelihood_threshold": 0.5, "normalization": "train", "fps": 30.0, "n_hid_layers": 3, "gaps": "hold",
+    "likelihood_threshold": 0.5, "normalization": "train", "fps": 30.0, "n_hid_layers": 3,
+    "gaps": "hold",
     "n_hid_units": 8, "n_lags": 2, "activation": "relu", "causal": True, "bidirectional": False,
     "dropout": 0.2, "classifier_type": "binary", "lambda_strong": 2.0, "lambda_weak": 1.0,
     "lambda_pred": 1.0, "lambda_recon": 1.0, "lambda_task": 1.0, "rng_seed_model": 1,
