@@ -9,6 +9,7 @@ import csv
 import io
 import logging
 import os
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PureWindowsPath
@@ -241,7 +242,11 @@ BORIS_COLUMNS = {
     "media s": ("media duration (s)",),
     "type": ("observation type",),
     "offset": ("time offset (s)", "time offset"),
+    "source": ("source",),
+    "image": ("image index", "image index start"),
 }
+#: Times and image indices of one event may differ by so many frames, as players round.
+IMAGE_SLACK = 2
 
 
 def _boris_header(source: _Source) -> int | None:
@@ -264,19 +269,16 @@ def _boris(source: _Source) -> list[Annotation]:
         raise DataError(f"{source.path}: expected columns Behavior and Time or Start (s)")
     above = {row[0].lower(): row[1] for row in source.rows[:top] if len(row) > 1}
     observation = above.get("observation id", "") or source.path.stem
-    found: dict[str, Annotation] = {}
-    begun: dict[tuple[str, str, str], tuple[int, int]] = {}
+    observations: dict[str, list[_Event]] = {}
     for event in _boris_events(source, top):
-        name = event["observation"] or observation
-        if name not in found:
-            found[name] = _boris_annotation(source, event, name)
-        found[name].all_subjects.add(event["subject"])
-        if source.subject is None or event["subject"] == source.subject:
-            _add_boris_event(source, found[name], event, begun)
-    for (_, _, label), (_, i) in begun.items():
-        raise source.fail(i, f"{label} starts and never stops")
+        observations.setdefault(event["observation"] or observation, []).append(event)
+    found = [
+        annotation
+        for name, events in observations.items()
+        for annotation in _boris_observation(source, name, events)
+    ]
     if found:
-        return list(found.values())
+        return found
     stem = source.path.stem  # to which BORIS adds the subject
     return [Annotation([observation, stem.removesuffix(f"_{source.subject or NOBODY}"), stem], [])]
 
@@ -305,61 +307,193 @@ def _boris_events(source: _Source, top: int) -> Iterator[_Event]:
         yield event
 
 
-def _boris_annotation(source: _Source, event: _Event, name: str) -> Annotation:
-    """Return what a row says about its observation: names, frame rate, how long it was watched."""
-    rate = source.rate(_rate(event["fps"], source.comma))
-    names = [name, _stem(event["media"]), source.path.stem]
+@dataclass
+class _Video:
+    """One video of an observation, whose time runs on over the videos that follow each other."""
+
+    name: str
+    #: seconds of the observation before it, and its length
+    begin: float
+    seconds: float | None
+    annotation: Annotation
+
+    def frame(self, seconds: float) -> int:
+        """Return the video's frame at a time of the observation."""
+        assert self.annotation.fps
+        return round((seconds - self.begin) * self.annotation.fps)
+
+
+def _boris_observation(source: _Source, name: str, events: list[_Event]) -> list[Annotation]:
+    """Return what was labelled in each video of an observation."""
+    videos = _videos(source, name, events)
+    begun: dict[tuple[str, str], tuple[float, int]] = {}
+    for event in events:
+        for video in videos:
+            video.annotation.all_subjects.add(event["subject"])
+        _check_event(source, event, videos)
+        if source.subject is None or event["subject"] == source.subject:
+            _add_boris_event(source, videos, event, begun)
+    for (_, label), (_, i) in begun.items():
+        raise source.fail(i, f"{label} starts and never stops")
+    return [video.annotation for video in videos]
+
+
+def _videos(source: _Source, name: str, events: list[_Event]) -> list[_Video]:
+    """Return the videos of an observation; an error where the file does not say when each begins.
+
+    Of videos side by side the first player's count: the times are its.
+    """
+    event = events[0]
+    if event["type"].lower().startswith("live"):
+        logging.warning(
+            f"{source.path}: observation {name} was watched live: its times are taken to count "
+            f"from the first frame of the video; where they do not, all its labels are shifted"
+        )
+    media = _queue(event["source"], events)
+    rates = [_rate(cell, source.comma) for cell in _parts(event["fps"])]
+    if len(media) > 1:
+        return _queued_videos(source, name, event, media, rates)
+    rate = source.rate(rates[0] if rates else None)
+    names = [name, *media, source.path.stem]
     annotation = Annotation([one for one in names if one], [], fps=rate)
-    seconds = [_rate(event[length], source.comma) for length in ("duration", "length", "media s")]
+    cells = (_parts(event[length])[:1] for length in ("duration", "length", "media s"))
+    seconds = [_rate(cell, source.comma) for (cell,) in filter(None, cells)]
     if known := [length for length in seconds if length]:
         annotation.n_observed = round(min(known) * rate)
-    odd = "was watched live" if event["type"].lower().startswith("live") else ""
-    if offset := _rate(event["offset"], source.comma):
-        odd = f"has a time offset of {offset:g} s"
-    if odd:
-        logging.warning(
-            f"{source.path}: observation {name} {odd}: its times are taken to count from the first "
-            f"frame of the video; where they do not, all its labels are shifted"
+    return [_Video("".join(media), 0.0, None, annotation)]
+
+
+def _queue(cell: str, events: list[_Event]) -> list[str]:
+    """Return the first player's videos: those of the column Source, then any that events name."""
+    players = [_media(player) for player in re.split(r"\|?player #\d+:", cell)]
+    beside = {media for player in players[2:] for media in player}
+    seen = [media for event in events for media in _media(event["media"]) if media not in beside]
+    return list(dict.fromkeys([*(players[1] if len(players) > 1 else []), *seen]))
+
+
+def _queued_videos(
+    source: _Source, name: str, event: _Event, media: list[str], rates: list[float | None]
+) -> list[_Video]:
+    """Return videos that follow each other; an error where their lengths are not known."""
+    lengths = [_rate(cell, source.comma) or 0.0 for cell in _parts(event["media s"])]
+    if len(lengths) != len(media) or not all(lengths):
+        raise source.fail(
+            event.row,
+            f"observation {name} is about the videos {' and '.join(media)}, but the file does not "
+            f"say how long each is, so their frames are not known; export the observation as "
+            f"tabular events of BORIS 8 or newer, which do",
         )
-    return annotation
+    rates = rates * len(media) if len(rates) == 1 else rates or [None] * len(media)
+    if len(rates) != len(media):
+        raise source.fail(
+            event.row, f"expected a frame rate for each of {len(media)} videos, found {len(rates)}"
+        )
+    videos, begin = [], 0.0
+    for stem, length, fps in zip(media, lengths, rates, strict=True):
+        rate = source.rate(fps)
+        annotation = Annotation([stem], [], fps=rate, n_observed=round(length * rate))
+        videos.append(_Video(stem, begin, length, annotation))
+        begin += length
+    return videos
+
+
+def _parts(cell: str) -> list[str]:
+    """Split what BORIS says of each video of an observation: those of the first player."""
+    return [part.strip() for part in cell.partition("|")[0].split(";") if part.strip()]
+
+
+def _media(cell: str) -> list[str]:
+    """Return the names of one player's videos."""
+    return [_stem(part) for part in _parts(cell)]
+
+
+def _seconds(source: _Source, event: _Event, cell: str) -> float:
+    """Return a time from the first frame of the observation's first video on."""
+    offset = _rate(event["offset"], source.comma) or 0.0
+    time = source.number(event.row, event[cell])
+    if offset > 0 and time < offset:
+        raise source.fail(
+            event.row,
+            f"the time {time:g} s is before the observation's time offset of {offset:g} s; correct "
+            f"the time offset in BORIS and export again",
+        )
+    return time - offset
+
+
+def _check_event(source: _Source, event: _Event, videos: list[_Video]) -> None:
+    """Refuse an event whose frame rate, video or image index contradicts its time."""
+    i, label = event.row, event["behavior"]
+    named = _media(event["media"])[:1]
+    video = next((one for one in videos if [one.name] == named), videos[0])
+    fps = video.annotation.fps or 0.0
+    rates = [_rate(cell, source.comma) for cell in _parts(event["fps"])] or [None]
+    rate = source.rate(rates[min(videos.index(video), len(rates) - 1)])
+    if abs(rate - fps) > SAME_RATE * rate:
+        raise source.fail(
+            i, f"the frame rate is {rate:g} here and {fps:g} above, in one observation"
+        )
+    frame = video.frame(_seconds(source, event, "start" if event.a_bout else "time"))
+    if video.seconds is not None and named == [video.name]:
+        n_frames = round(video.seconds * fps)
+        if not -IMAGE_SLACK <= frame <= n_frames + IMAGE_SLACK:
+            raise source.fail(
+                i,
+                f"{label} is at frame {frame} of {video.name} by its time, but that video has "
+                f"{n_frames} frames",
+            )
+    image = _rate(event["image"], source.comma)
+    of_a_video = not event["type"] or event["type"].lower().startswith("media")
+    if image is not None and of_a_video and abs(frame - image) > IMAGE_SLACK:
+        raise source.fail(
+            i,
+            f"{label} is at frame {frame} by its time, but at frame {image:g} by its image index; "
+            f"correct the time offset or the frame rate in BORIS and export again",
+        )
 
 
 def _add_boris_event(
     source: _Source,
-    annotation: Annotation,
+    videos: list[_Video],
     event: _Event,
-    begun: dict[tuple[str, str, str], tuple[int, int]],
+    begun: dict[tuple[str, str], tuple[float, int]],
 ) -> None:
     """Add the bout that a row is, or ends; remember the one that it begins."""
     i, label = event.row, event["behavior"]
-    who = event["observation"], event["subject"], label
-    rate = source.rate(_rate(event["fps"], source.comma))
-    if annotation.fps and abs(rate - annotation.fps) > SAME_RATE * rate:
-        raise source.fail(
-            i, f"the frame rate is {rate:g} here and {annotation.fps:g} above, in one observation"
-        )
-
-    def frame(cell: str) -> int:
-        return round(source.number(i, event[cell]) * rate)
-
-    def add(start: int, stop: int) -> None:
-        annotation.bouts.append((label, start, stop))
-        annotation.subjects.append(event["subject"])
-
+    who = event["subject"], label
     kind = event["kind"].upper()
     if event.a_bout:
         point = kind == "POINT" or event["stop"] in ("", "NA")
-        start = frame("start")
-        add(start, start + 1 if point else max(frame("stop"), start + 1))
-    elif kind == "POINT":
-        add(frame("time"), frame("time") + 1)
+        start = _seconds(source, event, "start")
+        stop = start if point else _seconds(source, event, "stop")
+        _add_bout(videos, event, start, stop, at_least=1)
+        return
+    time = _seconds(source, event, "time")
+    if kind == "POINT":
+        _add_bout(videos, event, time, time, at_least=1)
     elif kind == "START" and who not in begun:
-        begun[who] = frame("time"), i
+        begun[who] = time, i
     elif kind == "STOP" and who in begun:
-        add(begun.pop(who)[0], frame("time"))
+        _add_bout(videos, event, begun.pop(who)[0], time)
     else:
         what = "starts a second time" if kind == "START" else f"is {kind or 'nothing'!r}"
         raise source.fail(i, f"{label} {what} where it should start or stop in turn")
+
+
+def _add_bout(
+    videos: list[_Video], event: _Event, start: float, stop: float, at_least: int = 0
+) -> None:
+    """Add a bout to the videos that it lies in; one may run on into the next video."""
+    for number, video in enumerate(videos, start=1):
+        first = video.frame(start)
+        last = max(video.frame(stop), first + at_least)
+        if len(videos) > 1:
+            n_frames = round((video.seconds or 0.0) * (video.annotation.fps or 0.0))
+            first = max(first, 0) if number > 1 else first
+            last = min(last, n_frames) if number < len(videos) else last
+            if last <= first:
+                continue
+        video.annotation.bouts.append((event["behavior"], first, last))
+        video.annotation.subjects.append(event["subject"])
 
 
 def _rate(cell: str, comma: str = ".") -> float | None:
@@ -445,6 +579,18 @@ def _simba_targets(source: _Source) -> list[int]:
     return places
 
 
+def _features_of_0_and_1(source: _Source) -> list[str]:
+    """Return columns whose names SimBA gives to features; a feature may be 0 or 1 in every frame.
+
+    Those of regions of interest come just before the behaviours.
+    """
+    if source.classes:
+        return []
+    kinds = re.compile(r".* (in zone|facing)|low_prob_detections_.*", re.IGNORECASE)
+    header = source.rows[0]
+    return [header[i] for i in _simba_targets(source) if kinds.fullmatch(header[i])]
+
+
 def _looks_like_simba(source: _Source) -> bool:
     if len(source.rows) < 2 or len(source.rows[0]) < 3:
         return False
@@ -454,7 +600,14 @@ def _looks_like_simba(source: _Source) -> bool:
 
 def _simba(source: _Source) -> list[Annotation]:
     """Read SimBA's targets_inserted csv: features, then a column of 0 and 1 for each behaviour."""
-    return [_from_table(source, _simba_targets(source))]
+    features = _features_of_0_and_1(source)
+    if features:
+        logging.warning(
+            f"{source.path}: these columns of 0 and 1 are features, not behaviours: "
+            f"{', '.join(features)}; --classes names the columns that are behaviours"
+        )
+    places = [i for i in _simba_targets(source) if source.rows[0][i] not in features]
+    return [_from_table(source, places)]
 
 
 # ------------------------------------------------------------------------------ Caltech

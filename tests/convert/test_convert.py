@@ -126,16 +126,59 @@ def test_boris_says_how_long_somebody_looked(read):
     assert [own.n_observed for own in read(both)] == [30, 30]  # the shorter one
 
 
-@pytest.mark.parametrize(
-    ("change", "odd"),
-    [(("Media file(s),x,0,", "Live,x,0,"), "was watched live"),
-     (("x,0,4,4", "x,12.5,4,4"), "has a time offset of 12.5 s")],
-)  # fmt: skip
-def test_times_that_may_count_from_elsewhere_are_reported(read, change, odd, caplog):
-    read(BORIS_8.replace(*change))
+def test_times_of_a_live_observation_are_reported(read, caplog):
+    read(BORIS_8.replace("Media file(s),x,0,", "Live,x,0,"))
     first, second = caplog.messages
-    assert f"observation obs A {odd}: its times are taken to count from the first frame" in first
+    assert "observation obs A was watched live: its times are taken to count from the" in first
     assert "observation obs B" in second
+
+
+def test_a_time_offset_is_no_time_of_the_video(read):
+    later = BORIS_8.replace(",x,0,", ",x,0.5,")
+    with pytest.raises(DataError, match="line 2: walk is at frame 0 by its time, but at frame 5"):
+        read(later)
+    for time in ("2.0", "1.5", "1.0", "0.6", "0.5"):
+        later = later.replace(f",{time},C:", f",{float(time) + 0.5},C:")
+    assert [one.bouts for one in read(later)] == [one.bouts for one in read(BORIS_8)]
+    with pytest.raises(DataError, match="0.5 s is before the observation's time offset of 12.5 s"):
+        read(BORIS_8.replace(",x,0,", ",x,12.5,"))
+
+
+# one observation of two videos, one after the other, of 4 and 6 seconds
+BORIS_QUEUE = """Observation id,Observation type,Source,Time offset (s),Media duration (s),FPS,\
+Subject,Behavior,Behavior type,Time,Media file name,Image index
+day1,Media file(s),player #1:v/a.mp4;v/b.mp4,0,4;6,10;10,rat1,walk,START,3.5,v/a.mp4,35
+day1,Media file(s),player #1:v/a.mp4;v/b.mp4,0,4;6,10;10,rat1,walk,STOP,4.5,v/b.mp4,5
+day1,Media file(s),player #1:v/a.mp4;v/b.mp4,0,4;6,10;10,rat2,rear,POINT,6,v/b.mp4,20
+"""
+
+
+def test_each_video_of_an_observation_has_its_frames(read):
+    first, second = read(BORIS_QUEUE)
+    assert (first.names, first.bouts, first.n_observed) == (["a"], [("walk", 35, 40)], 40)
+    assert (second.names, second.n_observed, second.fps) == (["b"], 60, 10)
+    assert second.bouts == [("walk", 0, 5), ("rear", 20, 21)]
+    assert [one.bouts for one in read(BORIS_QUEUE, subject="rat2")] == [[], [("rear", 20, 21)]]
+
+
+def test_videos_whose_lengths_a_file_does_not_say_are_refused(read):
+    unknown = BORIS_QUEUE.replace(",4;6,", ",10,")
+    with pytest.raises(DataError, match="day1 is about the videos a and b, but the file does not"):
+        read(unknown, subject="rat2")
+    with pytest.raises(DataError, match="the videos a and b"):  # nor how they follow each other
+        read(unknown.replace("player #1:v/a.mp4;v/b.mp4", ""))
+
+
+def test_an_event_that_is_not_in_its_video_is_refused(read):
+    with pytest.raises(DataError, match="line 4: rear is at frame -10 of b by its time"):
+        read(BORIS_QUEUE.replace("POINT,6,", "POINT,3,"))
+
+
+def test_videos_side_by_side_are_one_recording(read):
+    players = ",player #1:mouse1.mp4|player #2:top.mp4,0,4,4|4,10|10,"
+    (found,) = read(BORIS_8.partition("obs B")[0].replace(",x,0,4,4,10,", players))
+    assert found.names[:2] == ["obs A", "mouse1"]
+    assert (found.fps, found.n_observed) == (10, 40)
 
 
 def test_an_export_without_events_is_of_a_session_without_bouts(read):
@@ -202,6 +245,16 @@ def test_simba_targets_are_the_columns_of_0_and_1_at_the_end(read):
     assert read(SIMBA, format="simba", classes=["groom"])[0].classes == ["groom"]
     with pytest.raises(DataError, match="no column 'jump'"):
         read(SIMBA, format="simba", classes=["jump"])
+
+
+def test_features_of_0_and_1_of_simba_are_no_classes(read, caplog):
+    features = ",Low_prob_detections_0.75,rat Nose in zone,rat Facing"
+    rows = [row.replace(",0.5,", ",0.5,0,1,0,").replace(",0.7,", ",0.7,1,0,1,")
+            for row in SIMBA.replace(",speed", f",speed{features}").splitlines()]  # fmt: skip
+    assert read("\n".join(rows)) == read(SIMBA)
+    assert "are features, not behaviours: Low_prob_detections_0.75, rat Nose in" in caplog.text
+    (chosen,) = read("\n".join(rows), format="simba", classes=["rat Facing"])
+    assert chosen.classes == ["rat Facing"]
 
 
 @pytest.mark.parametrize(
