@@ -110,8 +110,8 @@ def is_predictions(folder: Path) -> bool:
         return False
     if not predicted_in(folder):
         raise DataError(
-            f"{folder}: expected finished predictions, found some that were interrupted, or that "
-            f"an older version wrote; 'daart-fast predict' predicts them again"
+            f"{folder}: expected finished predictions, found only interrupted ones; "
+            f"'daart-fast predict' predicts them again"
         )
     return True
 
@@ -373,8 +373,8 @@ def _what_is_missing(folder: Path, only: Collection[str] | None) -> Iterator[str
     missing = [name for name in unfinished_in(folder) if only is None or name in only]
     if missing:
         yield (
-            f"without {some(missing)}: the prediction is under way, was interrupted, or is of an "
-            f"older version; 'daart-fast predict' predicts them"
+            f"without {some(missing)}: the prediction is under way, or was interrupted; "
+            f"'daart-fast predict' predicts them"
         )
 
 

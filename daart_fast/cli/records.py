@@ -141,7 +141,7 @@ class Records:
         record = self._read(session)
         if record is None or record["origin"] != asdict(self.origin(inputs)):
             return False
-        return _about(record) is not None and all(
+        return all(
             path.is_file()
             and path.stat().st_size == record["outputs"].get(path.name, {}).get("size")
             for path in self.outputs(session)
@@ -257,9 +257,9 @@ def predicted_in(folder: Path) -> list[Predicted]:
     found = []
     for file in sorted(folder.glob(f"*{RECORD}")):
         record, session = _read_record(file), file.name.removesuffix(RECORD)
-        about = None if record is None else _about(record)
-        if record is not None and record["outputs"] and about is not None:
-            origin, outputs = Origin(**record["origin"]), _outputs(folder, session)
+        if record is not None and record["outputs"]:
+            origin, about = Origin(**record["origin"]), About(**record["about"])
+            outputs = _outputs(folder, session)
             found.append(Predicted(session, outputs, origin, about, record["outputs"]))
     return found
 
@@ -286,12 +286,6 @@ def _outputs(folder: Path, session: str) -> Outputs:
     return Outputs(*(folder / f"{session}_{name}" for name in OUTPUTS))
 
 
-def _about(record: Mapping[str, Any]) -> About | None:
-    """Return what a record says of its session; None where another version wrote it."""
-    about = record.get("about", {})
-    return About(**about) if about.keys() == About.__dataclass_fields__.keys() else None
-
-
 def _state_of(path: Path) -> dict[str, Any]:
     return {"size": path.stat().st_size, "checksum": checksum_of(path)}
 
@@ -304,7 +298,7 @@ def _write_record(path: Path, record: Mapping[str, Any]) -> None:
 def _read_record(path: Path) -> dict[str, Any] | None:
     """Return a session's record; None where there is none, or a file of somebody else's."""
     record = _read_json(path)
-    return record if record and {"origin", "outputs"} <= record.keys() else None
+    return record if record and {"origin", "about", "outputs"} <= record.keys() else None
 
 
 def _read_json(path: Path) -> dict[str, Any] | None:

@@ -67,7 +67,7 @@ def run(options: argparse.Namespace) -> int:
     if any(folder is None for _, folder in results):
         return 1
     models = [Path(folder) for _, folder in results if (Path(folder) / HPARAMS).is_file()]
-    for folder in models:  # those that an older version trained may have no scores
+    for folder in models:  # those that daart trained have no scores
         if not (folder / SUMMARY).is_file():
             print(f"\n{folder}")
             print_scores(evaluate(folder, {}))

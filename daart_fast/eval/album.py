@@ -119,7 +119,7 @@ def _of_scores(
     """
     title = _title(scores, split, len(tracks))
     figures = {}
-    if scores.get("whole_sessions"):
+    if scores["whole_sessions"]:
         masked = [_counted_frames(labels, classes, background) for labels, _, classes in tracks]
         pairs = {
             "hand labels": [true for true, _ in masked],
@@ -140,7 +140,7 @@ def _of_scores(
 
 def _title(scores: Mapping[str, Any], split: str, n_sessions: int) -> str:
     """Return which frames scores are of, how many, and of how many sessions."""
-    whole = bool(scores.get("whole_sessions"))
+    whole = scores["whole_sessions"]
     sessions = f"{n_sessions} session{'s' * (n_sessions != 1)}"
     return f"{split_title(split, whole)}: {scores['frames']:,} frames of {sessions}"
 

@@ -33,7 +33,7 @@ def print_scores(summary: Mapping[str, Any]) -> None:
         _print_split(split, found, summary["sessions"])
     shown = next((split for split in scores if split != "train"), None)
     if shown is not None:
-        whole = scores[shown].get("whole_sessions", False)
+        whole = scores[shown]["whole_sessions"]
         print(_line(f"{split_title(shown, whole)}, by class", HEAD_OF_CLASSES))
         for name, by_class in scores[shown]["classes"].items():
             print(_line(f"  {name}", _cells_of_class(by_class)))
@@ -47,13 +47,13 @@ def print_cautions(summary: Mapping[str, Any]) -> None:
 
 
 def _print_split(split: str, found: Mapping[str, Any], sessions: Mapping[str, Any]) -> None:
-    title = describe_split(split, found.get("whole_sessions", False))
+    title = describe_split(split, found["whole_sessions"])
     alone = {
         name: session["scores"][split]
         for name, session in sessions.items()
         if split in session.get("scores", {})
     }
-    if split == "train" or not found.get("whole_sessions", False):
+    if split == "train" or not found["whole_sessions"]:
         print(_line(title, _cells(found)))
         return
     print(title)
@@ -62,7 +62,7 @@ def _print_split(split: str, found: Mapping[str, Any], sessions: Mapping[str, An
         print(_line(f"  {name}", _cells(scores)))
     if len(alone) > 1:
         print(_line(f"  all {len(alone)} pooled", _cells(found)))
-    if spread := (found.get("by_session") or {}).get("macro_f1"):
+    if spread := (found["by_session"] or {}).get("macro_f1"):
         words = {"mean": "mean", "sd": "SD", "lowest": "lowest", "highest": "highest"}
         figures = ", ".join(f"{word} {spread[key]:.3f}" for key, word in words.items())
         print(f"  macro-F1 of the {len(alone)} videos: {figures}")

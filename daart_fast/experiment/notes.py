@@ -27,11 +27,8 @@ def leave_note(
 
 
 def read_note(file: Path) -> dict[str, Any]:
-    text = file.read_text(encoding="utf-8")
-    try:
-        return dict(json.loads(text))
-    except ValueError:  # of an older version: the folder alone
-        return {"folder": text, "ended": False}
+    """Read what `leave_note` wrote."""
+    return dict(json.loads(file.read_text(encoding="utf-8")))
 
 
 def best_losses(folder: str | os.PathLike[str]) -> dict[int, float]:

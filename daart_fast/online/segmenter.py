@@ -477,7 +477,6 @@ def _clock_of(times: list[float]) -> tuple[FrameClock | None, int]:
     time, untimed, *rest = times
     if math.isnan(time):
         return None, int(untimed)
-    rest = rest or [*FrameClock.at(time)[1:]]  # of a version that had no clock
     return FrameClock.checked(time, *rest), int(untimed)
 
 

@@ -154,7 +154,7 @@ def _of_summary(summary: Mapping[str, Any], hparams: Mapping[str, Any]) -> dict[
 
 def _titles(split: str, scores: Mapping[str, Any] | None) -> list[str]:
     """Return what to call a split's frames, in short, and with what their score is worth."""
-    whole = scores is None or bool(scores.get("whole_sessions"))
+    whole = scores is None or scores["whole_sessions"]
     return [split_title(split, whole), describe_split(split, whole)]
 
 
@@ -319,7 +319,7 @@ def _chunks(states: np.ndarray) -> str:
 def _whole_split(scores: Mapping[str, Any]) -> str | None:
     """Return the split that stands for the model, if it consists of whole sessions."""
     split = split_shown(scores)
-    return split if split is not None and scores[split].get("whole_sessions") else None
+    return split if split is not None and scores[split]["whole_sessions"] else None
 
 
 def _worst(

@@ -27,7 +27,7 @@ def headline(summary: Mapping[str, Any]) -> dict[str, Any]:
     """
     for split in ("new", "test"):
         scores = summary["scores"].get(split)
-        if scores and scores.get("whole_sessions") and scores["macro_f1"] is not None:
+        if scores and scores["whole_sessions"] and scores["macro_f1"] is not None:
             spread = (scores["by_session"] or {}).get("macro_f1")
             return {
                 "macro_f1": spread["mean"] if spread else scores["macro_f1"],

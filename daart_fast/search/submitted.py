@@ -31,10 +31,10 @@ class Submission:
     folder: str
     #: where the trial's output goes
     log: str
-    #: what tells the trial from others
+    #: what identifies the trial: its parameters
     parameters: str
-    #: and its data; not known of older versions' trials
-    data_dir: str = ""
+    #: and its data
+    data_dir: str
 
 
 def note_submissions(search: Path, made: Iterable[tuple[Job, str, Path]]) -> None:
@@ -61,15 +61,11 @@ def submissions_of(jobs: Sequence[Job], searches: Path) -> dict[int, Submission]
     for path in sorted(searches.glob(f"search_*/{NOTE}"), key=lambda path: path.stat().st_mtime):
         notes += [Submission(**note) for note in json.loads(path.read_text(encoding="utf-8"))]
     last = {(note.parameters, note.data_dir): note for note in notes}
-    told = {}
-    for job in jobs:
-        parameters, data_dir = _key(job.trial)
-        told[job.number] = last.get((parameters, data_dir)) or last.get((parameters, ""))
-    return {number: note for number, note in told.items() if note is not None}
+    return {job.number: last[key] for job in jobs if (key := _key(job.trial)) in last}
 
 
 def _key(trial: Any) -> tuple[str, str]:
-    """Return what tells a trial from others: its parameters, and where its data are."""
+    """Return what distinguishes a trial: its parameters, and where its data are."""
     values = {name: vars(trial).get(name) for name, key in KEYS.items() if not key.neutral}
     parameters = json.dumps(values, sort_keys=True, default=str)
     return parameters, str(vars(trial).get("data_dir") or "")

@@ -478,7 +478,7 @@ class Trainer:
         now, then = self._fingerprint(completed), state.get("fingerprint", {})
         changed = sorted(name for name in now | then if now.get(name) != then.get(name))
         if not set(changed) - set(_OF_DATA):
-            self._refuse_other_data(state.get("data"))
+            self._refuse_other_data(state["data"])
         if changed:
             logging.warning(
                 f"{self._checkpoint.file}: belongs to a training with another "
@@ -487,27 +487,13 @@ class Trainer:
             return False
         if completed:
             return self._take_up_completed(state)
-        if not self._weighs_classes_as(state["model"]):
-            logging.warning(
-                f"{self._checkpoint.file}: an older version weighed the classes otherwise, so "
-                f"training starts anew"
-            )
-            return False
         self._restore(state)
         logging.info(f"going on in epoch {self.curr_epoch}, after batch {self.curr_batch}")
         return False
 
-    def _weighs_classes_as(self, model: Mapping[str, Tensor]) -> bool:
-        """Tell whether the classes of a checkpoint's model weigh what they weigh now."""
-        then, now = (own.get("class_loss.weight") for own in (model, self.model.state_dict()))
-        if then is None or now is None or then.shape != now.shape:
-            return True  # what does not fit is told where it is loaded
-        return torch.equal(then.cpu(), now.cpu())
-
-    def _refuse_other_data(self, then: Mapping[str, Any] | None) -> None:
-        """Raise if the checkpoint is of other data; those of older versions do not say."""
-        if then is None or self._data is None:
-            return
+    def _refuse_other_data(self, then: Mapping[str, Any]) -> None:
+        """Raise if the checkpoint is of a training on different data."""
+        assert self._data is not None  # known wherever there is a folder to read a checkpoint from
         if told := differences(then, self._data):
             raise DataError(
                 f"{self._checkpoint.file}: expected the data that this training began with, but "

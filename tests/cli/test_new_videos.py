@@ -463,16 +463,6 @@ def test_options_of_new_videos_are_refused_of_a_models_own(model, tmp_path, caps
     assert "--output_dir: expected new videos" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("lacks", ["about", "fps"])
-def test_predictions_of_an_older_version_are_to_be_made_again(predictions, capsys, lacks):
-    for path in predictions.glob("*_record.json"):
-        record = json.loads(path.read_text())
-        del (record if lacks == "about" else record["about"])[lacks]
-        path.write_text(json.dumps(record))
-    assert main(["report", str(predictions)]) == 2
-    assert "'daart-fast predict' predicts them again" in capsys.readouterr().err
-
-
 def test_behaviours_that_occur_at_once_are_scored_too(model, new, tmp_path):
     hparams = yaml.safe_load((model / "hparams.yaml").read_text())
     hparams["classifier_type"] = "multibinary"

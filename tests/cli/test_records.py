@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import os
 import shutil
 from pathlib import Path
@@ -315,14 +314,6 @@ def test_a_project_is_its_folder_of_inputs(predict, tmp_path):
     (tmp_path / "new").rename(tmp_path / "project" / "markers")
     assert predict(inputs=tmp_path / "project") == 0
     assert set(contents(tmp_path / "out")) == {f"m1_{name}" for name in FILES}
-
-
-def test_a_record_of_an_older_version_is_of_a_session_to_predict_again(predict, out, capsys):
-    record = json.loads((out / "m1_record.json").read_text())
-    del record["about"]
-    (out / "m1_record.json").write_text(json.dumps(record))
-    assert predict() == 0
-    assert "m1.csv: 40 frames" in capsys.readouterr().out
 
 
 # ------------------------------------------------------------------------------ progress

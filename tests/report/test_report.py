@@ -186,18 +186,6 @@ def test_without_held_out_videos_no_score_stands_on_top(models, tmp_path):
     assert found == {"why": "no video with hand labels was held out"}
 
 
-def test_scores_that_do_not_say_what_they_are_of_are_not_of_whole_sessions(small, tmp_path):
-    folder = tmp_path / "version_0"
-    shutil.copytree(small, folder)
-    summary = json.loads((folder / "summary.json").read_text())
-    for scores in summary["scores"].values():  # as written by earlier versions
-        del scores["whole_sessions"]
-    (folder / "summary.json").write_text(json.dumps(summary))
-    assert "why" in headline_of(folder, tmp_path / "report.html")
-    (model,) = data_of(tmp_path / "report.html")["models"]
-    assert model["titles"]["val"][0] == "pieces of training videos" and model["worst"] == []
-
-
 def test_probabilities_come_back_from_their_chunks(small, tmp_path):
     write_report([small], tmp_path / "report.html")
     states = np.load(small / "m1_states.npy")

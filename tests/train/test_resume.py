@@ -377,15 +377,6 @@ def test_a_training_of_other_settings_begins_anew_on_other_data(broken, training
     assert count.epochs[0] == 0
 
 
-def test_a_checkpoint_that_does_not_say_its_data_is_gone_on_from(broken, training, same_weights):
-    unbroken = training(broken, name="unbroken").fit()
-    file = training(broken).folder / "checkpoint.pt"
-    state = torch.load(file, weights_only=True)
-    del state["data"]
-    torch.save(state, file)
-    assert same_weights(training(broken).fit().weights, unbroken.weights)
-
-
 def test_checkpoints_are_written_no_more_often_than_asked_for(project, training):
     hparams = project(max_epochs=1)
     with pytest.raises(Interrupted):
@@ -444,17 +435,3 @@ def test_a_checkpoint_that_somebody_changed_is_refused_by_its_name(project, trai
         training(hparams).fit()
     assert str(caught.value).startswith(f"{file}: no training can go on from it")
     training(hparams, resume=False).fit()
-
-
-def test_a_checkpoint_whose_classes_weigh_otherwise_is_told_of_and_not_used(
-    project, training, caplog
-):
-    hparams = project(max_epochs=1)
-    before = training(hparams, _Count(), checkpoint_interval=0)
-    before.model.class_loss.weight[1] = 0  # as an older version weighed what it did not count
-    with pytest.raises(Interrupted):
-        interrupt(before, 11).fit()
-    count = _Count()
-    training(hparams, count).fit()
-    assert count.epochs == [0, 1]
-    assert "an older version weighed the classes otherwise, so training starts anew" in caplog.text
