@@ -239,6 +239,7 @@ KEYS: dict[str, Key] = _table(
         "where sessions that were read are kept for the next start; null: the user's cache folder; "
         "off: nowhere", null=True, neutral=True),
     # ---- model
+    # daart's configs and its scripts' folders have it; here there is one class
     Key("model_class", "model", TEXT, "segmenter", "the kind of model", choices=("segmenter",)),
     Key("backbone", "model", TEXT, "dtcn", "the network that reads the sequence",
         choices=tuple(BACKBONES)),
@@ -339,7 +340,7 @@ KEYS: dict[str, Key] = _table(
 # fmt: on
 
 #: What a run derives and stores in hparams.yaml; such keys pass unread, so that a model's
-#: hparams.yaml is itself a config file.
+#: hparams.yaml is itself a config file. Only daart stores hpc_exp_number and kl_weight.
 # fmt: off
 DERIVED = frozenset({
     "best_val_epoch", "class_weights", "data_config", "expt_dir", "hpc_exp_number", "input_mean",

@@ -1,7 +1,7 @@
 """Hand labels of other programs -> the one-hot files that daart_fast reads."""
 
 from daart_fast.convert.formats import FORMATS, Annotation, read_annotations
-from daart_fast.convert.onehot import match_sessions, one_hot, one_hot_text, write_one_hot
+from daart_fast.convert.onehot import match_sessions, one_hot, one_hot_text
 
 __all__ = [
     "FORMATS",
@@ -10,5 +10,4 @@ __all__ = [
     "one_hot",
     "one_hot_text",
     "read_annotations",
-    "write_one_hot",
 ]

@@ -5,16 +5,13 @@ from __future__ import annotations
 import csv
 import io
 import logging
-import os
 import re
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import numpy as np
 
 from daart_fast.convert.formats import Annotation
 from daart_fast.errors import DataError
-from daart_fast.files import replacing
 from daart_fast.names import BACKGROUND, session_name
 
 __all__ = [
@@ -24,7 +21,6 @@ __all__ = [
     "match_sessions",
     "one_hot",
     "one_hot_text",
-    "write_one_hot",
 ]
 
 #: What frames between bouts are called, where somebody looked at them.
@@ -229,10 +225,3 @@ def one_hot_text(table: np.ndarray, names: Sequence[str]) -> str:
     writer.writerow(["", *names])
     writer.writerows([i, *row] for i, row in enumerate(table.tolist()))
     return text.getvalue()
-
-
-def write_one_hot(path: str | os.PathLike[str], table: np.ndarray, names: Sequence[str]) -> Path:
-    """Write a table as `one_hot_text` has it."""
-    with replacing(path) as temporary:
-        temporary.write_bytes(one_hot_text(table, names).encode())
-    return Path(path)

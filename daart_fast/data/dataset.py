@@ -48,7 +48,7 @@ class SingleDataset:
     sequence_length, sequence_pad
         In frames.
     input_type
-        The name of the inputs' folder; not looked at, as the file itself says what it is.
+        Ignored; it is kept for daart's scripts. The file itself shows what it holds.
     causal
         See above.
     classifier_type

@@ -74,7 +74,6 @@ def build_data_generator(hparams: dict[str, Any]) -> DataGenerator:
         sequence_length=get["sequence_length"],
         batch_size=get["batch_size"],
         sequence_pad=hparams["sequence_pad"],
-        input_type=get["input_type"],
         causal=get["causal"],
         classifier_type=get["classifier_type"],
         likelihood_threshold=get["likelihood_threshold"],

@@ -24,7 +24,8 @@ def gather_window_numpy(
 ) -> None:
     """Copy ``(inputs[first : first + W] - mean) * scale`` into out; zeros beyond the ends.
 
-    An input that is NaN, which has no value yet, is 0 too: its mean.
+    An input that is NaN, which has no value yet, is 0 too: its mean. This is the reference that
+    tests compare the compiled `gather_window` with.
 
     Parameters
     ----------

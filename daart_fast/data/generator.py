@@ -59,11 +59,12 @@ class DataGenerator:
     sequence_length, batch_size, sequence_pad
         Frames of a sequence, sequences of a batch, neighbours shown on each side.
     num_workers
-        Not needed: batches are gathered in this process, faster than others could send them.
+        Ignored; it is kept for daart's scripts. Batches are gathered in this process, faster than
+        worker processes could send them.
     pin_memory
         Whether batches are gathered in pinned memory; on a CUDA device they always are.
     input_type
-        See `SingleDataset`.
+        Ignored; it is kept for daart's scripts. A file itself shows what it holds.
     causal, classifier_type, likelihood_threshold, read, cache
         See `SingleDataset`.
     ids_val, ids_test
@@ -133,7 +134,6 @@ class DataGenerator:
                 as_numpy=as_numpy,
                 sequence_length=sequence_length,
                 sequence_pad=sequence_pad,
-                input_type=input_type,
                 causal=causal,
                 classifier_type=classifier_type,
                 likelihood_threshold=likelihood_threshold,

@@ -461,8 +461,10 @@ def _agreed_names(
 
 
 def load_session(hparams: Mapping[str, Any], session_id: str) -> Session:
-    """Read the session of that name from hparams' ``data_dir``; see `read_session`."""
+    """Read the session of that name from hparams' ``data_dir``; see `read_session`.
 
+    It is for a user's scripts: training reads its sessions through `SingleDataset`.
+    """
     return read_session(
         session_id,
         signal_paths(hparams, session_id),

@@ -1,4 +1,7 @@
-"""Transforms of a session's signal, called on (T, N) arrays."""
+"""Transforms of a session's signal, called on (T, N) arrays.
+
+Training normalises with `ZScore`. The other transforms are kept for daart's scripts.
+"""
 
 from __future__ import annotations
 

@@ -229,6 +229,8 @@ def _average_precision_of(true: np.ndarray, score: np.ndarray) -> float:
 def int_over_union(array1: ArrayLike, array2: ArrayLike) -> dict[int, float]:
     """Compute, for each value, the frames where both arrays have it over those where either has.
 
+    It is kept for daart's scripts.
+
     Parameters
     ----------
     array1, array2
@@ -260,6 +262,8 @@ def int_over_union(array1: ArrayLike, array2: ArrayLike) -> dict[int, float]:
 
 def run_lengths(array: ArrayLike) -> dict[int, list[int]]:
     """List the lengths of the runs (bouts) of each value, in frames, as they come.
+
+    It is kept for daart's scripts; `bout_statistics` is what the package uses.
 
     Parameters
     ----------

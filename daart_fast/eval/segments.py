@@ -145,8 +145,8 @@ def segment_f1(
 ) -> float:
     """Compute F1 over all bouts, of whichever class, at an intersection over union (F1@k).
 
-    See `segment_counts`. With several sessions the papers add their counts up. From 0 to 1; NaN
-    where no frame counts.
+    It scores one session, for a user's scripts. The package adds up the `segment_counts` of all
+    sessions first, as the papers do. From 0 to 1; NaN where no frame counts.
     """
     return f1_of(segment_counts(true_classes, pred_classes, overlap, background).sum(0))
 

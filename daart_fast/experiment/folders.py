@@ -37,7 +37,7 @@ StrPath = str | os.PathLike[str]
 
 
 def get_subdirs(path: StrPath) -> list[str]:
-    """Names of the folders directly inside `path`.
+    """Names of the folders directly inside `path`; kept for daart's scripts.
 
     Raises
     ------
@@ -55,7 +55,7 @@ def get_subdirs(path: StrPath) -> list[str]:
 
 
 def make_dir_if_not_exists(save_file: StrPath) -> None:
-    """Make the folder that `save_file` is to be written in."""
+    """Make the folder that `save_file` is to be written in; kept for daart's scripts."""
     Path(save_file).parent.mkdir(parents=True, exist_ok=True)
 
 

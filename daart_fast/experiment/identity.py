@@ -25,8 +25,8 @@ def get_model_params(hparams: Mapping[str, Any]) -> dict[str, Any]:
     """Those parameters by which daart tells models apart.
 
     They are the general ones (seeds, splits, sequences, losses) and those that the backbone uses.
-    daart_fast itself compares every key (see `find_experiment`); this is for scripts that name
-    or tabulate models.
+    daart_fast itself compares every key (see `find_experiment`); this is kept for daart's
+    scripts, which name or tabulate models.
 
     Parameters
     ----------

@@ -514,7 +514,10 @@ class Segmenter(BaseModel):
     def training_step(
         self, batch: Mapping[str, Tensor], accumulate_grad: bool = True, **kwargs: Any
     ) -> dict[str, float]:
-        """Compute the losses of a batch as floats; add to the gradients if ``accumulate_grad``."""
+        """Compute the losses of a batch as floats; add to the gradients if ``accumulate_grad``.
+
+        It is kept for daart's scripts: `Trainer` calls `losses`, and waits for no number.
+        """
         with torch.set_grad_enabled(accumulate_grad):
             terms = self.losses(batch)
         if accumulate_grad:

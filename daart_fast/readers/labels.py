@@ -31,6 +31,8 @@ class Labels(NamedTuple):
 def load_label_csv(path: PathLike) -> tuple[np.ndarray, list[str]]:
     """Read a one-hot csv: the first column the frame number, a header row of class names.
 
+    It is kept for daart's scripts; `read_labels` is what the package uses.
+
     Returns
     -------
     labels : np.ndarray

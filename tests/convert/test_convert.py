@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from daart_fast.convert import Annotation, match_sessions, one_hot, read_annotations, write_one_hot
+from daart_fast.convert import Annotation, match_sessions, one_hot, one_hot_text, read_annotations
 from daart_fast.convert.onehot import frames_between_bouts
 from daart_fast.errors import DataError
 from daart_fast.readers.labels import read_labels
@@ -419,7 +419,8 @@ def test_a_table_of_one_row_more_or_less_is_fitted_with_a_warning(n_frames, expe
 
 def test_what_is_written_is_what_training_reads(tmp_path):
     table = one_hot(walking(("walk", 1, 3)), ["groom, or rest", "walk"], 4)
-    path = write_one_hot(tmp_path / "s.csv", table, ["background", "groom, or rest", "walk"])
+    path = tmp_path / "s.csv"
+    path.write_text(one_hot_text(table, ["background", "groom, or rest", "walk"]))
     labels = read_labels(path)
     assert labels.values.tolist() == [0, 2, 2, 0]
     assert labels.names == ["background", "groom, or rest", "walk"]

@@ -28,7 +28,7 @@ import numpy as np
 from daart_fast.api import Model
 from daart_fast.cli import online
 from daart_fast.config import KEYS, load_config
-from daart_fast.convert import one_hot, read_annotations, write_one_hot
+from daart_fast.convert import one_hot, one_hot_text, read_annotations
 from daart_fast.data import DataGenerator
 from daart_fast.data.cache import Cached, cached
 from daart_fast.errors import ConfigError, DataError
@@ -270,7 +270,8 @@ def read_any_annotations(path: Path) -> None:
         table = one_hot(annotation, classes, n_frames, "last")
         assert table.shape == (n_frames, 1 + len(classes)) and (table.sum(1) == 1).all()
         names = ["background", *classes]
-        written = write_one_hot(path.with_name("written.csv"), table, names)
+        written = path.with_name("written.csv")
+        written.write_text(one_hot_text(table, names), encoding="utf-8", newline="")
         values, found = read_labels(written)
         assert found == names and np.array_equal(values, table.argmax(1))
 
