@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from daart_fast.files import alone_in
+from daart_fast.files import folder_lock
 
 __all__ = ["jit"]
 
@@ -23,7 +23,7 @@ def jit(function: Callable[..., Any], signature: Any) -> Callable[..., Any]:
         assert folder is not None
         # numba writes what the folder holds, and then the code: who reads in between gets the code
         # of an older version of the function, and of two who write one may get the other's
-        with alone_in(Path(folder)):
+        with folder_lock(Path(folder)):
             compiled.compile(signature)
         compiled.disable_compile()
         return compiled  # type: ignore[no-any-return]

@@ -77,23 +77,45 @@ def writing(path: Path, temporary: Path | None = None, elsewhere: str = "") -> I
 
 
 @contextmanager
-def alone_in(folder: Path) -> Iterator[None]:
-    """Keep other processes that ask for the same out of a folder, where the system can.
+def folder_lock(folder: Path) -> Iterator[None]:
+    """Wait until no other process holds the lock of a folder, and hold it meanwhile.
 
-    The lock, a file ``.lock`` in the folder, goes with the process that holds it. On Windows, on
-    file systems without locks and in a folder that can only be read, nobody waits.
+    The lock is on a file ``.lock`` in the folder. On file systems without locks, and in a folder
+    that can only be read, nobody waits.
     """
     try:
-        import fcntl
-
         file = open(folder / ".lock", "ab")  # noqa: SIM115
-    except (ImportError, OSError):
+    except OSError:
         yield
         return
     with file:
         with suppress(OSError):
-            fcntl.flock(file, fcntl.LOCK_EX)
+            lock_file(file)
         yield
+
+
+def lock_file(file: IO[bytes], wait: bool = True) -> bool:
+    """Lock an open file for this process, and return whether it holds the lock.
+
+    The lock ends when the file is closed, or the process ends in whatever way. A process forked
+    off this one does not end it by closing its copy. filelock's `FileLock` promises less: without
+    the system's locks it leaves a file that outlives a process which is killed.
+
+    Parameters
+    ----------
+    file
+        open for writing
+    wait
+        whether to wait while another process holds it
+
+    Raises
+    ------
+    OSError
+        the file system has no locks
+    """
+    from filelock import lock_descriptor  # takes a tenth of a second
+
+    return lock_descriptor(file.fileno(), blocking=wait)
 
 
 def spare_inputs(

@@ -8,8 +8,6 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("fcntl", reason="Windows has no such locks")
-
 LOADER = """
 import sys
 from numba import types
@@ -21,7 +19,7 @@ print(jit(loops.add, types.int64(types.int64))(1), flush=True)
 
 #: Compiles too, and starts a loader between the two files that numba writes.
 WRITER = """
-import fcntl, subprocess, sys
+import subprocess, sys
 import numba.core.caching as caching
 from daart_fast import compiled
 
@@ -39,12 +37,12 @@ print(others[0].communicate()[0].strip())
 """
 
 TELLS = """
-import fcntl
-flock = fcntl.flock
-def tell(*arguments):
+import filelock
+lock = filelock.lock_descriptor
+def tell(*arguments, **settings):
     print("waits", flush=True)
-    flock(*arguments)
-fcntl.flock = tell
+    return lock(*arguments, **settings)
+filelock.lock_descriptor = tell
 """
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import IO
 
 from daart_fast.experiment.stored import CHECKPOINT, WEIGHTS
-from daart_fast.files import writing
+from daart_fast.files import lock_file, writing
 
 __all__ = ["Experiment", "claim_number", "claim_version"]
 
@@ -108,24 +108,9 @@ def _lock(folder: Path) -> IO[bytes] | None:
         file = open(path, "ab")  # noqa: SIM115 (stays open as long as the lock is held)
     except OSError:
         return None
-    try:
-        _lock_file(file)
+    with suppress(OSError):
         # a run that ends removes the file: a lock on a removed file holds nothing
-        if os.path.samestat(os.fstat(file.fileno()), os.stat(path)):
+        if lock_file(file, wait=False) and os.path.samestat(os.fstat(file.fileno()), os.stat(path)):
             return file
-    except OSError:
-        pass
     file.close()
     return None
-
-
-def _lock_file(file: IO[bytes]) -> None:
-    """Take an exclusive lock that ends with the process, or raise OSError at once."""
-    try:
-        import fcntl
-    except ImportError:  # Windows
-        import msvcrt
-
-        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined]
-    else:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from daart_fast.errors import ConfigError
-from daart_fast.files import alone_in, replacing
+from daart_fast.files import folder_lock, replacing
 from daart_fast.search.ctrl_c import ctrl_c_held_back
 from daart_fast.search.submitted import note_submissions, submissions_of
 from daart_fast.search.trials import (
@@ -86,7 +86,7 @@ def on_slurm(
         What the function gets besides the trial.
     """
     executor = _executor(settings, folder / "jobs")
-    with alone_in(folder.parent):  # another call would submit the same trials
+    with folder_lock(folder.parent):  # another call would submit the same trials
         submitted = _in_queue_already(jobs, folder.parent)
         known = [one.job.number for one in submitted]
         if new := [job for job in jobs if job.number not in known]:
