@@ -257,6 +257,13 @@ def _look_at_inputs(checkup: Checkup, found: Found, path: Path, threshold: float
         text = f"never changes: {names}; it will count as 0"
         checkup.findings.append(Finding(found.id, path, text))
     if gaps is None:
+        if counters := _counters(inputs.values, inputs.names):
+            text = (
+                f"changes by the same amount in every frame, as a count of frames: "
+                f"{some(counters)}; a model learns from it when things happened"
+            )
+            finding = Finding(found.id, path, text, advice="Leave it out of the features")
+            checkup.findings.append(finding)
         return
     missing, points = gaps
     found.missing = float(missing.mean())
@@ -275,6 +282,18 @@ def _look_at_inputs(checkup: Checkup, found: Found, path: Path, threshold: float
         advice = UNSURE_POINTS if threshold else MISSING_POINTS
         badness = float(shares[worst])
         checkup.findings.append(Finding(found.id, path, text, shown, badness, advice))
+
+
+def _counters(values: np.ndarray, names: Sequence[str]) -> list[str]:
+    """Return the channels that grow or fall by the same amount from each frame to the next.
+
+    Rounded times do too: no frame is as far as half a step from the straight line.
+    """
+    frames = np.arange(len(values), dtype=np.float64)[:, None]
+    steps = (values[-1:].astype(np.float64) - values[:1]) / max(len(values) - 1, 1)
+    off = np.abs(values - values[:1] - frames * steps)
+    steady = (len(values) > 2) & (off < np.abs(steps) / 2).all(0)
+    return [names[i] for i in np.flatnonzero(steady).tolist()]
 
 
 def _gaps(path: Path, threshold: float) -> tuple[np.ndarray, list[str]] | None:

@@ -308,3 +308,15 @@ def test_a_folder_that_is_not_there_is_named_with_what_is(project):
     (project / "features").mkdir()
     with pytest.raises(DataError, match="expected files of inputs"):
         examine(project, "features")
+
+
+def test_a_feature_that_counts_frames_is_reported(project):
+    speed = np.random.default_rng(0).uniform(size=200).round(3)
+    rows = [f"{i},{i},{i / 30:.4f},{speed[i]}" for i in range(200)]
+    for session in ("m1", "m2"):
+        path = project / "features" / f"{session}.csv"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("\n".join([",Unnamed: 0,seconds,speed", *rows]))
+    (surprise,) = examine(project, "features").surprises
+    assert "2 sessions (m1, m2): changes by the same amount in every frame" in surprise
+    assert "as a count of frames: Unnamed: 0, seconds; a model" in surprise
