@@ -57,5 +57,6 @@ def run(options: argparse.Namespace) -> int:
             print(f"\n{title}:")
             print("\n".join(f"  - {line}" for line in lines))
     if not report.failures:
-        print(f"\n{len(report.sessions)} sessions can be read")
+        n = len(report.sessions)
+        print(f"\n{n} session{'s' if n != 1 else ''} can be read")
     return 1 if report.failures else 0

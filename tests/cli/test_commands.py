@@ -551,6 +551,11 @@ def test_doctor_ends_with_1_where_something_would_fail(tmp_path, capsys):
     assert "would fail:\n  - " in capsys.readouterr().out
 
 
+def test_doctor_counts_a_single_session_in_the_singular(tmp_path, capsys):
+    assert main(["doctor", str(write_project(tmp_path, "m1"))]) == 0
+    assert "\n1 session can be read" in capsys.readouterr().out
+
+
 def test_labels_are_converted_to_sessions_that_training_reads(tmp_path, capsys):
     data = write_project(tmp_path / "data", "mouse1DLC_resnet50", "mouse2DLC_resnet50")
     for path in (data / "labels-hand").iterdir():
