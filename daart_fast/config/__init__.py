@@ -12,6 +12,7 @@ from daart_fast.config.keys import (
     RENAMED,
     Key,
     Kind,
+    no_such_key,
     with_defaults,
 )
 from daart_fast.config.load import DEMO, Setting, load_config, resolve_path, settings_in
@@ -35,6 +36,7 @@ __all__ = [
     "Setting",
     "check_name",
     "load_config",
+    "no_such_key",
     "resolve_path",
     "settings_in",
     "split_ids",

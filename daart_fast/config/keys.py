@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,6 +35,7 @@ __all__ = [
     "RENAMED",
     "SLURM_PART",
     "Key",
+    "no_such_key",
     "with_defaults",
 ]
 
@@ -355,6 +356,12 @@ DERIVED = frozenset({
 
 #: Old names, for the message.
 RENAMED = {"model_type": "backbone"}
+
+
+def no_such_key(name: str, others: Iterable[str] = ()) -> str:
+    """Say that there is no such key, and which of ``KEYS`` or of `others` was probably meant."""
+    hint = f" (it is called {RENAMED[name]!r} now)" if name in RENAMED else ""
+    return f"there is no key {name!r}{hint or did_you_mean(name, [*KEYS, *others])}"
 
 
 def with_defaults(hparams: Mapping[str, Any]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from daart_fast.config.keys import DERIVED, FLOAT, IDS, INT, KEYS, RENAMED, SLURM_PART, Key
+from daart_fast.config.keys import DERIVED, FLOAT, IDS, INT, KEYS, SLURM_PART, Key, no_such_key
 from daart_fast.errors import ConfigError, did_you_mean, unreadable
 from daart_fast.names import session_name
 
@@ -193,9 +193,7 @@ def _check(name: str, entry: _Entry) -> Any:
         return entry.value
     key = KEYS.get(name)
     if key is None:
-        hint = f" (it is called {RENAMED[name]!r} now)" if name in RENAMED else ""
-        hint = hint or did_you_mean(name, KEYS)
-        raise ConfigError(f"{entry.where}: there is no key {name!r}{hint}")
+        raise ConfigError(f"{entry.where}: {no_such_key(name)}")
     value = entry.text if key.kind.spelled else entry.value
     if key.kind in (IDS, SLURM_PART) or not isinstance(value, list):
         return _check_one(key, value, entry.where)

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from daart_fast import ops
-from daart_fast.config import KEYS
+from daart_fast.config import DERIVED, KEYS, no_such_key
 from daart_fast.data.description import differences
 from daart_fast.errors import ConfigError, DataError
 from daart_fast.eval.curves import plot_curves
@@ -87,7 +87,12 @@ class Trainer:
     cuda_graph
         Whether to replay training steps as a CUDA graph, where the model is on such a device.
     **kwargs
-        Ignored, so that all hparams can be passed.
+        The other keys of hparams, which say nothing about the loop: all hparams can be passed.
+
+    Raises
+    ------
+    ConfigError
+        An argument is no parameter and no key.
 
     Attributes
     ----------
@@ -120,6 +125,10 @@ class Trainer:
         cuda_graph: bool = True,
         **kwargs: Any,
     ) -> None:
+        for name, value in kwargs.items():
+            # functions are test-tube's, which daart's scripts may pass too
+            if name not in KEYS and name not in DERIVED and not callable(value):
+                raise ConfigError(f"Trainer: {no_such_key(name, _NOT_IN_CONFIGS)}")
         self.learning_rate = learning_rate
         self.l2_reg = l2_reg
         self.min_epochs = min_epochs
@@ -554,6 +563,9 @@ class Trainer:
         values["shape of weights"] = [list(w.shape) for w in self.model.state_dict().values()]
         return {name: str(value) for name, value in values.items()}
 
+
+#: Parameters of the trainer that are no keys.
+_NOT_IN_CONFIGS = ("callbacks", "checkpoint_interval")
 
 #: Keys that say when training ends.
 _LENGTH = ("early_stop_history", "max_epochs", "min_epochs", "save_last_model")

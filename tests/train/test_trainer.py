@@ -9,8 +9,10 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from daart_fast.config import DERIVED, KEYS
+from daart_fast.errors import ConfigError
 from daart_fast.models import Segmenter
-from daart_fast.train import DivergedError
+from daart_fast.train import DivergedError, Trainer
 from daart_fast.train.callbacks import BaseCallback
 from daart_fast.train.validation import ALL, evaluate
 
@@ -22,6 +24,30 @@ def read_metrics(training):
 def of_all(table, column):
     """A column's values over all sessions together, in order."""
     return table[(table["dataset"] == ALL) & table[column].notna()][column].to_numpy()
+
+
+# ------------------------------------------------------------------------------ the arguments
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("max_epoch", "'max_epoch' (did you mean 'max_epochs'?)"),
+        ("callback", "'callback' (did you mean 'callbacks'?)"),
+        ("model_type", "'model_type' (it is called 'backbone' now)"),
+        ("xyz", "'xyz'"),
+    ],
+)
+def test_an_argument_that_is_no_key_is_refused(name, hint):
+    with pytest.raises(ConfigError) as error:
+        Trainer(**{name: 3})
+    assert str(error.value) == f"Trainer: there is no key {hint}"
+
+
+def test_all_hparams_of_a_model_can_be_passed():
+    hparams = {name: key.default for name, key in KEYS.items()} | dict.fromkeys(DERIVED)
+    hparams["optimize_parallel"] = print  # as test-tube leaves it in a script's namespace
+    assert Trainer(**hparams).max_epochs == KEYS["max_epochs"].default
 
 
 # ------------------------------------------------------------------------------ the epochs
