@@ -1,15 +1,18 @@
-"""Which class is not scored."""
+"""What is not scored: one rule for the loss, the scores and the pictures."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from daart_fast.names import BACKGROUND
 
 __all__ = [
     "IGNORED",
     "ignored_class",
+    "scored_labels",
 ]
 
 
@@ -30,3 +33,15 @@ def ignored_class(hparams: Mapping[str, Any]) -> int:
         names = dict(enumerate(hparams.get("label_names") or ()))
         return int(ignored) if names.get(ignored, "").lower() == BACKGROUND else IGNORED
     return int(ignored)
+
+
+def scored_labels(labels: np.ndarray, background: int | None) -> np.ndarray:
+    """Return multibinary labels (T, C) in which NaN stands for all that is not scored.
+
+    Where the background is 1, nobody scored any of the behaviours; it is no behaviour itself.
+    """
+    if background is None:
+        return labels
+    scored = np.broadcast_to(labels[:, background, None] != 1, labels.shape).copy()
+    scored[:, background] = False
+    return np.where(scored, labels, np.nan)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from daart_fast.data.ignored import scored_labels
 from daart_fast.eval.ethogram import plot_ethogram
 from daart_fast.eval.figures import remove, write
 from daart_fast.eval.pictures import plot_bout_lengths, plot_confusion, plot_reliability
@@ -58,7 +59,7 @@ def draw_all(
         the files
     """
     folder, names = Path(folder), data_generator.label_names
-    background, fps = background_of(hparams), hparams.get("fps")
+    background, fps = background_of(hparams, names), hparams.get("fps")
     formats = hparams.get("picture_format") or "png"
     stored = folder if states_dir is None else Path(states_dir)
     states = {name: np.load(stored / f"{name}_states.npy") for name in data_generator.ids}
@@ -150,7 +151,7 @@ def _counted_frames(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return labels and classes of the frames that count; elsewhere -1, or 0 of each behaviour."""
     if labels.ndim == 2:
-        known = ~np.isnan(labels)
+        known = ~np.isnan(scored_labels(labels, background))
         return np.where(known, labels, 0), np.where(known, classes, 0)
     counts = (labels >= 0) & (labels != (-1 if background is None else background))
     return np.where(counts, labels, -1), np.where(counts, classes, -1)

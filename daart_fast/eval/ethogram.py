@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from daart_fast.data.ignored import scored_labels
 from daart_fast.errors import DataError
 from daart_fast.eval.colours import class_colours
 from daart_fast.eval.figures import (
@@ -67,7 +68,8 @@ def plot_ethogram(
         The C classes.
     labels
         (T,) integers, the true classes; negative or `background` where not scored, which is
-        hatched. Multibinary: (T, C) of 0 and 1, NaN where not scored.
+        hatched. Multibinary: (T, C) of 0 and 1, NaN where not scored; all of a frame is hatched
+        where `background` is 1.
     fps
         Frames a second: the axis then shows time.
     background
@@ -102,7 +104,10 @@ def plot_ethogram(
     if labels is not None:
         labels = np.asarray(labels)
         true = _by_class(labels, states.shape, "labels")
-        unscored = np.isnan(labels).T if labels.ndim == 2 else (labels < 0) | (labels == background)
+        if labels.ndim == 2:
+            unscored = np.isnan(scored_labels(labels, background)).T
+        else:
+            unscored = (labels < 0) | (labels == background)
         tracks[NOT_SCORED] = np.broadcast_to(unscored, true.shape)
         tracks[HAND_LABELS] = true & ~unscored
     shown = [c for c in range(len(label_names)) if c != background]

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from daart_fast.data.ignored import scored_labels
 from daart_fast.eval.metrics import (
     accuracy,
     average_precision,
@@ -58,7 +59,8 @@ def score(
     label_names
         the C classes
     background
-        the class that is not scored; None scores every labelled frame
+        the class that is not scored, nor are the frames where it is 1 (multibinary); None scores
+        every labelled frame
     fps
         frames a second: bouts are then in seconds, else in frames
     whole_sessions
@@ -70,7 +72,14 @@ def score(
         numbers, lists and dicts alone; None where there is nothing to score
     """
     if labels and labels[0].ndim == 2:
-        return _score_behaviours(labels, states, classes, label_names, fps, whole_sessions)
+        return _score_behaviours(
+            [scored_labels(track, background) for track in labels],
+            states,
+            classes,
+            {c: name for c, name in enumerate(label_names) if c != background},
+            fps,
+            whole_sessions,
+        )
     n = len(label_names)
     true, pred = np.concatenate(labels), np.concatenate(classes)
     matrix = confusion_matrix(true, pred, background, n)
@@ -164,13 +173,13 @@ def _score_behaviours(
     labels: Sequence[np.ndarray],
     states: Sequence[np.ndarray],
     classes: Sequence[np.ndarray],
-    label_names: Sequence[str],
+    names: Mapping[int, str],
     fps: float | None,
     whole_sessions: bool,
 ) -> dict[str, Any]:
-    """Score each of several behaviours by itself: there (1) or not (0)."""
+    """Score each of several behaviours, named by its column, by itself: there (1) or not (0)."""
     by_class = {}
-    for c, name in enumerate(label_names):
+    for c, name in names.items():
         alone = score(
             [_there(track[:, c]) for track in labels],
             [np.stack([1 - track[:, c], track[:, c]], axis=1) for track in states],

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from daart_fast.config import with_defaults
+from daart_fast.data.ignored import ignored_class, scored_labels
 from daart_fast.errors import ConfigError
 from daart_fast.eval.metrics import macro_f1
 from daart_fast.eval.segments import f1_of, segment_counts
@@ -31,11 +32,10 @@ FRAMES = (3, 7, 15, 31, 61)
 STRENGTHS = (1.0, 0.3, 0.1, 0.03)
 
 
-def background_of(hparams: Mapping[str, Any]) -> int | None:
-    """Return the class that is not scored; None where every labelled frame is."""
-    ignored = hparams.get("ignore_class", 0)
-    several = hparams.get("classifier_type", "multiclass") != "multiclass"
-    return None if several or ignored is None or ignored < 0 else int(ignored)
+def background_of(hparams: Mapping[str, Any], label_names: Sequence[str]) -> int | None:
+    """Return the class that neither loss nor scores count; None where every labelled frame does."""
+    ignored = ignored_class({**hparams, "label_names": label_names})
+    return ignored if ignored >= 0 else None
 
 
 def smoother_of(
@@ -85,7 +85,8 @@ def choose_smoother(
     candidates = list(_candidates(get, data_generator))
     if len(candidates) == 1:
         return candidates[0]
-    scores = [_score(one, data_generator, states, background_of(get)) for one in candidates]
+    background = background_of(get, data_generator.label_names)
+    scores = [_score(one, data_generator, states, background) for one in candidates]
     chosen = candidates[int(np.argmax(np.nan_to_num(scores, nan=-1.0)))]
     if np.isnan(scores).all():
         logging.warning(
@@ -145,7 +146,7 @@ def _learned(
     counts = np.zeros(n_classes)
     for track in tracks:
         counts += np.bincount(track[track >= 0], minlength=n_classes)
-    if (background := background_of(get)) is not None:
+    if (background := background_of(get, generator.label_names)) is not None:
         counts[background] = 0
     if not counts.any():
         return None
@@ -187,7 +188,8 @@ def _score(
     if not true:
         return float("nan")
     if true[0].ndim == 2:
-        columns = range(true[0].shape[1])
+        true = [scored_labels(labels, background) for labels in true]
+        columns = [c for c in range(true[0].shape[1]) if c != background]
         pairs = [([_whole(t[:, c]) for t in true], [p[:, c] for p in pred]) for c in columns]
         return float(np.nanmean([_score_of(t, p, None, 2) for t, p in pairs]))
     return _score_of(true, pred, background, len(generator.label_names))

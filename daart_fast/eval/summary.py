@@ -25,6 +25,7 @@ import numpy as np
 
 from daart_fast.config import with_defaults
 from daart_fast.data.description import checksum
+from daart_fast.data.ignored import scored_labels
 from daart_fast.errors import DataError
 from daart_fast.eval.cautions import cautions_of
 from daart_fast.eval.scores import score
@@ -184,7 +185,7 @@ def describe_session(
 def _scored(labels: np.ndarray, background: int | None) -> np.ndarray:
     """Return (T,) bool: frames with a hand label other than the background."""
     if labels.ndim == 2:
-        return ~np.isnan(labels).all(1)
+        return ~np.isnan(scored_labels(labels, background)).all(1)
     return (labels >= 0) & (labels != (-1 if background is None else background))
 
 
@@ -237,7 +238,7 @@ def summarise(
         smoother = choose_smoother(get, data_generator, states)
     smoother.save(folder / SMOOTHER_FILE)
     classes = {name: smoother(own) for name, own in states.items()}
-    background = background_of(get)
+    background = background_of(get, names)
     sessions = {}
     for dataset in data_generator.datasets:
         name, labels = dataset.id, dataset.session.labels_strong
@@ -299,7 +300,7 @@ def _scores(
             [states[name] for name in labels],
             [classes[name] for name in labels],
             generator.label_names,
-            background_of(get),
+            background_of(get, generator.label_names),
             get["fps"],
             whole,
         )

@@ -21,6 +21,7 @@ import numpy as np
 from daart_fast.api.model import read_hparams
 from daart_fast.config import KEYS, with_defaults
 from daart_fast.data.from_config import build_data_generator
+from daart_fast.data.ignored import scored_labels
 from daart_fast.errors import ConfigError, DataError
 from daart_fast.eval.album import split_shown
 from daart_fast.eval.colours import class_colours
@@ -87,13 +88,14 @@ def collect(
     else:
         known, note = {dataset.id: dataset for dataset in new.datasets}, ""
     sessions, fine, worst = [], [], []
+    background = background_of(hparams, summary["label_names"])
     for name, contents in summary["sessions"].items():
         states = _states(name, [results, folder if new is None else new.folder])
         classes = smoother_of(results)(states)
-        sessions.append(_session(name, contents, states, classes, known.get(name)))
+        sessions.append(_session(name, contents, states, classes, known.get(name), background))
         fine.append(_chunks(states))
         if name in known and hparams["classifier_type"] != "multibinary":
-            worst += _worst(known[name], _whole_split(summary["scores"]), classes, hparams)
+            worst += _worst(known[name], _whole_split(summary["scores"]), classes, background)
     worst.sort(key=lambda bout: -bout["wrong"])
     model = {
         "name": _name(folder),
@@ -135,7 +137,8 @@ def _states(session: str, folders: Sequence[Path]) -> np.ndarray:
 
 def _of_summary(summary: Mapping[str, Any], hparams: Mapping[str, Any]) -> dict[str, Any]:
     """Return what the page shows of a summary.json."""
-    names, background = summary["label_names"], background_of(hparams)
+    names = summary["label_names"]
+    background = background_of(hparams, names)
     scores = {split: summary["scores"][split] for split in PRINTED if split in summary["scores"]}
     return {
         "smoothing": summary["smoothing"],
@@ -180,9 +183,12 @@ def _session(
     states: np.ndarray,
     classes: np.ndarray,
     known: Dataset | None,
+    background: int | None,
 ) -> dict[str, Any]:
     """Return one session: runs of classes, of labels and of splits, and its own scores."""
     labels = None if known is None else known.session.labels_strong
+    if labels is not None and labels.ndim == 2:
+        labels = scored_labels(labels, background)
     return {
         "id": name,
         "split": contents.get("split"),
@@ -323,7 +329,7 @@ def _whole_split(scores: Mapping[str, Any]) -> str | None:
 
 
 def _worst(
-    known: Dataset, split: str | None, classes: np.ndarray, hparams: Mapping[str, Any]
+    known: Dataset, split: str | None, classes: np.ndarray, background: int | None
 ) -> list[dict[str, Any]]:
     """List a session's true bouts in a split by how many of their frames are wrong.
 
@@ -333,7 +339,7 @@ def _worst(
     if labels is None:
         return []
     found = []
-    for label, start, stop in bouts(labels, background_of(hparams)).tolist():
+    for label, start, stop in bouts(labels, background).tolist():
         predicted = classes[start:stop]
         wrong = predicted[predicted != label]
         if len(wrong):

@@ -211,7 +211,7 @@ class Trainer:
         self._graph = None
         self._logger: Logger | None = None
         self._checkpoint = Checkpoint(folder and folder / CHECKPOINT, self.checkpoint_interval)
-        self._background = Background()
+        self._background: Background = Background()
         self._rng_states: dict[str, Any] | None = None
         self._data: dict[str, Any] | None = None
         if folder is not None:

@@ -14,8 +14,10 @@ import pandas as pd
 import pytest
 
 from daart_fast.data import DataGenerator
+from daart_fast.data.ignored import ignored_class
 from daart_fast.errors import DataError
 from daart_fast.eval import (
+    describe_session,
     edit_score,
     macro_f1,
     score,
@@ -26,6 +28,7 @@ from daart_fast.eval import (
     write_predictions,
 )
 from daart_fast.eval.printed import print_scores
+from daart_fast.eval.selection import background_of
 
 NAMES = ["background", "rest", "walk"]
 CLASSES = np.repeat([0, 1, 2, 1], [5, 20, 10, 65])
@@ -161,11 +164,58 @@ def test_nothing_to_score_is_null():
 
 def test_of_several_behaviours_a_false_alarm_counts():
     labels = np.array([[1.0, 0.0], [1.0, 0.0], [np.nan, 0.0], [0.0, 0.0]])
-    found = score([labels], [np.full((4, 2), 0.5)], [np.ones((4, 2), int)], ["rest", "walk"])
+    found = score([labels], [np.full((4, 2), 0.5)], [np.ones((4, 2), int)], ["rest", "walk"], None)
     assert found["classes"]["rest"]["precision"] == pytest.approx(2 / 3)
     assert found["classes"]["rest"]["recall"] == 1
     assert found["classes"]["walk"]["f1"] == 0
     assert found["macro_f1"] == pytest.approx(0.4) and found["frames"] == 4
+
+
+def test_frames_of_a_multibinary_background_never_count():
+    labels = np.array([[1, 0, 0], [0, 1, 0], [0, 1, 1], [0, 0, 0]], dtype=float)
+    alarms = labels.copy()
+    alarms[0] = [1, 1, 1]  # in a frame that nobody looked at
+    found = score([labels], [alarms], [alarms.astype(int)], NAMES, background=0)
+    assert list(found["classes"]) == ["rest", "walk"]
+    assert found["frames"] == 3 and found["macro_f1"] == 1
+    assert found["classes"]["rest"]["predicted_bouts"]["total"] == 2
+    assert found["classes"]["rest"]["average_precision"] == 1
+    described = describe_session(alarms.astype(int), NAMES, None, labels, 0)
+    assert described["frames_scored"] == 3
+    assert described["classes"]["walk"]["frames_scored"] == 1
+
+
+@pytest.mark.parametrize("kind", ["multiclass", "binary", "multibinary"])
+@pytest.mark.parametrize("ignored", [0, 1, -100, None])
+@pytest.mark.parametrize("names", [NAMES, ["groom", "rest", "walk"]])
+def test_scores_leave_out_the_class_that_the_loss_leaves_out(kind, ignored, names):
+    hparams = {"classifier_type": kind, "ignore_class": ignored}
+    in_loss = ignored_class({**hparams, "label_names": names})
+    assert background_of(hparams, names) == (in_loss if in_loss >= 0 else None)
+
+
+def test_a_multibinary_background_counts_in_no_file_of_the_summary(tmp_path):
+    labels = np.eye(3, dtype=int)[CLASSES]
+    labels[40:] = [1, 0, 0]
+    np.save(tmp_path / "s.npy", np.random.default_rng(0).random((100, 2)))
+    np.save(tmp_path / "s_states.npy", np.where(np.arange(100)[:, None] < 40, labels, 1.0))
+    lines = [f"{i}," + ",".join(map(str, row)) for i, row in enumerate(labels.tolist())]
+    (tmp_path / "s.csv").write_text("\n".join(["," + ",".join(NAMES), *lines]))
+    generator = DataGenerator(
+        ["s"],
+        [["markers", "labels_strong"]],
+        [[None, None]],
+        [[tmp_path / "s.npy", tmp_path / "s.csv"]],
+        trial_splits="4;1;0;0",
+        sequence_length=10,
+        ids_test=["s"],
+        classifier_type="multibinary",
+    )
+    summary = summarise({"classifier_type": "multibinary"}, generator, tmp_path)
+    assert summary["background"] == 0
+    scores = summary["scores"]["test"]
+    assert scores["frames"] == summary["sessions"]["s"]["frames_scored"] == 35
+    assert scores["macro_f1"] == 1 and "background" not in scores["classes"]
 
 
 # ------------------------------------------------------------------------------ the summary

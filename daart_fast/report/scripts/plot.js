@@ -45,6 +45,7 @@ function rowsOf(id) {
     if (s < 0) return;
     const session = model.sessions[s], number = models.length > 1 ? ` (${m + 1})` : "";
     const push = (kind, tracks, isTruth) => tracks.forEach((track, t) => {
+      if (model.several && t === model.background) return;
       const runs = once(`${kind}${m}-${s}-${t}`, () => new Runs(track));
       const title = isTruth ? "hand labels" : `predicted${number}`;
       rows.push(model.several
