@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
+import inspect
+import pkgutil
 import subprocess
 import sys
 
 import pytest
+
+import daart_fast
 
 HEAVY = ("h5py", "matplotlib", "numba", "pandas", "scipy", "sklearn", "test_tube", "tqdm")
 
@@ -36,6 +41,47 @@ def test_the_example_script_tells_its_options_without_torch():
     code += "from daart_fast.testtube import get_all_params\nprint('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+def test_the_package_offers_its_names_without_importing_their_modules():
+    code = "import sys, daart_fast\nnames = dir(daart_fast)\n"
+    code += "print([name for name in daart_fast.__all__ if name not in names])\n"
+    code += "print([name for name in sys.modules if name.startswith('daart_fast.')])\n"
+    code += "print('torch' in sys.modules, 'numpy' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == ["[]", "[]", "False False"]
+
+
+def test_the_package_is_imported_within_50_milliseconds():
+    code = "import time; start = time.process_time(); import daart_fast\n"
+    code += "print(1000 * (time.process_time() - start))"
+    command = [sys.executable, "-c", code]
+    costs = [float(subprocess.check_output(command)) for _ in range(3)]
+    assert min(costs) < 50  # the first writes bytecode, each may share its core
+
+
+@pytest.mark.parametrize("name", daart_fast.__all__)
+def test_every_name_the_package_offers_is_there(name):
+    assert getattr(daart_fast, name) is not None
+    submodules = [module.name for module in pkgutil.iter_modules(daart_fast.__path__)]
+    assert name not in submodules  # importing that module would replace what the name stands for
+
+
+def test_type_checkers_see_the_same_names_as_users():
+    tree = ast.parse(inspect.getsource(daart_fast))
+    block = next(node for node in tree.body if isinstance(node, ast.If))
+    seen = {
+        alias.name: node.module.removeprefix("daart_fast.")
+        for node in block.body
+        for alias in node.names
+    }
+    assert seen == daart_fast._HOMES
+    assert sorted([*seen, "__version__"]) == daart_fast.__all__
+
+
+def test_a_name_that_is_not_there_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="'daart_fast' has no attribute 'Modell'"):
+        daart_fast.Modell  # noqa: B018
 
 
 DAARTS_NAMES = {

@@ -22,7 +22,7 @@ from daart_fast.errors import ConfigError
 from daart_fast.experiment.stored import export_hparams
 from daart_fast.machine import check_device, memory_asked_for, naming_sizes, why_not_on
 from daart_fast.models import Segmenter
-from daart_fast.search import run
+from daart_fast.search import fit_models
 from daart_fast.search.trials import Job, attempt
 
 WITHOUT_CUDA = not torch.cuda.is_available()
@@ -89,7 +89,7 @@ def test_a_search_on_gpus_that_are_not_there_ends_before_its_first_trial(
     assert printed.err.startswith("daart-fast: error: 'device' is cuda")
     assert not (tmp_path / "results").exists() and "starts" not in printed.err
     with pytest.raises(ConfigError, match="'device' is cuda"):
-        run(settings)
+        fit_models(settings)
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ from daart_fast.search.local import places_on_cpu, places_on_gpus
 from daart_fast.search.search import Options, Search, run_trials
 from daart_fast.search.trials import folds
 
-__all__ = ["get_all_params", "run", "settings_of"]
+__all__ = ["fit_models", "get_all_params", "settings_of"]
 
 FILES = ("data", "model", "train")
 
@@ -107,7 +107,7 @@ def settings_of(args: Sequence[str]) -> tuple[dict[str, Any], dict[str, Path]]:
     )
 
 
-def run(
+def fit_models(
     configs: Mapping[str, Any] | Sequence[str | os.PathLike[str]],
     *,
     executor: str | None = None,
@@ -117,7 +117,9 @@ def run(
     retry_failed: bool = False,
     wait: bool = True,
 ) -> Search:
-    """Run a search from Python, as ``examples/fit_models.py`` runs it from the command line.
+    """Fit a model for each combination of settings: one where every setting is a single value.
+
+    ``examples/fit_models.py`` does the same from the command line.
 
     Parameters
     ----------

@@ -1,7 +1,7 @@
 """A search: its trials, run wherever they are to run, and what is told at the end.
 
 ``examples/fit_models.py`` and daart's scripts come here through ``optimize_parallel_cpu`` and
-``optimize_parallel_gpu``, Python callers through `run`.
+``optimize_parallel_gpu``, Python callers through `fit_models`.
 """
 
 from __future__ import annotations

@@ -15,14 +15,14 @@ import pytest
 import yaml
 
 from daart_fast.config import load_config
-from daart_fast.search import run
+from daart_fast.search import fit_models
 
 SEARCH = """
 import json, sys
-from daart_fast.search import run
+from daart_fast.search import fit_models
 if __name__ == "__main__":
     try:
-        search = run(json.loads(sys.argv[1]), **json.loads(sys.argv[2]))
+        search = fit_models(json.loads(sys.argv[1]), **json.loads(sys.argv[2]))
     except KeyboardInterrupt:
         sys.exit(130)
     sys.exit(1 if search.failed else 0)
@@ -102,7 +102,7 @@ def test_a_search_leaves_models_a_summary_a_picture_and_names_the_best(settings,
     assert "trial 1 of 4 took" in err and "best validation loss" in err
 
     # the same search again has nothing to do
-    assert [result for _, result in run(settings).results] == [row["folder"] for row in rows]
+    assert [result for _, result in fit_models(settings).results] == [row["folder"] for row in rows]
     again = capsys.readouterr()
     assert "4 trials: 4 finished" in again.out and "starts" not in again.err
     assert versions(settings) == folders
@@ -110,7 +110,7 @@ def test_a_search_leaves_models_a_summary_a_picture_and_names_the_best(settings,
 
 def test_a_dry_run_prints_where_each_trial_would_go_and_writes_nothing(settings, capsys):
     settings |= {"n_lags": [1, 2], "dropout": [0, 0.5]}
-    run(settings, dry_run=True)
+    fit_models(settings, dry_run=True)
     out = capsys.readouterr().out
     assert "trial 3: n_lags=1, dropout=0.5" in out or "trial 2: n_lags=1, dropout=0.5" in out
     assert "new: " in out and "worker 1" in out and "4 trials; nothing was run" in out
@@ -168,7 +168,7 @@ def test_a_worker_killed_amid_its_trial_costs_no_other_and_is_resumed(settings, 
     # its length may change; so the test needs not wait for 100,000 epochs
     stored = hparams(folder) | {"max_epochs": 1}
     (folder / "hparams.yaml").write_text(yaml.safe_dump(stored))
-    second = run(settings | {"max_epochs": [1, 2, 3]})
+    second = fit_models(settings | {"max_epochs": [1, 2, 3]})
     assert second.failed == [] and len(versions(settings)) == 3
     assert second.results[0][1] == str(folder) and resumed(folder)
 
@@ -209,7 +209,7 @@ def test_a_trial_that_failed_is_run_again_only_if_that_is_asked_for(
         (data / folder).symlink_to(demo / folder)
     settings |= {"data_dir": str(data), "lambda_task": [0, 1]}  # the second needs tasks/
 
-    first = run(settings)
+    first = fit_models(settings)
     assert first.failed == [2] and first.outcomes[1].status == "finished"
     captured = capsys.readouterr()
     log = first.folder / "trial_2.log"
@@ -222,10 +222,10 @@ def test_a_trial_that_failed_is_run_again_only_if_that_is_asked_for(
     (data / "tasks").mkdir()
     rows = "".join(f"{frame},{frame % 7}\n" for frame in range(5400))
     (data / "tasks" / "mouse1.csv").write_text(",speed\n" + rows)
-    second = run(settings)
+    second = fit_models(settings)
     assert second.failed == [2] and second.results[0][1] is not None
     assert "starts" not in capsys.readouterr().err
-    third = run(settings, retry_failed=True)
+    third = fit_models(settings, retry_failed=True)
     assert third.failed == [] and len(versions(settings)) == 2
     assert not list(Path(settings["results_dir"]).glob("*/*/*/*/failed.txt"))
 
@@ -235,10 +235,10 @@ def test_a_lone_trial_that_failed_is_run_again_when_it_is_called_again(settings,
     data.mkdir()
     (data / "markers").symlink_to(demo / "markers")
     settings["data_dir"] = str(data)  # without labels
-    assert run(settings).failed == [1]
+    assert fit_models(settings).failed == [1]
     assert not list(Path(settings["results_dir"]).rglob("version_*"))
     (data / "labels-hand").symlink_to(demo / "labels-hand")
-    again = run(settings)
+    again = fit_models(settings)
     assert again.failed == []
     assert [Path(result).name for _, result in again.results] == ["version_0"]
 
@@ -364,7 +364,7 @@ def scoring(folder: Path, *scores: float | None) -> Callable[[Any], str]:
 
 
 def test_what_is_printed_can_be_pasted_into_a_shell(settings, tmp_path, capsys):
-    best = run(settings | {"n_lags": [1, 2]}, function=scoring(tmp_path, 0.5, 0.6)).best
+    best = fit_models(settings | {"n_lags": [1, 2]}, function=scoring(tmp_path, 0.5, 0.6)).best
     assert best.settings == {"n_lags": 2} and " " in best.folder
     assert f"predict with it: daart-fast predict '{best.folder}' NEW" in capsys.readouterr().out
 
@@ -375,7 +375,7 @@ def test_the_best_of_a_cross_validation_is_of_the_best_setting_with_all_folds(
     settings |= {"expt_ids": ["mouse1", "mouse2", "mouse3"], "leave_one_session_out": True}
     settings |= {"trial_splits": ["9;1;0;0", "8;1;0;0", "4;1;0;0"]}
     scores = [0.9, None, None, 0.95, 0.1, 0.2, 0.7, 0.8, 0.7]
-    search = run(settings, function=scoring(tmp_path, *scores))
+    search = fit_models(settings, function=scoring(tmp_path, *scores))
     assert search.best.settings == {"trial_splits": "4;1;0;0", "search_fold": 1}
     out = capsys.readouterr().out
     assert "with fewer folds, and so not compared: trial_splits=9;1;0;0\n" in out
@@ -384,7 +384,7 @@ def test_the_best_of_a_cross_validation_is_of_the_best_setting_with_all_folds(
 
 def test_where_a_score_is_missing_the_trials_without_it_are_named(settings, tmp_path, capsys):
     settings |= {"expt_ids": ["mouse1", "mouse2", "mouse3"], "leave_one_session_out": True}
-    search = run(settings, function=scoring(tmp_path, 0.9, 0, 0.5))
+    search = fit_models(settings, function=scoring(tmp_path, 0.9, 0, 0.5))
     assert search.best is None
     out = capsys.readouterr().out
     assert "trials are not compared by test_f1: there is none of trial 2\n" in out
@@ -396,7 +396,7 @@ def test_that_trials_were_scored_on_different_frames_is_said(
     settings, tmp_path, capsys, held_out, said
 ):
     settings |= {"sequence_length": [100, 250], **held_out}
-    run(settings, function=scoring(tmp_path, 0.5, 0.6))
+    fit_models(settings, function=scoring(tmp_path, 0.5, 0.6))
     told = "with another sequence_length other frames were validated" in capsys.readouterr().out
     assert told == said
 
@@ -407,7 +407,7 @@ def test_that_trials_were_scored_on_different_frames_is_said(
 def test_a_bad_trial_is_stopped_and_the_best_is_not(settings):
     settings |= {"search_pruning": "median", "search_pruning_epochs": 2, "max_epochs": 6}
     settings |= {"learning_rate": [1e-2, 5e-3, 3e-3, 1e-7], "tt_n_cpu_workers": 1}
-    search = run(settings)
+    search = fit_models(settings)
     rows = {row.settings["learning_rate"]: row.results for row in search.rows()}
     assert rows[1e-7]["epochs"] == rows[1e-7]["pruned_epoch"] == 2
     assert rows[1e-2]["epochs"] == 6 and rows[1e-2]["pruned_epoch"] is None
@@ -418,6 +418,6 @@ def test_a_bad_trial_is_stopped_and_the_best_is_not(settings):
 def test_a_trial_whose_loss_weighs_more_is_not_stopped_for_that(settings, capsys):
     settings |= {"search_pruning": "median", "search_pruning_epochs": 1, "max_epochs": 3}
     settings |= {"lambda_pred": [0, 0.01, 0.02, 5], "tt_n_cpu_workers": 1}
-    assert [row.results["pruned_epoch"] for row in run(settings).rows()] == [None] * 4
+    assert [row.results["pruned_epoch"] for row in fit_models(settings).rows()] == [None] * 4
     err = capsys.readouterr().err
     assert "compares trials of the same lambda_pred: other losses are not alike. No trial" in err

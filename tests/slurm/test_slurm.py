@@ -25,9 +25,9 @@ ONE_HOST = Path(__file__).with_name("one_host.sh")
 
 SEARCH = """
 import json, sys
-from daart_fast.search import run
+from daart_fast.search import fit_models
 if __name__ == "__main__":
-    search = run(json.loads(sys.argv[1]), **json.loads(sys.argv[2]))
+    search = fit_models(json.loads(sys.argv[1]), **json.loads(sys.argv[2]))
     print([outcome.status for _, outcome in sorted(search.outcomes.items())])
     sys.exit(1 if search.failed else 0)
 """
