@@ -164,10 +164,18 @@ def goes_filtered(shape: Shape, which: str) -> str:
     assert native is not None
     passes = {FORWARD: [0], INPUT: [1], WEIGHT: [2], ALL: [0, 1, 2]}[which]
     span = shape.dilation * (shape.width - 1)
-    sizes = (BATCH, shape.frames, shape.frames, shape.c_in, shape.c_out)
-    filtered = [
-        native.runs_filtered(p, *sizes, shape.width, shape.dilation, span // 2) for p in passes
-    ]
+    sizes = native.ConvSizes(
+        batch=BATCH,
+        frames_in=shape.frames,
+        frames_out=shape.frames,
+        channels_in=shape.c_in,
+        channels_out=shape.c_out,
+        width=shape.width,
+        dilation=shape.dilation,
+        pad_left=span // 2,
+        x_stride=shape.frames * shape.c_in,
+    )
+    filtered = [native.runs_filtered(number, sizes) for number in passes]
     return "yes" if all(filtered) else "partly" if any(filtered) else "no"
 
 

@@ -60,8 +60,11 @@ _peaks: dict[tuple[str, int], float] = {}
 
 def fma_peak(n_threads: int) -> float:
     """Multiply-adds per second of the instruction set in use, the best seen in this run so far."""
-    if native is None:
-        raise SystemExit("the FMA peak needs the native module, which is not built")
+    if native is None or not hasattr(native, "fma_rate"):
+        raise SystemExit(
+            "the FMA peak needs the native module, built beside the sources or installed with "
+            "DAART_FAST_BENCHMARKS=1 in the environment"
+        )
     key = (native.isa(), n_threads)
     _peaks[key] = max(_peaks.get(key, 0.0), native.fma_rate(n_threads, 0.03))
     return _peaks[key]
@@ -73,7 +76,9 @@ def round_trip(n_threads: int) -> float | None:
     Some 60 where cores share a cache, and 300 or more where they do not: small operations on two
     threads are then half as fast. A virtual machine's cores may change from one to the other.
     """
-    return 1e9 * native.round_trip() if n_threads > 1 and native is not None else None
+    if n_threads == 1 or not hasattr(native, "round_trip"):
+        return None
+    return 1e9 * native.round_trip()
 
 
 def medians(sides: Sequence[Callable[[], Any]], seconds: float) -> list[float]:

@@ -7,17 +7,6 @@
 namespace daart_fast {
 namespace {
 
-// Slots of scratch().
-enum Slot {
-    kResidual = 13,
-    kOuterGradient = 14,
-    kInnerGradient = 15,
-    kHiddenGradient = 16,
-    kWeightGradient = 17,
-    kHidden = 18,
-    kWeights = 19
-};
-
 // The part of `in` that outputs `out` of a block's convolutions depend on.
 Span needed(const BlockShape& s, Span out) {
     const int64_t first = out.first - s.pad_left;
@@ -110,7 +99,7 @@ void normalised_weight_pass(const ConvShape& conv, const T* x, const T* g,
                             const NormalisedWeights<const T>& weights, const T* norm,
                             const NormalisedWeights<T>& gradients, int threads) {
     const int64_t row_size = conv.channels_in * conv.width;
-    T* dweight = scratch_of<T>(kWeightGradient, conv.channels_out * row_size);
+    T* dweight = scratch_of<T>(Slot::block_weight_gradient, conv.channels_out * row_size);
     weight_pass(conv, x, g, dweight, gradients.bias, threads);
     elementwise_kernels<T>().normalise_grad(conv.channels_out, row_size, weights.v, weights.gain,
                                             norm, dweight, gradients.v, gradients.gain);
@@ -123,11 +112,6 @@ BlockSpans block_spans(const BlockShape& s, Span wanted) {
     return {x, x, hidden, wanted};
 }
 
-BlockSpans whole_block(const BlockShape& s) {
-    const Span all{0, s.frames};
-    return {all, all, all, all};
-}
-
 int64_t block_weights_size(const BlockShape& s) {
     return first_weights(s) + second_weights(s) + s.channels_hidden + s.channels_out;
 }
@@ -135,11 +119,13 @@ int64_t block_weights_size(const BlockShape& s) {
 template <typename T>
 void block_forward(const BlockShape& s, const BlockSpans& spans, const BlockTensors<T>& t,
                    const BlockSaved<T>& saved, int threads) {
-    const Weights<T> weights(
-        s, saved.weights ? saved.weights : scratch_of<T>(kWeights, block_weights_size(s)));
+    const Weights<T> weights(s, saved.weights
+                                    ? saved.weights
+                                    : scratch_of<T>(Slot::block_weights, block_weights_size(s)));
     T* hidden = saved.hidden;
     if (!hidden) {
-        hidden = scratch_of<T>(kHidden, s.batch * spans.hidden.frames() * s.channels_hidden);
+        hidden =
+            scratch_of<T>(Slot::block_hidden, s.batch * spans.hidden.frames() * s.channels_hidden);
     }
     const auto& elementwise = elementwise_kernels<T>();
     elementwise.normalise(s.channels_hidden, s.channels_in * s.width, t.first.v, t.first.gain,
@@ -147,11 +133,13 @@ void block_forward(const BlockShape& s, const BlockSpans& spans, const BlockTens
     elementwise.normalise(s.channels_out, s.channels_hidden * s.width, t.second.v, t.second.gain,
                           weights.second, weights.second_norm);
 
+    const bool from_output = of_output(s.activation);
     Epilogue<T> to_hidden;
     to_hidden.bias = t.first.bias;
     to_hidden.activation = s.activation;
     to_hidden.scale = t.mask0;
     to_hidden.scale_stride = t.mask_stride;
+    to_hidden.before = from_output ? nullptr : saved.hidden_before;
     const T* x_needed = t.x + (spans.x_needed.first - spans.x.first) * s.channels_in;
     forward_pass<T>(first_conv(s, spans), x_needed, weights.first, to_hidden, hidden, threads);
 
@@ -160,13 +148,14 @@ void block_forward(const BlockShape& s, const BlockSpans& spans, const BlockTens
     to_y.activation = to_y.outer = s.activation;
     to_y.scale = t.mask1;
     to_y.scale_stride = t.mask_stride;
-    to_y.inner = saved.inner;
+    (from_output ? to_y.inner : to_y.before) = saved.inner;
+    to_y.before_outer = from_output ? nullptr : saved.y_before;
     to_y.residual = t.x + (spans.y.first - spans.x.first) * s.channels_in;
     to_y.residual_skip = (spans.x.frames() - spans.y.frames()) * s.channels_out;
     if (t.residual_weight) {
         ConvShape conv = residual_conv(s, spans, spans.y);
         conv.y_stride = spans.y.frames() * s.channels_out;
-        T* residual = scratch_of<T>(kResidual, s.batch * conv.y_stride);
+        T* residual = scratch_of<T>(Slot::block_residual, s.batch * conv.y_stride);
         Epilogue<T> with_bias;
         with_bias.bias = t.residual_bias;
         forward_pass<T>(conv, to_y.residual, t.residual_weight, with_bias, residual, threads);
@@ -184,30 +173,34 @@ void block_backward(const BlockShape& s, const BlockSpans& spans, const BlockTen
     const Weights<const T> weights(s, saved.weights);
     const int64_t y_in_x = spans.y.first - spans.x.first;
     const int64_t needed_in_x = spans.x_needed.first - spans.x.first;
+    const bool from_output = of_output(s.activation);
 
     // Through the last activation, and on through dropout and activation of the second convolution.
     // outer holds the frames that x does: it is the gradient of the residual too.
-    T* outer = scratch_of<T>(kOuterGradient, s.batch * spans.x.frames() * s.channels_out);
-    T* inner = scratch_of<T>(kInnerGradient, s.batch * spans.y.frames() * s.channels_out);
+    T* outer =
+        scratch_of<T>(Slot::block_outer_gradient, s.batch * spans.x.frames() * s.channels_out);
+    T* inner =
+        scratch_of<T>(Slot::block_inner_gradient, s.batch * spans.y.frames() * s.channels_out);
     clear_outside(s.batch, spans.x, spans.y, s.channels_out, outer);
     Epilogue<T> to_inner;
     to_inner.scale = t.mask1;
     to_inner.scale_stride = t.mask_stride;
     to_inner.gate = saved.inner;
     to_inner.gate_activation = s.activation;
-    to_inner.gate_scaled = t.mask1 != nullptr;
-    elementwise_kernels<T>().gradient_gates(s.batch, spans.y.frames(), s.channels_out, dy, saved.y,
-                                            s.activation, outer + y_in_x * s.channels_out,
-                                            (spans.x.frames() - spans.y.frames()) * s.channels_out,
-                                            to_inner, inner, threads);
+    to_inner.gate_scaled = from_output && t.mask1;
+    elementwise_kernels<T>().gradient_gates(
+        s.batch, spans.y.frames(), s.channels_out, dy, from_output ? saved.y : saved.y_before,
+        s.activation, outer + y_in_x * s.channels_out,
+        (spans.x.frames() - spans.y.frames()) * s.channels_out, to_inner, inner, threads);
 
-    T* hidden = scratch_of<T>(kHiddenGradient, s.batch * spans.hidden.frames() * s.channels_hidden);
+    T* hidden = scratch_of<T>(Slot::block_hidden_gradient,
+                              s.batch * spans.hidden.frames() * s.channels_hidden);
     Epilogue<T> to_hidden;
     to_hidden.scale = t.mask0;
     to_hidden.scale_stride = t.mask_stride;
-    to_hidden.gate = saved.hidden;
+    to_hidden.gate = from_output ? saved.hidden : saved.hidden_before;
     to_hidden.gate_activation = s.activation;
-    to_hidden.gate_scaled = t.mask0 != nullptr;
+    to_hidden.gate_scaled = from_output && t.mask0;
     input_pass<T>(second, inner, weights.second, to_hidden, hidden, threads);
 
     if (gradients.first.v) {
@@ -225,7 +218,8 @@ void block_backward(const BlockShape& s, const BlockSpans& spans, const BlockTen
     Epilogue<T> to_x;
     to_x.residual = outer;
     if (t.residual_weight) {
-        T* through = scratch_of<T>(kResidual, s.batch * spans.x.frames() * s.channels_in);
+        T* through =
+            scratch_of<T>(Slot::block_residual, s.batch * spans.x.frames() * s.channels_in);
         input_pass<T>(residual_conv(s, spans, spans.x), outer, t.residual_weight, {}, through,
                       threads);
         to_x.residual = through;

@@ -30,8 +30,6 @@ struct BlockSpans {
 
 // For y's frames `wanted`; x's are x_needed's until somebody says otherwise.
 BlockSpans block_spans(const BlockShape&, Span wanted);
-// All frames of everything.
-BlockSpans whole_block(const BlockShape&);
 
 // A weight-normalised convolution's parameters, or their gradients. bias may be null.
 template <typename T>
@@ -50,9 +48,12 @@ struct BlockTensors {
 
 // What forward makes and backward needs: (batch, frames held, channels) each, and the normalised
 // weights, block_weights_size elements. Only y must be given where no backward pass follows.
+// Where the derivative is no function of the activation's output, inner is what the activation was
+// applied to, as are hidden_before and y_before; else those are not looked at.
 template <typename T>
 struct BlockSaved {
     T *y, *hidden, *inner, *weights;
+    T *hidden_before = nullptr, *y_before = nullptr;
 };
 
 int64_t block_weights_size(const BlockShape&);

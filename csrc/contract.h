@@ -7,11 +7,9 @@
 
 #include <cstdint>
 
-namespace daart_fast {
+#include "activations.h"
 
-// Each is a function of its output alone as far as the derivative goes, so a backward pass needs
-// only what the forward pass returned. lrelu has slope 0.05 below zero.
-enum class Activation : int { linear = 0, relu = 1, lrelu = 2, sigmoid = 3, tanh = 4 };
+namespace daart_fast {
 
 enum class Pass : int { forward = 0, input_grad = 1, weight_grad = 2 };
 
@@ -31,17 +29,22 @@ struct ConvShape {
 
 // What happens to a value v of the result before it is stored, in this order; a null pointer or a
 // linear activation leaves its step out:
-//   v = activation(v + bias[c])              forward passes
+//   v = v + bias[c]                          forward passes
+//   before[b, t, c] = v                      only where the derivative is no function of the output
+//   v = activation(v)
 //   v = v * scale[b, c]                      channel dropout: 0 or 1 / (1 - p); rows scale_stride
 //                                            apart, 0 standing for dense ones
 //   v = v * derivative(gate[b, t, c])        backward passes, see below
 //   inner[b, t, c] = v
-//   v = outer(v + residual[b, t, c])
-// The derivative is that of gate_activation as a function of its output, which is gate[b, t, c],
-// or gate[b, t, c] / scale[b, c] where gate_scaled says that gate was stored after the dropout.
-// c runs over the channels of the result (channels_out forward, channels_in for the input
-// gradient); gate, inner and residual are contiguous (batch, frames of the result, channels), with
-// residual_skip more elements after each of residual's sequences.
+//   v = v + residual[b, t, c]
+//   before_outer[b, t, c] = v                as before
+//   v = outer(v)
+// The derivative is that of gate_activation. gate is the activation's output where the derivative
+// is a function of that (activations.h), else what the activation was applied to. gate_scaled says
+// that an output was stored after the dropout: gate[b, t, c] / scale[b, c] is taken then. c runs
+// over the channels of the result (channels_out forward, channels_in for the input gradient);
+// before, gate, inner, residual and before_outer are contiguous (batch, frames of the result,
+// channels), with residual_skip more elements after each of residual's sequences.
 template <typename T>
 struct Epilogue {
     const T* bias = nullptr;
@@ -55,6 +58,7 @@ struct Epilogue {
     const T* residual = nullptr;
     int64_t residual_skip = 0;
     Activation outer = Activation::linear;
+    T *before = nullptr, *before_outer = nullptr;
 };
 
 // The three passes. threads is the number of OpenMP threads to use (1: no parallel region is
@@ -77,16 +81,16 @@ struct ConvKernels {
 // What has no convolution in it.
 template <typename T>
 struct ElementwiseKernels {
-    // g[i] = dy[i] * derivative of the activation where its output is y[i]
-    void (*times_derivative)(int64_t count, const T* dy, const T* y, Activation, T* g,
+    // g[i] = dy[i] * the activation's derivative at gate[i], as the epilogue has it
+    void (*times_derivative)(int64_t count, const T* dy, const T* gate, Activation, T* g,
                              int threads) = nullptr;
 
     // On contiguous (batch, frames, channels), but for g_skip elements after each sequence of g:
-    //   g = dy * derivative of the activation where its output is y
-    //   out = what the epilogue makes of g; its inner, residual and outer are not used
-    void (*gradient_gates)(int64_t batch, int64_t frames, int64_t channels, const T* dy, const T* y,
-                           Activation, T* g, int64_t g_skip, const Epilogue<T>&, T* out,
-                           int threads) = nullptr;
+    //   g = dy * the activation's derivative at gate
+    //   out = what the epilogue makes of g; only its scale and its gate are used
+    void (*gradient_gates)(int64_t batch, int64_t frames, int64_t channels, const T* dy,
+                           const T* gate, Activation, T* g, int64_t g_skip, const Epilogue<T>&,
+                           T* out, int threads) = nullptr;
 
     // Weight normalisation of `rows` rows of `size` elements: weight = v * gain / norm, norm the
     // root of a row's sum of squares; and the gradients of v and gain from that of the weight.
@@ -178,11 +182,11 @@ struct OnlineKernels {
                    float* y) = nullptr;
 };
 
-// Everything that one instruction set (or, later, CUDA) provides. Each source file under cpu/ is
-// compiled once for each instruction set and fills its part of that set's table.
+// Everything that one instruction set provides. Each source file under cpu/ is compiled once for
+// each instruction set and fills its part of that set's table. CUDA has tables of its own
+// (cuda/interface.h, cuda/losses.h).
 struct Kernels {
     const char* isa = nullptr;  // "avx512", "avx2", "generic"
-    int vector_bytes = 0;
 
     // Direct: one multiplication for each tap and pair of channels. Always there.
     ConvKernels<float> direct32;
@@ -204,20 +208,48 @@ struct Kernels {
                    int threads) = nullptr;
 
     OnlineKernels online;
+#ifdef DAART_FAST_BENCHMARKS
 
     // Multiply-adds per second that this set sustains out of registers, float32, all threads.
     double (*fma_rate)(int threads, double seconds) = nullptr;
+#endif
 };
 
-// Memory that outlives a call: kernels borrow it instead of allocating. Each thread has its own
-// set of slots; a slot's contents are lost when the same slot is asked for again. 64-byte aligned.
-// Throws std::bad_alloc. Slots: 0 to 3 direct, 4 to 11 filtered, 12 to 19 block,
-// 20 and 21 losses, 22 and 23 stack,
-// 24 to 27 objective.
-void* scratch(int slot, int64_t bytes);
+// Pieces of memory that outlive a call. No two that are in use at a time may have one name.
+enum class Slot : int {
+    direct_packed,
+    direct_taps,
+    direct_edges,
+    direct_sums,
+    filtered_weights,
+    filtered_blocks,
+    filtered_zeros,
+    filtered_partials,
+    conv_gradient,
+    block_residual,
+    block_outer_gradient,
+    block_inner_gradient,
+    block_hidden_gradient,
+    block_weight_gradient,
+    block_hidden,
+    block_weights,
+    stack_even,  // each block reads what the one before it wrote
+    stack_odd,
+    losses_packed,
+    losses_gradients,
+    objective_embedding_gradient,
+    objective_more_gradient,
+    objective_output_gradient,
+    objective_error_gradient,
+    count
+};
+
+// Kernels borrow memory instead of allocating it. Each thread has its own set of slots; a slot's
+// contents are lost when the same slot is asked for again. 64-byte aligned. Throws std::bad_alloc.
+void* scratch(Slot slot, int64_t bytes);
 
 template <typename T>
-T* scratch_of(int slot, int64_t count) {
+T* scratch_of(Slot slot, int64_t count) {
     return static_cast<T*>(scratch(slot, count * static_cast<int64_t>(sizeof(T))));
 }
 

@@ -9,6 +9,12 @@
 
 namespace daart_fast {
 
+#ifdef DAART_FAST_BENCHMARKS
+#define DAART_FAST_FILL_PEAK(set) set::fill_peak(table);
+#else
+#define DAART_FAST_FILL_PEAK(set)
+#endif
+
 #define DAART_FAST_DECLARE(isa)            \
     namespace isa {                        \
     void fill_direct(Kernels& table);      \
@@ -55,25 +61,24 @@ bool cpu_has(const char* set) {
 
 std::vector<Kernels> make_tables() {
     std::vector<Kernels> tables;
-#define DAART_FAST_ADD(set, bytes)    \
+#define DAART_FAST_ADD(set)           \
     {                                 \
         Kernels table;                \
         table.isa = #set;             \
-        table.vector_bytes = bytes;   \
         set::fill_direct(table);      \
         set::fill_filtered(table);    \
         set::fill_elementwise(table); \
         set::fill_adam(table);        \
         set::fill_losses(table);      \
         set::fill_online(table);      \
-        set::fill_peak(table);        \
+        DAART_FAST_FILL_PEAK(set)     \
         tables.push_back(table);      \
     }
 #ifdef DAART_FAST_X86
-    if (cpu_has("avx512")) DAART_FAST_ADD(avx512, 64)
-    if (cpu_has("avx2")) DAART_FAST_ADD(avx2, 32)
+    if (cpu_has("avx512")) DAART_FAST_ADD(avx512)
+    if (cpu_has("avx2")) DAART_FAST_ADD(avx2)
 #endif
-    DAART_FAST_ADD(generic, 16)
+    DAART_FAST_ADD(generic)
 #undef DAART_FAST_ADD
     return tables;
 }

@@ -6,7 +6,7 @@
 namespace daart_fast {
 namespace {
 
-constexpr int kSlots = 28;
+constexpr int kSlots = int(Slot::count);
 constexpr int64_t kAlignment = 64;
 
 // Grows, never shrinks, and is given back when its thread ends.
@@ -23,7 +23,8 @@ thread_local Slots slots;
 
 }  // namespace
 
-void* scratch(int slot, int64_t bytes) {
+void* scratch(Slot name, int64_t bytes) {
+    const int slot = int(name);
     if (slots.size[slot] < bytes || !slots.base[slot]) {
         std::free(slots.base[slot]);
         slots.size[slot] = 0;

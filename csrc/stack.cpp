@@ -5,13 +5,13 @@
 namespace daart_fast {
 namespace {
 
-// Slots of scratch(): two, as each block reads what the one before it wrote.
-constexpr int kBetween[] = {22, 23};
+constexpr Slot kBetween[] = {Slot::stack_even, Slot::stack_odd};
 
 struct PlacedBlock {
     BlockShape shape;
     BlockSpans spans;
     int64_t hidden, inner, weights, y;  // offsets in what is kept
+    int64_t hidden_before, y_before;    // and, where activations need them, of what they get
     int64_t mask;                       // the first of its columns in the masks
 };
 
@@ -44,10 +44,13 @@ Placed place(const StackShape& s) {
             return placed.saved - elements;
         };
         const int64_t y = s.batch * block.spans.y.frames() * block.shape.channels_out;
-        block.hidden = keep(s.batch * block.spans.hidden.frames() * block.shape.channels_hidden);
+        const int64_t hidden = s.batch * block.spans.hidden.frames() * block.shape.channels_hidden;
+        block.hidden = keep(hidden);
         block.inner = keep(y);
         block.weights = keep(block_weights_size(block.shape));
         block.y = &block == &placed.blocks.back() ? 0 : keep(y);
+        block.hidden_before = of_output(s.activation) ? 0 : keep(hidden);
+        block.y_before = of_output(s.activation) ? 0 : keep(y);
         block.mask = placed.masks;
         placed.masks += block.shape.channels_hidden + block.shape.channels_out;
     }
@@ -60,6 +63,17 @@ BlockTensors<T> tensors_of(const Placed& placed, const PlacedBlock& block, const
     const T* mask0 = masks ? masks + block.mask : nullptr;
     const T* mask1 = masks ? mask0 + block.shape.channels_hidden : nullptr;
     return {x, p.first, p.second, p.residual_weight, p.residual_bias, mask0, mask1, placed.masks};
+}
+
+// What of all that is kept is this block's.
+template <typename T>
+BlockSaved<T> saved_of(const PlacedBlock& block, T* saved, T* y) {
+    return {y,
+            saved + block.hidden,
+            saved + block.inner,
+            saved + block.weights,
+            saved + block.hidden_before,
+            saved + block.y_before};
 }
 
 }  // namespace
@@ -78,8 +92,7 @@ void stack_forward(const StackShape& shape, const T* x,
         const bool last = i + 1 == placed.blocks.size();
         BlockSaved<T> kept{};
         if (saved) {
-            kept = {saved + block.y, saved + block.hidden, saved + block.inner,
-                    saved + block.weights};
+            kept = saved_of(block, saved, saved + block.y);
         } else if (!last) {
             const int64_t frames = shape.batch * block.spans.y.frames();
             kept.y = scratch_of<T>(kBetween[i % 2], frames * block.shape.channels_out);
@@ -111,10 +124,9 @@ void stack_backward(const StackShape& shape, const T* x,
         }
         const T* block_x = i > 0 ? saved + placed.blocks[i - 1].y : x;
         const T* block_y = i + 1 == placed.blocks.size() ? y : saved + block.y;
-        block_backward<T>(
-            block.shape, block.spans, tensors_of(placed, block, block_x, parameters[i], masks),
-            {block_y, saved + block.hidden, saved + block.inner, saved + block.weights}, dy, made,
-            threads);
+        block_backward<T>(block.shape, block.spans,
+                          tensors_of(placed, block, block_x, parameters[i], masks),
+                          saved_of(block, saved, block_y), dy, made, threads);
         dy = made.dx;
     }
 }

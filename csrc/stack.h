@@ -2,6 +2,7 @@
 // the wanted ones depend on are computed.
 #pragma once
 
+#include <cstddef>
 #include <vector>
 
 #include "block.h"
@@ -24,6 +25,9 @@ struct StackParameters {
     NormalisedWeights<T> first, second;
     T *residual_weight, *residual_bias;
 };
+
+// The addresses in StackParameters.
+constexpr std::size_t kBlockParameters = 8;
 
 // How many elements stack_forward keeps for stack_backward.
 int64_t stack_saved_size(const StackShape&);

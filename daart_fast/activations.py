@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-__all__ = ["ACTIVATIONS", "NUMBERS", "Activation"]
+__all__ = ["ACTIVATIONS", "Activation"]
 
 
 class Activation(NamedTuple):
@@ -26,7 +26,7 @@ class Activation(NamedTuple):
     arguments: tuple[float, ...] = ()
 
 
-#: By name. The kernels know each by its place: csrc/contract.h has the same order.
+#: By name. csrc/activations.h says by which numbers the kernels know them.
 ACTIVATIONS = {
     activation.name: activation
     for activation in (
@@ -37,4 +37,3 @@ ACTIVATIONS = {
         Activation("tanh", "tanh", "Tanh"),
     )
 }
-NUMBERS = {name: number for number, name in enumerate(ACTIVATIONS)}

@@ -17,8 +17,6 @@
 namespace daart_fast::DAART_FAST_ISA {
 namespace {
 
-enum Slot { kPacked = 0, kTaps = 1, kEdges = 2, kSums = 3 };
-
 int64_t ceil_div(int64_t a, int64_t b) {
     return (a + b - 1) / b;
 }
@@ -217,10 +215,10 @@ void convolve(const Plan& p, const T* x, const T* weight, bool swapped, const Ep
     const int64_t tiles = ceil_div(p.frames_out, ROWS);
     if (p.batch * tiles < threads) threads = int(p.batch * tiles);
     if (threads == 0) return;
-    T* packed = scratch_of<T>(kPacked, columns.packed_size(p.width, p.channels_in));
+    T* packed = scratch_of<T>(Slot::direct_packed, columns.packed_size(p.width, p.channels_in));
     const int64_t edge_size = p.width * ROWS * p.channels_in;
-    Tap<T>* all_taps = scratch_of<Tap<T>>(kTaps, threads * p.width);
-    T* all_edges = scratch_of<T>(kEdges, threads * edge_size);
+    Tap<T>* all_taps = scratch_of<Tap<T>>(Slot::direct_taps, threads * p.width);
+    T* all_edges = scratch_of<T>(Slot::direct_edges, threads * edge_size);
     parallel(threads, [&](const Team& team) {
         pack(p, weight, swapped, packed, team);
         team.barrier();
@@ -391,7 +389,7 @@ template <typename T>
 void weight_grad(const ConvShape& s, const T* x, const T* g, T* dweight, T* dbias, int threads) {
     const GradPlan<T> p(s);
     const int64_t units = dbias ? p.units : p.conv_units;
-    T* sums = scratch_of<T>(kSums, p.slices * p.slice_size);
+    T* sums = scratch_of<T>(Slot::direct_sums, p.slices * p.slice_size);
     if (p.slices * units < threads) threads = int(p.slices * units);
     parallel(threads, [&](const Team& team) {
         int64_t first, last;

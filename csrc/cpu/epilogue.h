@@ -11,8 +11,6 @@
 namespace daart_fast::DAART_FAST_ISA {
 namespace {
 
-constexpr double kLeakySlope = 0.05;
-
 // exp for one lane, without branches so that a loop over lanes becomes vector code. Argument
 // reduction by log 2 in two parts and a polynomial of degree 6 on [-log2/2, log2/2]; relative error
 // 2e-7. Saturates instead of overflowing: the callers only need 1 / (1 + exp(x)).
@@ -57,11 +55,13 @@ DAART_FAST_INLINE double tanh_lane(double x) {
     return std::tanh(x);
 }
 
-// A NaN stays one through all of these. Sigmoid and tanh are not part of the code around them,
-// which would be several times as large.
+// A NaN stays one through all of these. What calls exp is not part of the code around it, which
+// would be several times as large; nor is what keeps v, which only such activations ask for.
 template <typename T>
-DAART_FAST_NOINLINE typename Vec<T>::type curved(typename Vec<T>::type v, Activation activation) {
+DAART_FAST_NOINLINE typename Vec<T>::type curved(typename Vec<T>::type v, Activation activation,
+                                                 T* before, int64_t at, int lanes) {
     using V = Vec<T>;
+    if (before) V::store_n(before + at, v, lanes);
     T lane[V::size];
     V::store(lane, v);
     if (activation == Activation::sigmoid) {
@@ -74,18 +74,20 @@ DAART_FAST_NOINLINE typename Vec<T>::type curved(typename Vec<T>::type v, Activa
     return V::load(lane);
 }
 
+// Keeps v at before[at] where that is not null, and the derivative a function of it.
 template <typename T>
-DAART_FAST_INLINE typename Vec<T>::type activate(typename Vec<T>::type v, Activation activation) {
+DAART_FAST_INLINE typename Vec<T>::type activate(typename Vec<T>::type v, Activation activation,
+                                                 T* before, int64_t at, int lanes) {
     using V = Vec<T>;
     if (activation == Activation::linear) return v;
     if (activation == Activation::lrelu) {
         return V::select_positive(v, v, V::mul(v, V::set(T(kLeakySlope))));
     }
     if (activation == Activation::relu) return V::max(V::zero(), v);
-    return curved<T>(v, activation);
+    return curved<T>(v, activation, before, at, lanes);
 }
 
-// v times the activation's derivative where its output is y.
+// v times the activation's derivative at its gate (contract.h, Epilogue), an output y.
 template <typename T>
 DAART_FAST_INLINE typename Vec<T>::type times_derivative(typename Vec<T>::type v,
                                                          typename Vec<T>::type y,
@@ -137,9 +139,9 @@ class Finish {
     int lanes() const { return lanes_; }
 
     // Stores what becomes of v at y. `at` is the same place in a contiguous (batch, frames,
-    // channels) tensor: where gate, inner and residual are read and written.
+    // channels) tensor: where gate, inner, residual and the like are read and written.
     DAART_FAST_INLINE void operator()(R v, T* y, int64_t at) const {
-        v = activate<T>(V::add(v, bias_), epilogue_.activation);
+        v = activate<T>(V::add(v, bias_), epilogue_.activation, epilogue_.before, at, lanes_);
         if (more_) v = rest(v, at);
         if (lanes_ == V::size) {
             V::store(y, v);
@@ -158,7 +160,7 @@ class Finish {
         }
         if (epilogue_.inner) V::store_n(epilogue_.inner + at, v, lanes_);
         if (residual_) v = V::add(v, V::load_n(residual_ + at, lanes_));
-        return activate<T>(v, epilogue_.outer);
+        return activate<T>(v, epilogue_.outer, epilogue_.before_outer, at, lanes_);
     }
 
     const Epilogue<T> epilogue_;

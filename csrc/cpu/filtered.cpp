@@ -19,9 +19,6 @@ using V = Vec<float>;
 using R = V::type;
 constexpr int W = V::size;
 
-// Scratch slots.
-constexpr int kWeights = 4, kBlocks = 5, kZeros = 6, kPartials = 7;
-
 // Products of a batch of blocks stay in the second-level cache.
 constexpr int64_t kBatchBytes = 400 << 10;
 constexpr int kMaxBatch = 48;
@@ -325,7 +322,7 @@ int64_t batch_blocks(int64_t bytes, int64_t unit) {
 }
 
 const float* zero_row(int64_t channels) {
-    float* zeros = scratch_of<float>(kZeros, round_up(channels, W));
+    float* zeros = scratch_of<float>(Slot::filtered_zeros, round_up(channels, W));
     for (int64_t c = 0; c < channels; c++) zeros[c] = 0;
     return zeros;
 }
@@ -368,8 +365,8 @@ void convolve(const Plan& plan, const ConvShape& shape, const float* x, const We
     const int64_t own = plan.products * (v_step + m_step) + taps_size;
 
     const float* zeros = zero_row(in);
-    float* u = scratch_of<float>(kWeights, plan.products * u_step);
-    float* working = scratch_of<float>(kBlocks, own * threads);
+    float* u = scratch_of<float>(Slot::filtered_weights, plan.products * u_step);
+    float* working = scratch_of<float>(Slot::filtered_blocks, own * threads);
     const MultiplyFor product = multiply_for(v_stride);
 
     parallel(threads, [&](const Team& team) {
@@ -449,8 +446,8 @@ void correlate(const Plan& plan, const ConvShape& shape, const float* x, const f
     const int64_t n_parts = parts(blocks.count());
 
     const float* zeros = zero_row(in > out ? in : out);
-    float* working = scratch_of<float>(kBlocks, own * threads);
-    float* partial = scratch_of<float>(kPartials, part_size * n_parts);
+    float* working = scratch_of<float>(Slot::filtered_blocks, own * threads);
+    float* partial = scratch_of<float>(Slot::filtered_partials, part_size * n_parts);
 
     // The product that sees the plain sum of a block's gradients.
     int sum_product = 0;

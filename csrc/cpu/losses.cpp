@@ -8,9 +8,6 @@
 namespace daart_fast::DAART_FAST_ISA {
 namespace {
 
-// Scratch slots.
-constexpr int kPacked = 20, kGradients = 21;
-
 // Threads for sequences of `work` multiplications in all; a thread takes whole ones.
 int team_size(int64_t sequences, int64_t work, int threads) {
     constexpr int64_t kWorthAThread = 10000;
@@ -33,7 +30,7 @@ constexpr int kFrames = 6;
 // weight (classes, channels) as (channels, padded classes), then bias: what logits() reads.
 template <typename T>
 const T* pack_head(const HeadShape& s, const T* weight, const T* bias, int64_t padded) {
-    T* packed = scratch_of<T>(kPacked, (s.channels + 1) * padded);
+    T* packed = scratch_of<T>(Slot::losses_packed, (s.channels + 1) * padded);
     for (int64_t i = 0; i < (s.channels + 1) * padded; i++) packed[i] = 0;
     for (int64_t k = 0; k < s.classes; k++) {
         for (int64_t c = 0; c < s.channels; c++) {
@@ -176,7 +173,7 @@ int64_t head(const HeadShape& s, const T* x, const T* weight, const T* bias,
     threads = team_size(s.batch, s.batch * s.scored * s.channels, threads);
     const int64_t padded = round_up(s.classes, Vec<T>::size);
     const T* packed = pack_head(s, weight, bias, padded);
-    T* values = scratch_of<T>(kGradients, threads * kFrames * padded);
+    T* values = scratch_of<T>(Slot::losses_gradients, threads * kFrames * padded);
     int64_t wrong = -1;
     parallel(threads, [&](const Team& team) {
         HeadPass<T> pass(s, x, packed, padded, labels, class_weights, targets, slopes);
@@ -227,7 +224,7 @@ void head_grad(const HeadShape& s, const T* x, const T* weight, const int64_t* t
     threads = team_size(s.batch, s.batch * s.scored * s.channels, threads);
     // each sequence's own sums of dweight and dbias, then added in their order
     const int64_t weights = s.classes * s.channels, own = round_up(weights + s.classes, 16);
-    T* partial = dweight ? scratch_of<T>(kGradients, s.batch * own) : nullptr;
+    T* partial = dweight ? scratch_of<T>(Slot::losses_gradients, s.batch * own) : nullptr;
     parallel(threads, [&](const Team& team) {
         int64_t first, last;
         team.share(s.batch, first, last);

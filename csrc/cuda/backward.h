@@ -6,11 +6,11 @@
 
 namespace daart_fast::cuda {
 
-// outer = dy * derivative of the activation where its output is y; inner = what the epilogue makes
-// of outer. Either may be null.
+// outer = dy * the activation's derivative at gate; inner = what the epilogue makes of outer.
+// Either may be null.
 template <class N>
 struct GateJob {
-    const typename N::Stored *dy, *y;
+    const typename N::Stored *dy, *gate;
     Activation activation;
     Finish<N> finish;  // only what leads to `inner`
     int frames;
@@ -22,7 +22,7 @@ template <class N>
 __global__ void __launch_bounds__(kThreads) gate(GateJob<N> job) {
     const int64_t at = int64_t(blockIdx.x) * kThreads + threadIdx.x;
     if (at >= job.count) return;
-    const auto v = times_derivative(N::sum(job.dy[at]), N::sum(job.y[at]), job.activation);
+    const auto v = times_derivative(N::sum(job.dy[at]), N::sum(job.gate[at]), job.activation);
     if (job.outer) job.outer[at] = N::stored(v);
     if (!job.inner) return;
     const int channels = job.finish.channels;

@@ -61,8 +61,7 @@ function(daart_fast_add_cuda target)
   if(DAART_FAST_HAS_CUDA)
     string(REPLACE "-real" "" names "${cuda_architectures}")
     string(REPLACE ";" ", " names "${names}")
-    target_sources(${target} PRIVATE cuda/bindings.cpp cuda/loss_bindings.cpp
-                                     ${cuda_objects})
+    target_sources(${target} PRIVATE python/cuda.cpp python/cuda_losses.cpp ${cuda_objects})
     target_compile_definitions(
       ${target} PRIVATE DAART_FAST_CUDA="${CMAKE_CUDA_COMPILER_VERSION}"
                         DAART_FAST_CUDA_ARCHS="${names}")

@@ -14,7 +14,7 @@ __device__ __forceinline__ Sum activate(Sum v, Activation activation) {
         case Activation::relu:
             return v < Sum(0) ? Sum(0) : v;
         case Activation::lrelu:
-            return v > Sum(0) ? v : Sum(0.05) * v;
+            return v > Sum(0) ? v : Sum(kLeakySlope) * v;
         case Activation::sigmoid:
             return Sum(1) / (Sum(1) + exp(-v));
         case Activation::tanh:
@@ -24,14 +24,14 @@ __device__ __forceinline__ Sum activate(Sum v, Activation activation) {
     }
 }
 
-// v times the activation's derivative where its output is y.
+// v times the activation's derivative at its gate (contract.h, Epilogue), an output y.
 template <class Sum>
 __device__ __forceinline__ Sum times_derivative(Sum v, Sum y, Activation activation) {
     switch (activation) {
         case Activation::relu:
             return y > Sum(0) ? v : Sum(0);
         case Activation::lrelu:
-            return y > Sum(0) ? v : Sum(0.05) * v;
+            return y > Sum(0) ? v : Sum(kLeakySlope) * v;
         case Activation::sigmoid:
             return v * y * (Sum(1) - y);
         case Activation::tanh:
@@ -53,6 +53,7 @@ struct Finish {
 
     __device__ __forceinline__ Sum to_inner(Sum v, int sequence, int c, int64_t at) const {
         if (given.bias) v += N::sum(given.bias[c]);
+        if (given.before) given.before[at] = N::stored(v);
         v = activate(v, given.activation);
         Sum scale = Sum(1);
         if (given.scale) {
@@ -72,6 +73,7 @@ struct Finish {
 
     __device__ __forceinline__ Sum to_outer(Sum v, int64_t at) const {
         if (given.residual) v += N::sum(given.residual[at]);
+        if (given.before_outer) given.before_outer[at] = N::stored(v);
         return activate(v, given.outer);
     }
 };

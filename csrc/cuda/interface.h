@@ -1,7 +1,7 @@
 // What the kernels offer the rest of the native module, in plain C++: tensors are in the memory of
 // the current device, work is queued on a stream, nothing is allocated, nothing waits. Sizes must
-// be checked before (bindings.cpp) and every index must be below 2^31. An error of CUDA's is a
-// std::runtime_error.
+// be checked before (csrc/python/cuda.cpp) and every index must be below 2^31. An error of CUDA's
+// is a std::runtime_error.
 #pragma once
 
 #include <type_traits>
@@ -33,12 +33,13 @@ struct Queue {
     int processors;  // multiprocessors to keep busy
 };
 
-// What a block's forward pass makes. Norms are of the weights' rows: (channels_hidden +
-// channels_out). inner and norms may be null where no backward pass follows.
+// What a block's forward pass makes, as BlockSaved. Norms are of the weights' rows:
+// (channels_hidden + channels_out). Only y and hidden must be given where no backward pass follows.
 template <typename Stored, typename Sum>
 struct Saved {
     Stored *y, *hidden, *inner;
     Sum* norms;
+    Stored *hidden_before, *y_before;
 };
 
 // The passes in one kind of numbers. Tensors hold Stored; Sum is what products are summed in.
@@ -51,10 +52,11 @@ struct Passes {
     void (*conv_forward)(const Queue&, const ConvShape&, const T* x, const T* weight, const T* bias,
                          Activation, T* y);
 
-    // g is the gradient of y. dx, dweight and dbias (which comes with dweight) may be null.
+    // g is the gradient of y, gate the activation's (contract.h, Epilogue). dx, dweight and dbias
+    // (which comes with dweight) may be null.
     int64_t (*conv_backward_bytes)(const ConvShape&, int processors);
     void (*conv_backward)(const Queue&, const ConvShape&, const T* g, const T* x, const T* weight,
-                          const T* y, Activation, T* dx, T* dweight, T* dbias, void* workspace);
+                          const T* gate, Activation, T* dx, T* dweight, T* dbias, void* workspace);
 
     void (*block_forward)(const Queue&, const BlockShape&, const BlockTensors<T>&,
                           const Saved<T, Sum>&);

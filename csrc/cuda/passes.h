@@ -88,6 +88,8 @@ class Launcher {
         first.finish.given.activation = s.activation;
         first.finish.given.scale = t.mask0;
         first.finish.given.scale_stride = t.mask_stride;
+        const bool from_output = of_output(s.activation);
+        first.finish.given.before = from_output ? nullptr : saved.hidden_before;
         start(queue, first);
 
         Job second = forward_job(second_conv(s), saved.hidden, t.second.v, saved.y);
@@ -98,7 +100,8 @@ class Launcher {
         epilogue.activation = epilogue.outer = s.activation;
         epilogue.scale = t.mask1;
         epilogue.scale_stride = t.mask_stride;
-        epilogue.inner = saved.inner;
+        (from_output ? epilogue.inner : epilogue.before) = saved.inner;
+        epilogue.before_outer = from_output ? nullptr : saved.y_before;
         if (t.residual_weight) {
             second.extra = forward_operand(residual_conv(s), t.x, t.residual_weight);
             second.extra_bias = t.residual_bias;
@@ -123,7 +126,9 @@ class Launcher {
 
         // Through the last activation, and on through dropout and activation of the second
         // convolution.
-        GateJob<N> gates = gate_job(s.batch, s.frames, s.channels_out, dy, saved.y, s.activation);
+        const bool from_output = of_output(s.activation);
+        GateJob<N> gates = gate_job(s.batch, s.frames, s.channels_out, dy,
+                                    from_output ? saved.y : saved.y_before, s.activation);
         gates.outer = memory.outer;
         gates.inner = memory.inner;
         pass_gate(gates.finish.given, t.mask1, t.mask_stride, saved.inner, s.activation);
@@ -133,7 +138,8 @@ class Launcher {
         to_hidden.input = turned_job(second, memory.inner, t.second.v, memory.hidden);
         to_hidden.input.main.gain = t.second.gain;
         to_hidden.input.main.norms = norms + s.channels_hidden;
-        pass_gate(to_hidden.input.finish.given, t.mask0, t.mask_stride, saved.hidden, s.activation);
+        pass_gate(to_hidden.input.finish.given, t.mask0, t.mask_stride,
+                  from_output ? saved.hidden : saved.hidden_before, s.activation);
         if (weights) {
             to_hidden.weights[0] =
                 weight_job(second, saved.hidden, memory.inner, queue.processors, memory.second);
@@ -272,10 +278,10 @@ class Launcher {
     }
 
     static GateJob<N> gate_job(int64_t batch, int64_t frames, int64_t channels, const Stored* dy,
-                               const Stored* y, Activation activation) {
+                               const Stored* gate, Activation activation) {
         GateJob<N> job{};
         job.dy = dy;
-        job.y = y;
+        job.gate = gate;
         job.activation = activation;
         job.finish.channels = int(channels);
         job.frames = int(frames);
@@ -283,12 +289,12 @@ class Launcher {
         return job;
     }
     static void pass_gate(Epilogue<Stored>& epilogue, const Stored* mask, int64_t mask_stride,
-                          const Stored* output, Activation activation) {
+                          const Stored* gate, Activation activation) {
         epilogue.scale = mask;
         epilogue.scale_stride = mask_stride;
-        epilogue.gate = output;
+        epilogue.gate = gate;
         epilogue.gate_activation = activation;
-        epilogue.gate_scaled = mask != nullptr;
+        epilogue.gate_scaled = mask && of_output(activation);
     }
 
     // Enough segments to keep every multiprocessor busy, not so many that adding them up takes

@@ -2,20 +2,11 @@
 
 #include <cstddef>
 
-#include "../arguments.h"
 #include "../dispatch.h"
 #include "means.h"
 
 namespace daart_fast {
 namespace {
-
-// Slots of scratch().
-enum Slot {
-    kEmbeddingGradient = 24,
-    kMoreGradient = 25,
-    kOutputGradient = 26,
-    kErrorGradient = 27
-};
 
 bool has(const ObjectiveShape& s, int heads) {
     return (s.heads & heads) != 0;
@@ -216,7 +207,7 @@ void objective_backward(const ObjectiveShape& s, const ObjectiveInputs<T>& in,
     }
 
     const int64_t z_size = s.batch * encoder.wanted.frames() * units(s);
-    T* dz = scratch_of<T>(kEmbeddingGradient, z_size);
+    T* dz = scratch_of<T>(Slot::objective_embedding_gradient, z_size);
     bool begun = false;
     const ConvShape last = last_layer(s);
     for (int i = 0; i < 2; i++) {
@@ -228,8 +219,8 @@ void objective_backward(const ObjectiveShape& s, const ObjectiveInputs<T>& in,
         read.next();
         T *dweight = made.next(), *dbias = made.next();
         const int64_t size = s.batch * s.scored * s.inputs;
-        T* dprediction = scratch_of<T>(kErrorGradient, size);
-        T* dout = scratch_of<T>(kOutputGradient, size);
+        T* dprediction = scratch_of<T>(Slot::objective_error_gradient, size);
+        T* dout = scratch_of<T>(Slot::objective_output_gradient, size);
         const auto factor =
             times(s, saved + kept.factor, upstream * T(s.weights[std::size_t(2 + i)]));
         loss_kernels<T>().error_grad(
@@ -240,7 +231,7 @@ void objective_backward(const ObjectiveShape& s, const ObjectiveInputs<T>& in,
                          worth_threads(last, threads));
         kernels_for<T>(last, Pass::input_grad)
             .input_grad(last, dprediction, weight, {}, dout, worth_threads(last, threads));
-        T* to = begun ? scratch_of<T>(kMoreGradient, z_size) : dz;
+        T* to = begun ? scratch_of<T>(Slot::objective_more_gradient, z_size) : dz;
         stack_backward<T>(decoder_of(s), z, stack_parameters,
                           i ? in.decoder_masks : in.predictor_masks, saved + kept.out,
                           saved + kept.stack, dout, to, stack_gradients, threads);

@@ -37,10 +37,6 @@ struct ObjectiveInputs {
     const T *encoder_masks, *predictor_masks, *decoder_masks;  // dropout, or null
 };
 
-// loss, loss_weak, fc (how often the hand-label head agrees with the weak labels), loss_strong,
-// loss_pred, loss_recon; those that do not exist are left alone.
-constexpr int kObjectiveValues = 6;
-
 // Parameters come in this order, as far as there are such: the encoder's stack; weight and bias of
 // the hand-label head, and of the weak one; the predictor's stack, then weight and bias of its last
 // layer; the decoder's.
@@ -50,6 +46,8 @@ int64_t objective_parameters(const ObjectiveShape&);
 template <typename T>
 int64_t objective_saved_size(const ObjectiveShape&);
 
+// values: loss, loss_weak, fc (how often the hand-label head agrees with the weak labels),
+// loss_strong, loss_pred, loss_recon; those that do not exist are left alone.
 // Returns the first label that is no class, or -1.
 template <typename T>
 int64_t objective_forward(const ObjectiveShape&, const ObjectiveInputs<T>&,

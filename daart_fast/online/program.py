@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 from torch import Tensor, nn
 
-from daart_fast.activations import NUMBERS
 from daart_fast.models.layers import Conv1d
 from daart_fast.models.segmenter import Segmenter
 from daart_fast.models.tcn import DilatedTCN, DilationBlock
 from daart_fast.models.temporalmlp import TemporalMLP
+from daart_fast.ops.native import NUMBERS
 
 __all__ = ["Layer", "layers_of"]
 

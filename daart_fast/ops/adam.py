@@ -55,14 +55,22 @@ class Adam(torch.optim.Adam):
         assert native is not None
         for group, parameters, its in zip(groups, trained, lists, strict=True):
             assert its is not None
+            means, squares, largest_squares = its.averages
+            beta1, beta2 = group["betas"]
             native.adam(
-                [its.parameters, [p.grad.data_ptr() for p in parameters], *its.averages, its.steps],
-                its.counts,
-                group["lr"],
-                *group["betas"],
-                group["eps"],
-                group["weight_decay"],
-                torch.get_num_threads(),
+                parameters=its.parameters,
+                gradients=[p.grad.data_ptr() for p in parameters],
+                means=means,
+                squares=squares,
+                largest_squares=largest_squares,
+                steps=its.steps,
+                counts=its.counts,
+                rate=group["lr"],
+                beta1=beta1,
+                beta2=beta2,
+                epsilon=group["eps"],
+                weight_decay=group["weight_decay"],
+                threads=torch.get_num_threads(),
             )
             # a graph that still needs the parameters as they were must say so
             torch.autograd.graph.increment_version(parameters)

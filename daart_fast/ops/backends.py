@@ -137,8 +137,9 @@ def choose(call: Call) -> str:
     """
     if _transformed():
         return "torch"
+    device = call.x.device.type
     for backend in BACKENDS:
-        if backend.device != call.x.device.type or _forced_backend not in (None, backend.name):
+        if backend.device != device or _forced_backend not in (None, backend.name):
             continue
         refusal = backend.refusal(call)
         if not refusal:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from daart_fast.activations import ACTIVATIONS, NUMBERS
+from daart_fast.activations import ACTIVATIONS
 from daart_fast.errors import did_you_mean
 from daart_fast.ops import operators_conv, reference
 from daart_fast.ops.backends import Call, choose
 from daart_fast.ops.checks import check_dimensions, check_floating_point, check_kind, check_shape
+from daart_fast.ops.native import NUMBERS
 
 
 def dilated_conv1d(
@@ -64,7 +65,7 @@ def dilated_conv1d(
     or NaN spreads over the block. ``DAART_FAST_CONV=direct`` has none of this.
     """
     left, right = _check(x, weight, bias, dilation, padding, activation)
-    if choose(Call(x, frames=x.shape[1] + left + right, weights=(weight,))) == "torch":
+    if choose(Call(x, "convolutions", x.shape[1] + left + right, (weight,))) == "torch":
         return reference.dilated_conv1d(x, weight, bias, dilation, left, right, activation)
     code = activation_code(activation)
     if torch.is_grad_enabled() and (

@@ -10,9 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from daart_fast.activations import NUMBERS
 from daart_fast.ops import operators_block, operators_losses, reference
 from daart_fast.ops.launch import math_of
+from daart_fast.ops.native import NUMBERS
 
 #: relative errors that are not taken for wrong numbers, of float32, tf32, bfloat16 and float64
 TOLERANCES = (1e-4, 3e-2, 1e-1, 1e-9)

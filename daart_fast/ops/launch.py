@@ -6,7 +6,7 @@ in memory of torch's allocator, and nothing waits.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
@@ -17,9 +17,19 @@ from daart_fast.ops.native import cuda_precision, native
 _BFLOAT16, _FLOAT64 = 2, 3
 
 
-def addresses(tensors: Sequence[Tensor | None]) -> list[int]:
-    """Where tensors lie; 0 where there is none, or none with elements."""
+def address(tensor: Tensor | None) -> int:
+    """Where a tensor lies; 0 where there is none, or a new one without elements."""
+    return 0 if tensor is None else tensor.data_ptr()
+
+
+def address_list(tensors: Iterable[Tensor | None]) -> list[int]:
+    """The `address` of each."""
     return [0 if t is None else t.data_ptr() for t in tensors]
+
+
+def addresses(**tensors: Tensor | None) -> dict[str, int]:
+    """Where tensors lie, for one of the native module's structs."""
+    return {name: 0 if t is None else t.data_ptr() for name, t in tensors.items()}
 
 
 def contiguous(tensors: Sequence[Tensor | None]) -> list[Tensor | None]:
@@ -39,42 +49,37 @@ def math_of(dtype: torch.dtype) -> int:
     return _BFLOAT16 if dtype == torch.bfloat16 else _FLOAT64
 
 
-def queue(x: Tensor) -> tuple[int, int, int]:
+def cuda_call(x: Tensor) -> Any:
     """What CUDA kernels compute x in, its device, and the stream that work is queued on now."""
-    return math_of(x.dtype), x.device.index, torch.cuda.current_stream(x.device).cuda_stream
+    assert native is not None
+    stream = torch.cuda.current_stream(x.device).cuda_stream
+    return native.CudaCall(math_of(x.dtype), x.device.index, stream, workspace=0)
 
 
-def workspace(x: Tensor, n_bytes: int) -> Tensor:
-    """Memory for the time of a call, on x's device."""
-    return torch.empty(n_bytes, dtype=torch.uint8, device=x.device)
+def cpu_call(x: Tensor) -> Any:
+    """What the CPU's kernels compute x in, and by how many threads."""
+    assert native is not None
+    return native.CpuCall(x.dtype == torch.float64, torch.get_num_threads())
 
 
-def launch(
-    name: str, x: Tensor, tensors: Sequence[Tensor | None], sizes: Sequence[int], *rest: Any
-) -> None:
+def launch(name: str, x: Tensor, sizes: Any, *arguments: Any) -> None:
     """Run the kernels ``name`` on x's device.
 
     Parameters
     ----------
     name
-        Of a function of the native module; on a CUDA device ``cuda_<name>``, which may need
-        workspace of ``cuda_<name>_bytes(sizes)``.
+        Of a function of the native module; on a CUDA device of ``cuda_<name>``, which may need as
+        much workspace as ``cuda_<name>_bytes`` says.
     x
         Of the device and dtype of the call.
-    tensors
-        Inputs and outputs. A tensor without elements counts as None.
-    sizes, rest
-        What the function takes besides.
+    sizes, arguments
+        What the function takes.
     """
-    assert native is not None
-    is_double = x.dtype == torch.float64
-    there = addresses(tensors)
     if not on_cuda(x):
-        getattr(native, name)(is_double, there, sizes, *rest, torch.get_num_threads())
+        getattr(native, name)(cpu_call(x), sizes, *arguments)
         return
-    _, *device_and_stream = queue(x)
-    arguments: list[Any] = [there]
-    if (n_bytes := getattr(native, f"cuda_{name}_bytes", None)) is not None:
-        space = workspace(x, n_bytes(sizes))
-        arguments.append(space.data_ptr())
-    getattr(native, f"cuda_{name}")(is_double, *device_and_stream, *arguments, sizes, *rest)
+    call = cuda_call(x)
+    if (bytes_of := getattr(native, f"cuda_{name}_bytes", None)) is not None:
+        workspace = torch.empty(bytes_of(call, sizes), dtype=torch.uint8, device=x.device)
+        call = call._replace(workspace=workspace.data_ptr())
+    getattr(native, f"cuda_{name}")(call, sizes, *arguments)

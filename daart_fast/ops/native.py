@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from types import ModuleType
+from typing import TYPE_CHECKING
 
 import torch
+
+from daart_fast.activations import ACTIVATIONS
 
 METHODS = ("auto", "direct", "filtered")
 DTYPES = (torch.float32, torch.float64)
@@ -14,7 +17,7 @@ CUDA_DTYPES = (torch.float32, torch.bfloat16, torch.float64)
 def _load() -> tuple[ModuleType | None, str]:
     """Import the native module (after torch: they share its OpenMP runtime), or say why not."""
     try:
-        from daart_fast import _native  # type: ignore[attr-defined]
+        from daart_fast import _native
     except ImportError as error:
         if isinstance(error, ModuleNotFoundError) or "cannot import name" in str(error):
             return None, "daart_fast._native was not built"
@@ -22,7 +25,18 @@ def _load() -> tuple[ModuleType | None, str]:
     return _native, ""
 
 
-native, why_no_native = _load()
+if TYPE_CHECKING:  # as daart_fast/_native.pyi describes it
+    from daart_fast import _native as native
+
+    why_no_native = ""
+else:
+    native, why_no_native = _load()
+
+#: The activations by number, as the kernels know them (csrc/activations.h); whether the derivative
+#: is a function of the output, else backward gets what the activation was applied to.
+NAMES = tuple(native.activations if native is not None else ACTIVATIONS)
+NUMBERS = {name: number for number, name in enumerate(NAMES)}
+OF_OUTPUT = tuple(native.activations.values() if native is not None else ())
 
 
 def has_cuda() -> bool:

@@ -9,14 +9,14 @@ too; its twin are those parts: `dilation_stack`, `linear_cross_entropy`, `dilate
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from daart_fast.ops.backends import runs_native
 from daart_fast.ops.checks import check_kind, check_shape
-from daart_fast.ops.launch import addresses
+from daart_fast.ops.launch import address, address_list, cpu_call
 from daart_fast.ops.native import native
 
 #: What a loss can be made of, in the order of parameters and weights.
@@ -100,7 +100,7 @@ class Network:
         )
         return encoder, decoder, decoder
 
-    def saved_size(self, is_double: bool, sizes: tuple[int, ...]) -> int:
+    def saved_size(self, is_double: bool, sizes: Any) -> int:
         """How many elements forward keeps for backward."""
         key = (is_double, *sizes)
         if key not in self._saved_sizes:
@@ -191,18 +191,18 @@ def objective_gradients(
     assert native is not None
     _check(network, inputs, parameters, gradients)
     x, sizes = inputs.x, _sizes(network, inputs)
-    is_double = x.dtype is torch.float64
-    saved = _take_memory(x, network.saved_size(is_double, sizes))
+    saved = _take_memory(x, network.saved_size(x.dtype is torch.float64, sizes))
     values = x.new_empty(1 + len(VALUES))
     try:
         native.objective_gradients(
-            is_double,
-            addresses(_tensors(inputs)),
-            addresses(parameters),
-            addresses(gradients),
-            values.data_ptr(),
-            saved.data_ptr(),
-            *(sizes, network.encoder, network.decoder, weights, torch.get_num_threads()),
+            call=cpu_call(x),
+            sizes=sizes,
+            encoder=network.encoder,
+            decoder=network.decoder,
+            weights=weights,
+            tensors=_tensors(inputs, values, saved),
+            parameters=address_list(parameters),
+            gradients=address_list(gradients),
         )
     finally:
         _free_memory.append(saved)
@@ -255,17 +255,36 @@ def _check_one(
         raise ValueError(f"{name} must be contiguous")
 
 
-def _sizes(network: Network, inputs: ObjectiveInputs) -> tuple[int, ...]:
-    return (
-        *(*inputs.x.shape, network.n_classes, inputs.first, inputs.frames),
-        *(network.head_bits, network.activation, inputs.ignored),
+def _sizes(network: Network, inputs: ObjectiveInputs) -> Any:
+    assert native is not None
+    b, t, c = inputs.x.shape
+    return native.ObjectiveSizes(
+        batch=b,
+        frames=t,
+        inputs=c,
+        classes=network.n_classes,
+        first=inputs.first,
+        scored=inputs.frames,
+        heads=network.head_bits,
+        activation=network.activation,
+        ignored=inputs.ignored,
     )
 
 
-def _tensors(inputs: ObjectiveInputs) -> tuple[Tensor | None, ...]:
-    return (
-        *(inputs.x, inputs.mask, inputs.labels_strong, inputs.labels_weak, inputs.class_weights),
-        *inputs.dropout,
+def _tensors(inputs: ObjectiveInputs, values: Tensor, saved: Tensor) -> Any:
+    assert native is not None
+    encoder_masks, predictor_masks, decoder_masks = address_list(inputs.dropout)
+    return native.ObjectiveTensors(
+        x=address(inputs.x),
+        mask=address(inputs.mask),
+        labels_strong=address(inputs.labels_strong),
+        labels_weak=address(inputs.labels_weak),
+        class_weights=address(inputs.class_weights),
+        encoder_masks=encoder_masks,
+        predictor_masks=predictor_masks,
+        decoder_masks=decoder_masks,
+        values=address(values),
+        saved=address(saved),
     )
 
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from daart_fast.ops import launch
+from daart_fast.ops.native import OF_OUTPUT
 from daart_fast.ops.operators import differentiable, operator
 
 _TENSORS = (
@@ -34,17 +35,35 @@ def gradients_of(leaves: Sequence[Tensor | None], need_x: bool, need_weights: bo
 
 
 def _block_forward_fake(*arguments: Any) -> tuple[Tensor, ...]:
-    """y, and what backward needs: hidden, inner and the norms (of no size without ``keep``)."""
-    (x, v0, *_), v1, keep = arguments[:2], arguments[4], arguments[-1]
+    """y, and what backward needs (of no size without ``keep``): hidden, inner and the norms.
+
+    Where the activation's derivative is no function of its output, hidden and inner are two tensors
+    each, stacked: hidden and what its activation was applied to; what inner's and y's were.
+    """
+    (x, v0, *_), v1, (*_, activation, keep) = arguments[:2], arguments[4], arguments
     b, t, _ = x.shape
     hidden, out = v0.shape[0], v1.shape[0]
     # no norm is as coarse as bfloat16
     norms = torch.float32 if x.dtype == torch.bfloat16 else x.dtype
+    two = () if OF_OUTPUT[activation] else (2,)
     return (
         x.new_empty((b, t, out)),
-        x.new_empty((b, t, hidden) if keep else 0),
-        x.new_empty((b, t, out) if keep else 0),
+        x.new_empty((*two, b, t, hidden) if keep else 0),
+        x.new_empty((*two, b, t, out) if keep else 0),
         x.new_empty(hidden + out if keep else 0, dtype=norms),
+    )
+
+
+def _outputs(activation: int, y: Tensor, hidden: Tensor, inner: Tensor, norms: Tensor) -> Any:
+    """The addresses of what forward makes."""
+    assert launch.native is not None
+    before = (None, None)
+    if not OF_OUTPUT[activation] and inner.numel():
+        (hidden, hidden_before), (inner, y_before) = hidden, inner
+        before = (hidden_before, y_before)
+    return launch.native.BlockOutputs(
+        **launch.addresses(y=y, hidden=hidden, inner=inner, norms=norms),
+        **launch.addresses(hidden_before=before[0], y_before=before[1]),
     )
 
 
@@ -58,11 +77,20 @@ def prepare(tensors: Sequence[Tensor | None]) -> tuple[tuple[Tensor | None, ...]
     return tuple(launch.contiguous(tensors)), 0
 
 
-def _sizes(tensors: Sequence[Tensor | None], dilation: int, left: int, stride: int) -> list[int]:
+def _sizes(tensors: Sequence[Tensor | None], dilation: int, left: int, mask_stride: int) -> Any:
     x, v0, v1 = tensors[0], tensors[1], tensors[4]
-    assert x is not None and v0 is not None and v1 is not None
-    hidden, c_in, width = v0.shape
-    return [x.shape[0], x.shape[1], c_in, hidden, v1.shape[0], width, dilation, left, stride]
+    assert launch.native is not None and x is not None and v0 is not None and v1 is not None
+    return launch.native.BlockSizes(
+        batch=x.shape[0],
+        frames=x.shape[1],
+        channels_in=x.shape[2],
+        channels_hidden=v0.shape[0],
+        channels_out=v1.shape[0],
+        width=v0.shape[2],
+        dilation=dilation,
+        pad_left=left,
+        mask_stride=mask_stride,
+    )
 
 
 def _block_forward(*arguments: Any) -> tuple[Tensor, ...]:
@@ -71,14 +99,15 @@ def _block_forward(*arguments: Any) -> tuple[Tensor, ...]:
     dilation, left, activation, keep = arguments[N_TENSORS:]
     x, v0 = arguments[:2]
     outputs = _block_forward_fake(*arguments)
-    y, hidden, inner, norms = outputs
+    y, hidden, *kept = outputs
     if not keep:
         hidden = x.new_empty((*x.shape[:2], v0.shape[0]))
-    launch.native.cuda_block_forward(
-        *launch.queue(x),
-        launch.addresses(tensors),
-        launch.addresses([y, hidden, inner, norms]),
+    launch.launch(
+        "block_forward",
+        x,
         _sizes(tensors, dilation, left, mask_stride),
+        launch.native.BlockInputs(*launch.address_list(tensors)),
+        _outputs(activation, y, hidden, *kept),
         activation,
     )
     return outputs
@@ -107,17 +136,14 @@ def _block_backward(grad: Tensor, *arguments: Any) -> list[Tensor]:
     gradients = _block_backward_fake(grad, *arguments)
     if grad.shape[0] == 0:
         return [g.zero_() for g in gradients]
-    sizes = _sizes(tensors, dilation, left, mask_stride)
-    queue = launch.queue(grad)
-    space = launch.workspace(grad, native.cuda_block_backward_bytes(*queue[:2], sizes))
-    native.cuda_block_backward(
-        *queue,
-        launch.addresses(tensors),
-        launch.addresses(saved),
+    launch.launch(
+        "block_backward",
+        grad,
+        _sizes(tensors, dilation, left, mask_stride),
+        native.BlockInputs(*launch.address_list(tensors)),
+        _outputs(activation, *saved),
         grad.data_ptr(),
-        launch.addresses(gradients),
-        space.data_ptr(),
-        sizes,
+        native.BlockLeaves(*launch.address_list(gradients)),
         activation,
     )
     return gradients

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import torch
 from torch import Tensor
 
-from daart_fast.ops import launch
+from daart_fast.ops import launch, reference
+from daart_fast.ops.native import NAMES, NUMBERS, OF_OUTPUT
 from daart_fast.ops.operators import differentiable, operator
 
 
@@ -20,10 +20,21 @@ def dense_frames(x: Tensor) -> Tensor:
     return x.contiguous()
 
 
-def _sizes(x: Tensor, weight: Tensor, frames_out: int, dilation: int, left: int) -> list[int]:
+def _sizes(x: Tensor, weight: Tensor, frames_out: int, dilation: int, left: int) -> Any:
+    assert launch.native is not None
     b, t, c_in = x.shape
     c_out, _, width = weight.shape
-    return [b, t, frames_out, c_in, c_out, width, dilation, left, x.stride(0)]
+    return launch.native.ConvSizes(
+        batch=b,
+        frames_in=t,
+        frames_out=frames_out,
+        channels_in=c_in,
+        channels_out=c_out,
+        width=width,
+        dilation=dilation,
+        pad_left=left,
+        x_stride=x.stride(0),
+    )
 
 
 def _conv_forward_fake(
@@ -40,12 +51,16 @@ def _conv_forward_fake(
 
 
 def _conv_forward(*arguments: Any) -> Tensor:
+    assert launch.native is not None
     x, weight, bias, dilation, left, _, activation = arguments
     x, weight = dense_frames(x), weight.contiguous()
     bias = None if bias is None else bias.contiguous()
     y = _conv_forward_fake(*arguments)
     sizes = _sizes(x, weight, y.shape[1], dilation, left)
-    _launch("conv_forward", x, (x, weight, bias, y), sizes, activation)
+    tensors = launch.native.ConvTensors(
+        x=x.data_ptr(), weight=weight.data_ptr(), bias=launch.address(bias), y=y.data_ptr()
+    )
+    launch.launch("conv_forward", x, sizes, tensors, activation)
     return y
 
 
@@ -68,45 +83,40 @@ def _conv_backward_fake(grad: Tensor, x: Tensor, weight: Tensor, *rest: Any) -> 
 
 
 def _conv_backward(*arguments: Any) -> tuple[Tensor, ...]:
-    grad, x, weight, y, dilation, left, activation, *_ = arguments
+    assert launch.native is not None
+    grad, x, weight, gate, dilation, left, activation, *_ = arguments
     x, grad, weight = dense_frames(x), grad.contiguous(), weight.contiguous()
     gradients = _conv_backward_fake(*arguments)
     if grad.shape[0] == 0:
         return tuple(g.zero_() for g in gradients)
     sizes = _sizes(x, weight, grad.shape[1], dilation, left)
-    _launch("conv_backward", x, (grad, x, weight, y, *gradients), sizes, activation)
+    dx, dweight, dbias = gradients
+    tensors = launch.native.ConvGradients(
+        **launch.addresses(grad=grad, x=x, weight=weight, gate=gate),
+        **launch.addresses(dx=dx, dweight=dweight, dbias=dbias),
+    )
+    launch.launch("conv_backward", x, sizes, tensors, activation)
     return gradients
 
 
 conv_backward = operator(
-    "conv_backward(Tensor grad, Tensor x, Tensor weight, Tensor? y, int dilation, int left, "
+    "conv_backward(Tensor grad, Tensor x, Tensor weight, Tensor? gate, int dilation, int left, "
     "int activation, bool need_x, bool need_weight, bool need_bias) -> (Tensor, Tensor, Tensor)",
     _conv_backward,
     _conv_backward_fake,
 )
 
 
-def _launch(
-    name: str, x: Tensor, tensors: Sequence[Tensor | None], sizes: list[int], activation: int
-) -> None:
-    native, addresses = launch.native, launch.addresses(tensors)
-    assert native is not None
-    if not launch.on_cuda(x):
-        threads = torch.get_num_threads()
-        getattr(native, name)(x.dtype == torch.float64, *addresses, *sizes, activation, threads)
-    elif name == "conv_forward":
-        native.cuda_conv_forward(*launch.queue(x), addresses, sizes, activation)
-    else:
-        queue = launch.queue(x)
-        space = launch.workspace(x, native.cuda_conv_backward_bytes(*queue[:2], sizes))
-        native.cuda_conv_backward(*queue, addresses, space.data_ptr(), sizes, activation)
-
-
 def _convolve(*arguments: Any) -> Any:
-    x, weight, _, dilation, left, _, activation = arguments
-    y = conv_forward(*arguments)
-    # the output is kept only where the activation needs it
-    return y, (x, weight, y if activation else None), (dilation, left, activation)
+    x, weight, *rest, activation = arguments
+    _, dilation, left, _ = rest
+    if OF_OUTPUT[activation]:
+        y = conv_forward(*arguments)
+        gate = y if activation != NUMBERS["linear"] else None
+    else:
+        gate = conv_forward(x, weight, *rest, NUMBERS["linear"])
+        y = reference.activate(gate, NAMES[activation])
+    return y, (x, weight, gate), (dilation, left, activation)
 
 
 def _gradients(

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from daart_fast.ops.launch import contiguous, launch
+from daart_fast.ops import launch
 from daart_fast.ops.operators import differentiable, operator
 
 HEAD_TENSORS = 8  # the first arguments of head_loss
@@ -16,6 +16,22 @@ HEAD_TENSORS = 8  # the first arguments of head_loss
 
 def _means_shape(x: Tensor, by_sequence: bool) -> tuple[int, ...]:
     return x.shape[:1] if by_sequence else ()
+
+
+def _head_sizes(x: Tensor, weight: Tensor, first: int, scored: int) -> Any:
+    assert launch.native is not None
+    b, t, c = x.shape
+    return launch.native.HeadSizes(
+        batch=b, frames=t, channels=c, classes=weight.shape[0], first=first, scored=scored
+    )
+
+
+def _error_sizes(prediction: Tensor, first: int, scored: int, ahead: int) -> Any:
+    assert launch.native is not None
+    b, t, c = prediction.shape
+    return launch.native.ErrorSizes(
+        batch=b, frames=t, channels=c, first=first, scored=scored, ahead=ahead
+    )
 
 
 def _head_loss_fake(x: Tensor, weight: Tensor, *rest: Any) -> tuple[Tensor, ...]:
@@ -30,14 +46,22 @@ def _head_loss_fake(x: Tensor, weight: Tensor, *rest: Any) -> tuple[Tensor, ...]
 
 
 def _head_loss(*arguments: Any) -> tuple[Tensor, ...]:
-    tensors = contiguous(arguments[:HEAD_TENSORS])
+    assert launch.native is not None
+    inputs = launch.contiguous(arguments[:HEAD_TENSORS])
     ignored, first, frames, by_sequence = arguments[HEAD_TENSORS:]
     x, weight = arguments[:2]
     outputs = _head_loss_fake(*arguments)
     loss, agreement, factor, targets, slopes = outputs
-    sizes = [*x.shape, weight.shape[0], first, frames]
-    tensors += [targets, slopes, loss, agreement, factor]
-    launch("head_loss", x, tensors, sizes, ignored, by_sequence)
+    x_, weight_, bias, class_weights, labels, unless, compared, mask = inputs
+    tensors = launch.native.HeadTensors(
+        **launch.addresses(x=x_, weight=weight_, bias=bias, class_weights=class_weights),
+        **launch.addresses(labels=labels, unless=unless, compared=compared, mask=mask),
+        **launch.addresses(targets=targets, slopes=slopes),
+        **launch.addresses(loss=loss, agreement=agreement, factor=factor),
+    )
+    launch.launch(
+        "head_loss", x, _head_sizes(x, weight, first, frames), tensors, ignored, by_sequence
+    )
     return outputs
 
 
@@ -60,12 +84,16 @@ def _head_loss_grad_fake(grad: Tensor, x: Tensor, weight: Tensor, *rest: Any) ->
 
 
 def _head_loss_grad(*arguments: Any) -> tuple[Tensor, ...]:
+    assert launch.native is not None
     grad, x, weight, targets, slopes, factor = (t.contiguous() for t in arguments[:6])
     first, by_sequence, _, _ = arguments[6:]
-    gradients = _head_loss_grad_fake(*arguments)
-    tensors = (x, weight, targets, slopes, factor, grad, *gradients)
-    sizes = [*x.shape, weight.shape[0], first, targets.shape[1]]
-    launch("head_loss_grad", x, tensors, sizes, by_sequence)
+    gradients = dx, dweight, dbias = _head_loss_grad_fake(*arguments)
+    tensors = launch.native.HeadGradients(
+        **launch.addresses(x=x, weight=weight, targets=targets, slopes=slopes, factor=factor),
+        **launch.addresses(grad=grad, dx=dx, dweight=dweight, dbias=dbias),
+    )
+    sizes = _head_sizes(x, weight, first, targets.shape[1])
+    launch.launch("head_loss_grad", x, sizes, tensors, by_sequence)
     return gradients
 
 
@@ -87,12 +115,16 @@ def _squared_error_fake(prediction: Tensor, *rest: Any) -> tuple[Tensor, Tensor]
 
 
 def _squared_error(*arguments: Any) -> tuple[Tensor, Tensor]:
-    prediction, *_ = tensors = contiguous(arguments[:3])
+    prediction, target, mask = launch.contiguous(arguments[:3])
     *frames, by_sequence = arguments[3:]
-    assert prediction is not None
-    outputs = _squared_error_fake(*arguments)
-    sizes = [*prediction.shape, *frames]
-    launch("squared_error", prediction, (*tensors, *outputs), sizes, by_sequence)
+    assert launch.native is not None and prediction is not None
+    outputs = loss, factor = _squared_error_fake(*arguments)
+    tensors = launch.native.ErrorTensors(
+        **launch.addresses(prediction=prediction, target=target, mask=mask),
+        **launch.addresses(loss=loss, factor=factor),
+    )
+    sizes = _error_sizes(prediction, *frames)
+    launch.launch("squared_error", prediction, sizes, tensors, by_sequence)
     return outputs
 
 
@@ -109,14 +141,17 @@ def _squared_error_grad_fake(grad: Tensor, prediction: Tensor, *rest: Any) -> Te
 
 
 def _squared_error_grad(*arguments: Any) -> Tensor:
-    grad, prediction, target, mask, factor = contiguous(arguments[:5])
+    grad, prediction, target, mask, factor = launch.contiguous(arguments[:5])
     *frames, by_sequence = arguments[5:]
-    assert prediction is not None
-    gradient = _squared_error_grad_fake(*arguments)
-    tensors = (prediction, target, mask, factor, grad, gradient)
-    sizes = [*prediction.shape, *frames]
-    launch("squared_error_grad", prediction, tensors, sizes, by_sequence)
-    return gradient
+    assert launch.native is not None and prediction is not None
+    dprediction = _squared_error_grad_fake(*arguments)
+    tensors = launch.native.ErrorGradients(
+        **launch.addresses(prediction=prediction, target=target, mask=mask, factor=factor),
+        **launch.addresses(grad=grad, dprediction=dprediction),
+    )
+    sizes = _error_sizes(prediction, *frames)
+    launch.launch("squared_error_grad", prediction, sizes, tensors, by_sequence)
+    return dprediction
 
 
 squared_error_grad = operator(

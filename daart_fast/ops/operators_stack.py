@@ -10,29 +10,31 @@ import torch
 from torch import Tensor
 
 from daart_fast.ops import launch
+from daart_fast.ops.native import OF_OUTPUT
 from daart_fast.ops.operators import differentiable, operator
 from daart_fast.ops.operators_block import gradients_of
 
 LAYER_SIZES = 5  # hidden and out channels, width, dilation, left
 
 
-def saved_size(
-    batch: Any, frames: Any, c_in: int, layers: Sequence[int], first: Any, n_wanted: Any
-) -> Any:
+def saved_size(x: Tensor, layers: Sequence[int], activation: int, first: Any, n_wanted: Any) -> Any:
     """How many elements forward keeps for backward, as csrc/stack.cpp lays them out.
 
     ``native.stack_saved`` in Python: a compiler's sizes may be symbols.
     """
+    batch, frames, c_in = x.shape
+    copies = 1 if OF_OUTPUT[activation] else 2
     blocks = [layers[i : i + LAYER_SIZES] for i in range(0, len(layers), LAYER_SIZES)]
     inputs = [c_in, *(out for _, out, *_ in blocks)]
     elements, last = 0, first + n_wanted
     for i in reversed(range(len(blocks))):
         hidden, out, width, dilation, left = blocks[i]
         span = dilation * (width - 1)
-        elements += batch * (last - first) * out * (1 if i + 1 == len(blocks) else 2)
+        passed_on = int(i + 1 < len(blocks))  # y itself
+        elements += batch * (last - first) * out * (copies + passed_on)
         first = torch.sym_max(first - left, 0)
         last = torch.sym_min(last - left + span, frames)
-        elements += batch * (last - first) * hidden
+        elements += batch * (last - first) * hidden * copies
         elements += (inputs[i] + out) * hidden * width + hidden + out
         first = torch.sym_max(first - left, 0)
         last = torch.sym_min(last - left + span, frames)
@@ -40,19 +42,24 @@ def saved_size(
 
 
 @lru_cache(maxsize=64)
-def _saved(sizes: tuple[int, ...], layers: tuple[int, ...]) -> int:
+def _saved(sizes: Any, layers: tuple[int, ...], activation: int) -> int:
     assert launch.native is not None
-    return int(launch.native.stack_saved(sizes, layers))
+    return int(launch.native.stack_saved(sizes, layers, activation))
+
+
+def _sizes(x: Tensor, first: int, wanted: int) -> Any:
+    assert launch.native is not None
+    b, t, c = x.shape
+    return launch.native.StackSizes(batch=b, frames=t, channels_in=c, first=first, wanted=wanted)
 
 
 def _stack_forward_fake(
     x: Tensor, parameters: Sequence[Tensor | None], masks: Tensor | None, *rest: Any
 ) -> tuple[Tensor, Tensor]:
     """y, and all that backward needs (nothing without ``keep``)."""
-    layers, _, first, frames, keep = rest
-    b, t, c = x.shape
-    y = x.new_empty((b, frames, layers[-LAYER_SIZES + 1]))
-    return y, x.new_empty(saved_size(b, t, c, layers, first, frames) if keep else 0)
+    layers, activation, first, frames, keep = rest
+    y = x.new_empty((x.shape[0], frames, layers[-LAYER_SIZES + 1]))
+    return y, x.new_empty(saved_size(x, layers, activation, first, frames) if keep else 0)
 
 
 def _stack_forward(
@@ -63,18 +70,19 @@ def _stack_forward(
     layers, activation, first, frames, keep = rest
     x, masks = x.contiguous(), None if masks is None else masks.contiguous()
     parameters = launch.contiguous(parameters)
-    sizes = (*x.shape, first, frames)
+    sizes = _sizes(x, first, frames)
     y = x.new_empty((x.shape[0], frames, layers[-LAYER_SIZES + 1]))
-    saved = x.new_empty(_saved(sizes, tuple(layers)) if keep else 0)
+    saved = x.new_empty(_saved(sizes, tuple(layers), activation) if keep else 0)
+    tensors = native.StackTensors(
+        **launch.addresses(x=x, masks=masks, y=y, saved=saved, dy=None, dx=None)
+    )
     native.stack_forward(
-        x.dtype == torch.float64,
-        x.data_ptr(),
-        launch.addresses(parameters),
-        *launch.addresses((masks, y, saved)),
+        launch.cpu_call(x),
         sizes,
         layers,
+        tensors,
+        launch.address_list(parameters),
         activation,
-        torch.get_num_threads(),
     )
     return y, saved
 
@@ -113,17 +121,14 @@ def _stack_backward(
     )
     parameters = launch.contiguous(parameters)
     gradients = gradients_of((x, *parameters), need_x, need_weights)
-    native.stack_backward(
-        x.dtype == torch.float64,
-        x.data_ptr(),
-        launch.addresses(parameters),
-        *launch.addresses((masks, y, saved, grad, gradients[0])),
-        launch.addresses(gradients[1:]) if need_weights else [],
-        (*x.shape, first, y.shape[1]),
-        layers,
-        activation,
-        torch.get_num_threads(),
+    dx, *dparameters = launch.address_list(gradients)
+    tensors = native.StackTensors(
+        **launch.addresses(x=x, masks=masks, y=y, saved=saved, dy=grad), dx=dx
     )
+    at = launch.address_list(parameters)
+    to = dparameters if need_weights else []
+    sizes = _sizes(x, first, y.shape[1])
+    native.stack_backward(launch.cpu_call(x), sizes, layers, tensors, at, to, activation)
     return gradients
 
 

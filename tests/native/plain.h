@@ -43,7 +43,12 @@ inline double activate(double v, Activation activation) {
     }
 }
 
-// Where the activation's output is y.
+// What the derivative is a function of, where the activation is applied to v.
+inline double gate_of(double v, Activation activation) {
+    return daart_fast::of_output(activation) ? activate(v, activation) : v;
+}
+
+// At a gate, which is the activation's output y.
 inline double derivative(double y, Activation activation) {
     switch (activation) {
         case Activation::relu:

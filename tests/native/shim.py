@@ -14,7 +14,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 SHIM = ROOT / "tests" / "native" / "cuda"
-CUDA = ROOT / "csrc" / "cuda"
+CUDA, PYTHON = ROOT / "csrc" / "cuda", ROOT / "csrc" / "python"
 KERNELS = tuple(CUDA / f"{kind}.cu" for kind in ("bfloat16", "tf32", "float32", "float64"))
 FLAGS = (
     *("-std=c++17", "-O1", "-Wall", "-Wextra", "-Wno-unknown-pragmas", "-fno-strict-aliasing"),

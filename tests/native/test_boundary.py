@@ -107,7 +107,7 @@ def test_inputs_may_overlap_each_other() -> None:
     assert torch.equal(memory, torch.randn(400, generator=torch.Generator().manual_seed(0)))
 
 
-#: batch, frames in and out, channels in and out, width, dilation, left padding, stride
+#: as ConvSizes has them
 GOOD = [1, 10, 10, 3, 3, 3, 1, 1, 30]
 
 
@@ -115,7 +115,9 @@ def refusal(sizes: list[int]) -> str:
     """What the native module says of such a convolution; its tensors are null, whatever it says."""
     assert _native is not None
     with pytest.raises(ValueError) as caught:
-        _native.conv_forward(False, 0, 0, 0, 0, *sizes, 0, 1)
+        _native.conv_forward(
+            _native.CpuCall(0, 1), _native.ConvSizes(*sizes), _native.ConvTensors(0, 0, 0, 0), 0
+        )
     return str(caught.value)
 
 
@@ -132,14 +134,15 @@ def test_sizes_whose_product_overflows_are_refused() -> None:
 
 #: hidden and out channels, width, dilation, left padding
 LAYER = [8, 8, 3, 1, 1]
-#: batch, frames, inputs, classes, first and number of scored frames, heads, activation, ignored
+#: as ObjectiveSizes has them
 OBJECTIVE = [2, 50, 5, 4, 3, 40, 15, 2, 0]
 DECODER = [8, 5, 3, 1, 1]
 
 
 def test_a_network_whose_tensors_overflow_is_refused() -> None:
     assert _native is not None
-    assert _native.objective_saved(False, OBJECTIVE, LAYER, DECODER) > 0
+    shape = _native.ObjectiveSizes
+    assert _native.objective_saved(False, shape(*OBJECTIVE), LAYER, DECODER) > 0
     for sizes, encoder, decoder in (
         ([2**20, 2**36, *OBJECTIVE[2:]], LAYER, DECODER),
         ([*OBJECTIVE[:3], 2**20, *OBJECTIVE[4:]], [2**20, 8, 2**20, 1, 1], DECODER),
@@ -147,36 +150,41 @@ def test_a_network_whose_tensors_overflow_is_refused() -> None:
         (OBJECTIVE, LAYER, [2**20, 5, 2**20, 1, 1]),
     ):
         with pytest.raises(ValueError, match="10\\^15"):
-            _native.objective_saved(False, sizes, encoder, decoder)
+            _native.objective_saved(False, shape(*sizes), encoder, decoder)
     with pytest.raises(ValueError, match="10\\^1"):
-        _native.stack_saved([2**20, 2**30, 2**20, 0, 1], LAYER * 64)
+        _native.stack_saved(_native.StackSizes(2**20, 2**30, 2**20, 0, 1), LAYER * 64, 0)
 
 
-def refused(changes: dict[int, object]) -> str:
-    """What is said of an objective's call of which some arguments are changed."""
+def refused(tensors: dict[str, int] | None = None, threads: int = 1, **changes: object) -> str:
+    """What an objective's call with some arguments changed is refused with."""
     assert _native is not None
-    full = [1] * 8
     parameters = [1] * (8 + 4 + 2 * (8 + 2))
-    arguments: list[object] = [False, full, parameters, parameters, 1, 1]
-    arguments += [OBJECTIVE, LAYER, DECODER, [1.0] * 4, 1]
-    for place, value in changes.items():
-        arguments[place] = value
+    arguments: dict[str, object] = {
+        "call": _native.CpuCall(0, threads),
+        "sizes": _native.ObjectiveSizes(*OBJECTIVE),
+        "encoder": LAYER,
+        "decoder": DECODER,
+        "weights": [1.0] * 4,
+        "tensors": _native.ObjectiveTensors(*[1] * 10)._replace(**tensors or {}),
+        "parameters": parameters,
+        "gradients": parameters,
+    }
     with pytest.raises(ValueError) as caught:
-        _native.objective_gradients(*arguments)
+        _native.objective_gradients(**arguments | changes)
     return str(caught.value)
 
 
 def test_a_step_whose_addresses_do_not_fit_is_refused() -> None:
     parameters = [1] * 32
-    assert "labels" in refused({1: [0] * 8})
-    assert "more or fewer" in refused({2: [1] * 31})
-    assert "weights must not be null" in refused({2: [0] * 32})
-    assert "its gradient" in refused({3: [1] * 31})
-    assert "its gradient" in refused({3: [*parameters[:-1], 0]})
-    assert "values and saved" in refused({4: 0})
-    assert "values and saved" in refused({5: 0})
-    assert "make what the encoder gets" in refused({8: LAYER})
-    assert "threads" in refused({10: 0})
+    assert "labels" in refused({"labels_weak": 0})
+    assert "more or fewer" in refused(parameters=[1] * 31)
+    assert "weights must not be null" in refused(parameters=[0] * 32)
+    assert "its gradient" in refused(gradients=[1] * 31)
+    assert "its gradient" in refused(gradients=[*parameters[:-1], 0])
+    assert "values and saved" in refused({"values": 0})
+    assert "values and saved" in refused({"saved": 0})
+    assert "make what the encoder gets" in refused(decoder=LAYER)
+    assert "threads" in refused(threads=0)
 
 
 def test_calls_from_several_threads_at_once_are_right() -> None:

@@ -58,7 +58,7 @@ def test_one_dense_layer():
         ({"lag": -1}, {}, "reaches further back than"),
         ({"dilation": 0}, {}, "sizes must lie between 1 and"),
         ({"dilation": 1 << 40}, {}, "sizes must lie between 1 and"),
-        ({"activation": 9}, {}, "activation must lie between 0 and 4"),
+        ({"activation": 9}, {}, "activation must be the number of one"),
         ({}, {"layers": []}, "at least one layer"),
         ({}, {"streams": 0}, "streams must lie between"),
         ({}, {"hold": -1}, "hold must lie between"),

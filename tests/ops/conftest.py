@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from daart_fast import ops
+from daart_fast.activations import ACTIVATIONS
 from daart_fast.ops.native import native
 
 ISAS = native.isas() if native is not None else ()
@@ -76,7 +77,7 @@ def draw_shapes(n: int, seed: int) -> list[Shape]:
             width=width,
             dilation=dilation,
             padding=draw.choice(["same", "causal", pads]),
-            activation=draw.choice(["linear", "relu", "lrelu", "sigmoid", "tanh"]),
+            activation=draw.choice(list(ACTIVATIONS)),
             bias=draw.random() < 0.5,
         )
         if shape.padding != pads or shape.frames + sum(pads) > span:

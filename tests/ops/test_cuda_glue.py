@@ -21,7 +21,6 @@ from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from daart_fast import ops
-from daart_fast.activations import NUMBERS
 from daart_fast.errors import ConfigError
 from daart_fast.ops import (
     backends,
@@ -33,8 +32,9 @@ from daart_fast.ops import (
 )
 from daart_fast.ops import native as native_module
 from daart_fast.ops.cuda_check import SelfTest
+from daart_fast.ops.native import NUMBERS, OF_OUTPUT
 
-from ..native.shim import CUDA, KERNELS, SHIM, build, needs_compiler
+from ..native.shim import KERNELS, PYTHON, SHIM, build, needs_compiler
 from .conftest import draw_shapes
 from .test_block import LEAVES, TENSORS, Block, draw_blocks
 
@@ -50,7 +50,7 @@ def module(tmp_path_factory: pytest.TempPathFactory) -> ModuleType:
     path = folder / f"cuda_on_cpu{sysconfig.get_config_var('EXT_SUFFIX')}"
     includes = (f"-I{pybind11.get_include()}", f"-I{sysconfig.get_paths()['include']}")
     names = ('-DDAART_FAST_CUDA="13.0"', '-DDAART_FAST_CUDA_ARCHS="90"')
-    sources = (*KERNELS, CUDA / "bindings.cpp", SHIM / "module.cpp", SHIM / "shim.cpp")
+    sources = (*KERNELS, PYTHON / "cuda.cpp", SHIM / "module.cpp", SHIM / "shim.cpp")
     build(path, sources, ("-fPIC", "-shared", "-fvisibility=hidden", *includes, *names))
     spec = importlib.util.spec_from_file_location("cuda_on_cpu", path)
     assert spec is not None and spec.loader is not None
@@ -73,7 +73,8 @@ def on_processor(
         monkeypatch.setattr(operators_block, name, getattr(operators_block, f"_{name}"))
 
     def choose(kind: str) -> torch.dtype:
-        monkeypatch.setattr(launch, "queue", lambda x: (MATHS[kind], 0, 0))
+        call = module.CudaCall(math=MATHS[kind], device=0, stream=0, workspace=0)
+        monkeypatch.setattr(launch, "cuda_call", lambda x: call)
         return DTYPES[MATHS[kind]]
 
     return choose
@@ -101,15 +102,16 @@ def test_convolutions_are_handed_over_rightly(on_processor: Callable[[str], torc
         code = NUMBERS[shape.activation]
         y = operators_conv.conv_forward(x, weight, bias, *settings, code)
         assert relative_error(y, expected.detach()) < 1e-12, shape
+        linear = operators_conv.conv_forward(x, weight, bias, *settings, NUMBERS["linear"])
+        gate = y if OF_OUTPUT[code] else linear
         grad = torch.randn(y.shape, dtype=y.dtype, generator=torch.Generator().manual_seed(0))
         gradients = torch.autograd.grad(expected, leaves, grad)
         needs = (True, True, bias is not None)
-        found = operators_conv.conv_backward(grad, x, weight, y, shape.dilation, left, code, *needs)
+        of_gate = (grad, x, weight, gate, shape.dilation, left, code)
+        found = operators_conv.conv_backward(*of_gate, *needs)
         for a, b in zip(found, gradients, strict=False):
             assert relative_error(a, b) < 1e-12, shape
-        (none_x, dweight, none_bias) = operators_conv.conv_backward(
-            grad, x, weight, y, shape.dilation, left, code, False, True, False
-        )
+        (none_x, dweight, none_bias) = operators_conv.conv_backward(*of_gate, False, True, False)
         assert none_x.numel() == none_bias.numel() == 0
         assert torch.equal(dweight, found[1])
 
@@ -133,12 +135,13 @@ def run_block(block: Block, tensors: list[Tensor | None]) -> dict[str, Tensor]:
 @pytest.mark.parametrize(
     ("kind", "bar"), [("float32", 1e-5), ("tf32", 2e-2), ("bfloat16", 8e-2), ("float64", 1e-12)]
 )
+@pytest.mark.parametrize("activation", ["tanh"])  # no kinks
 def test_blocks_are_handed_over_rightly(
-    on_processor: Callable[[str], torch.dtype], kind: str, bar: float
+    on_processor: Callable[[str], torch.dtype], kind: str, bar: float, activation: str
 ) -> None:
     dtype = on_processor(kind)
     for block in draw_blocks(6, 5):
-        block = replace(block, activation="tanh")  # no kinks
+        block = replace(block, activation=activation)
         tensors = [None if t is None else t.to(dtype) for t in block.tensors().values()]
         found = run_block(block, tensors)
         leaves = [None if t is None else t.double() for t in tensors]
@@ -203,24 +206,32 @@ CONV_SIZES = [2, 10, 10, 3, 4, 3, 1, 1, 30]
 def test_bad_sizes_are_refused(module: ModuleType, place: int, value: int, message: str) -> None:
     sizes = [value if i == place else n for i, n in enumerate(CONV_SIZES)]
     with pytest.raises(ValueError, match=message):
-        module.cuda_conv_forward(0, 0, 0, [8, 8, 8, 8], sizes, 0)
+        module.cuda_conv_forward(
+            cuda_call(module), module.ConvSizes(*sizes), module.ConvTensors(*[8] * 4), 0
+        )
+
+
+def cuda_call(module: ModuleType, math: int = 0) -> Any:
+    return module.CudaCall(math=math, device=0, stream=0, workspace=8)
 
 
 @needs_compiler
 def test_missing_tensors_and_unknown_numbers_are_refused(module: ModuleType) -> None:
+    sizes, tensors = module.ConvSizes(*CONV_SIZES), module.ConvTensors(*[8] * 4)
     with pytest.raises(ValueError, match="must not be null"):
-        module.cuda_conv_forward(0, 0, 0, [8, 0, 8, 8], CONV_SIZES, 0)
+        module.cuda_conv_forward(cuda_call(module), sizes, tensors._replace(weight=0), 0)
     with pytest.raises(ValueError, match="math must be"):
-        module.cuda_conv_forward(4, 0, 0, [8, 8, 8, 8], CONV_SIZES, 0)
-    with pytest.raises(ValueError, match="activation must lie"):
-        module.cuda_conv_forward(0, 0, 0, [8, 8, 8, 8], CONV_SIZES, 5)
-    block = [2, 10, 3, 3, 3, 3, 1, 1, 0]
+        module.cuda_conv_forward(cuda_call(module, math=4), sizes, tensors, 0)
+    with pytest.raises(ValueError, match="activation must be the number of one"):
+        module.cuda_conv_forward(cuda_call(module), sizes, tensors, len(NUMBERS))
+    sizes = module.BlockSizes(2, 10, 3, 3, 3, 3, 1, 1, 0)
+    inputs, outputs = module.BlockInputs(*[8] * 11), module.BlockOutputs(*[8] * 6)
     with pytest.raises(ValueError, match="all or none"):
-        gradients = [8, 8, 8, 8, 0, 8, 8, 0, 0]
-        module.cuda_block_backward(0, 0, 0, [8] * 11, [8] * 4, 8, gradients, 8, block, 0)
+        gradients = module.BlockLeaves(*[8] * 9)._replace(v1=0, residual_weight=0)
+        module.cuda_block_backward(cuda_call(module), sizes, inputs, outputs, 8, gradients, 0)
     with pytest.raises(ValueError, match="the residual needs weights"):
-        tensors = [8] * 7 + [0] * 4
-        module.cuda_block_forward(0, 0, 0, tensors, [8] * 4, [2, 10, 2, 3, 3, 3, 1, 1, 0], 0)
+        inputs, sizes = inputs._replace(residual_weight=0), sizes._replace(channels_in=2)
+        module.cuda_block_forward(cuda_call(module), sizes, inputs, outputs, 0)
 
 
 # ------------------------------------------------------------------------------ trying them out

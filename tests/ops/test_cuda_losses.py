@@ -15,7 +15,7 @@ from torch import Tensor
 from daart_fast import ops
 from daart_fast.ops import backends, cuda_check, launch, operators_losses
 
-from ..native.shim import CUDA, SHIM, build, needs_compiler, run
+from ..native.shim import CUDA, PYTHON, SHIM, build, needs_compiler, run
 from .test_losses import error, head
 
 SANITIZED = ("-g1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
@@ -36,7 +36,7 @@ def module(tmp_path_factory: pytest.TempPathFactory) -> ModuleType:
     folder = tmp_path_factory.mktemp("cuda_losses")
     path = folder / f"cuda_losses_on_cpu{sysconfig.get_config_var('EXT_SUFFIX')}"
     includes = (f"-I{pybind11.get_include()}", f"-I{sysconfig.get_paths()['include']}")
-    sources = (CUDA / "losses.cu", CUDA / "loss_bindings.cpp")
+    sources = (CUDA / "losses.cu", PYTHON / "cuda_losses.cpp")
     sources += (SHIM / "loss_module.cpp", SHIM / "shim.cpp")
     build(path, sources, ("-fPIC", "-shared", "-fvisibility=hidden", *includes))
     spec = importlib.util.spec_from_file_location("cuda_losses_on_cpu", path)
@@ -52,7 +52,11 @@ def on_cpu(module: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     """Take the processor for a CUDA device, whose kernels run on it too."""
     monkeypatch.setattr(launch, "native", module)
     monkeypatch.setattr(launch, "on_cuda", lambda x: True)
-    monkeypatch.setattr(launch, "queue", lambda x: (0, 0, 0))
+
+    def cuda_call(x: Tensor) -> Any:
+        return module.CudaCall(launch.math_of(x.dtype), device=0, stream=0, workspace=0)
+
+    monkeypatch.setattr(launch, "cuda_call", cuda_call)
 
 
 def values_and_gradients(function: Any, arguments: dict[str, Any]) -> list[Tensor]:
@@ -133,7 +137,13 @@ def test_kernels_that_come_out_wrong_are_found_out(on_cpu, monkeypatch):
 )
 def test_sizes_beyond_what_the_kernels_take_are_refused(module, sizes, message):
     with pytest.raises(ValueError, match=message):
-        module.cuda_head_loss(False, 0, 0, [64] * 13, 64, sizes, 0, False)
+        module.cuda_head_loss(
+            module.CudaCall(math=0, device=0, stream=0, workspace=64),
+            module.HeadSizes(*sizes),
+            module.HeadTensors(*[64] * 13),
+            ignored=0,
+            by_sequence=False,
+        )
 
 
 def test_more_classes_than_the_kernels_take_are_pytorchs(module, monkeypatch):

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.autograd import gradcheck
 
 from daart_fast import ops
+from daart_fast.activations import ACTIVATIONS
 from daart_fast.ops.native import native
 from daart_fast.ops.operators_stack import saved_size
 from daart_fast.ops.stack import stack_layers
@@ -50,7 +51,7 @@ def stack(seed: int, dtype: torch.dtype = torch.float64, frames: int | None = No
         "masks": masks.to(dtype) if draw.random() < 0.6 else None,
         "dilations": [2 ** draw.randrange(3) for _ in blocks],
         "padding": draw.choice(["same", "causal"]),
-        "activation": draw.choice(["linear", "relu", "lrelu", "sigmoid", "tanh"]),
+        "activation": draw.choice(list(ACTIVATIONS)),
         "first": first,
         "frames": draw.randrange(1, t - first + 1),
     }
@@ -165,8 +166,10 @@ def operands(seed: int) -> list[Any]:
 def test_what_a_compiler_counts_is_what_is_kept(seed: int) -> None:
     assert native is not None
     x, _, _, layers, _, first, frames = operands(seed)
-    kept = saved_size(*x.shape, layers, first, frames)
-    assert kept == native.stack_saved([*x.shape, first, frames], layers)
+    for activation in range(len(native.activations)):
+        kept = saved_size(x, layers, activation, first, frames)
+        sizes = native.StackSizes(*x.shape, first, frames)
+        assert kept == native.stack_saved(sizes, layers, activation)
 
 
 def test_what_is_compiled_for_any_number_of_frames_trains() -> None:

@@ -299,14 +299,20 @@ void check_conv(const Kind<T>& kind, ConvShape s, Activation activation, bool wi
     if (s.batch == 0) return;
     const auto dy = random_tensor<T>(y_size, 1, 0, offset);
     const int64_t dx_size = s.batch * s.frames_in * s.channels_in;
-    Tensor<T> dx(dx_size, offset), dweight(weight.size()), dbias(s.channels_out);
+    Tensor<T> dx(dx_size, offset), dweight(weight.size()), dbias(s.channels_out), gate(y_size);
+    for (int64_t i = 0; i < y_size; i++) gate.data()[i] = y.data()[i];
+    if (!of_output(activation)) {
+        kind.passes.conv_forward(queue, s, x.data(), weight.data(),
+                                 with_bias ? bias.data() : nullptr, Activation::linear,
+                                 gate.data());
+    }
     Workspace workspace(kind.passes.conv_backward_bytes(s, processors));
     const int needs = int(engine() % 4);  // both gradients most often
     T* const to_x = needs == 1 ? nullptr : dx.data();
     T* const to_weight = needs == 2 ? nullptr : dweight.data();
     const auto run = [&] {
         kind.passes.conv_backward(
-            queue, s, dy.data(), x.data(), weight.data(), y.data(), activation, to_x, to_weight,
+            queue, s, dy.data(), x.data(), weight.data(), gate.data(), activation, to_x, to_weight,
             to_weight && with_bias ? dbias.data() : nullptr, workspace.data());
     };
     run_both_ways<T>(name, {&dx, &dweight, &dbias}, run);
@@ -315,7 +321,7 @@ void check_conv(const Kind<T>& kind, ConvShape s, Activation activation, bool wi
     Numbers g = numbers_of(dy);
     if (activation != Activation::linear) {
         for (int64_t i = 0; i < y_size; i++) {
-            g[size_t(i)] = kind.stored(dy[i] * derivative(y[i], activation));
+            g[size_t(i)] = kind.stored(dy[i] * derivative(gate[i], activation));
         }
     }
     if (to_x) {
@@ -374,7 +380,10 @@ struct BlockTest {
     Tensor<T> dy = random_tensor<T>(frames * s.channels_out);
 
     Tensor<T> y{frames * s.channels_out}, hidden{frames * s.channels_hidden};
+    // inner is what the activation was applied to where the derivative is a function of that
     Tensor<T> inner{frames * s.channels_out};
+    Tensor<T> hidden_before{hidden.size()}, y_before{y.size()};
+    bool from_output = of_output(s.activation);
     Tensor<Sum> norms{s.channels_hidden + s.channels_out};
     Tensor<T> dx{x.size()}, dv0{v0.size()}, dv1{v1.size()}, dgain0{gain0.size()};
     Tensor<T> dgain1{gain1.size()}, dbias0{bias0.size()}, dbias1{bias1.size()};
@@ -421,14 +430,14 @@ struct BlockTest {
         }
         return to;
     }
-    // g through a mask and an activation whose output, after the mask, was `output`.
-    Numbers gated(const Numbers& g, const Tensor<T>& output, const Tensor<T>& mask,
+    // g through a mask and an activation with this gate: its output after the mask, but for silu.
+    Numbers gated(const Numbers& g, const Tensor<T>& gate, const Tensor<T>& mask,
                   int64_t channels) const {
         Numbers to(g.size());
         for (int64_t i = 0; i < int64_t(g.size()); i++) {
             const double m =
                 options.masks ? mask[i / channels / s.frames * channels + i % channels] : 1;
-            const double before = m != 0 ? output[i] / m : 0;
+            const double before = m != 0 && from_output ? gate[i] / m : gate[i];
             to[size_t(i)] =
                 m != 0 ? kind.stored(g[size_t(i)] * m * derivative(before, s.activation)) : 0;
         }
@@ -443,17 +452,31 @@ struct BlockTest {
         return to;
     }
 
+    cuda::Saved<T, Sum> saved() {
+        return {y.data(),     hidden.data(),        inner.data(),
+                norms.data(), hidden_before.data(), y_before.data()};
+    }
+    // What the activation and the mask make of these.
+    Tensor<T> activated(const Tensor<T>& before, const Tensor<T>& mask) const {
+        Tensor<T> to(before.size());
+        const int64_t channels = before.size() ? before.size() / frames : 1;
+        for (int64_t i = 0; i < before.size(); i++) {
+            const double m =
+                options.masks ? mask[i / channels / s.frames * channels + i % channels] : 1;
+            set(to.data()[i], activate(before[i], s.activation) * m);
+        }
+        return to;
+    }
+
     void check_forward() {
         const int started = shim::launches;
-        run_both_ways<T>(name, {&y, &hidden, &inner}, [&] {
-            kind.passes.block_forward(queue, s, tensors(),
-                                      {y.data(), hidden.data(), inner.data(), norms.data()});
-        });
+        run_both_ways<T>(name, {&y, &hidden, &inner},
+                         [&] { kind.passes.block_forward(queue, s, tensors(), saved()); });
         require(shim::launches - started <= 2 * 2, name + ": more than two launches forward");
         // nothing kept
         Tensor<T> alone(y.size());
-        kind.passes.block_forward(queue, s, tensors(),
-                                  {alone.data(), hidden.data(), nullptr, nullptr});
+        kind.passes.block_forward(
+            queue, s, tensors(), {alone.data(), hidden.data(), nullptr, nullptr, nullptr, nullptr});
         compare(name + ", y alone", alone, numbers_of(y), 0);
 
         const Numbers norm0 = reference.norms(s.channels_hidden, numbers_of(v0));
@@ -468,7 +491,13 @@ struct BlockTest {
                 kind.of_block);
         const Numbers expected_inner = finished(
             reference.conv(second, numbers_of(hidden), numbers_of(v1)), bias1, gain1, norm1, mask1);
-        compare(name + ", inner", inner, expected_inner, kind.of_block);
+        if (from_output) {
+            compare(name + ", inner", inner, expected_inner, kind.of_block);
+        } else {
+            compare(name + ", inner", activated(inner, mask1), expected_inner, kind.of_block);
+            compare(name + ", hidden's", activated(hidden_before, mask0), numbers_of(hidden),
+                    kind.of_block);
+        }
         Numbers residual = numbers_of(x);
         if (options.residual_weight) {
             residual = reference.conv(through, residual, numbers_of(wr));
@@ -496,7 +525,8 @@ struct BlockTest {
         run_both_ways<T>(
             name, {&dx, &dv0, &dv1, &dgain0, &dgain1, &dbias0, &dbias1, &dwr, &dbr}, [&] {
                 kind.passes.block_backward(queue, s, tensors(),
-                                           {y.data(), hidden.data(), inner.data(), norms.data()},
+                                           {y.data(), hidden.data(), inner.data(), norms.data(),
+                                            hidden_before.data(), y_before.data()},
                                            dy.data(), gradients, workspace.data());
             });
         require(shim::launches - started <= 2 * 4, name + ": more than four launches backward");
@@ -506,13 +536,14 @@ struct BlockTest {
         const Numbers norm1(norm.begin() + s.channels_hidden, norm.end());
         Numbers outer(size_t(y.size()));
         for (int64_t i = 0; i < y.size(); i++) {
-            outer[size_t(i)] = dy[i] * derivative(y[i], s.activation);
+            const double gate = from_output ? y[i] : y_before[i];
+            outer[size_t(i)] = dy[i] * derivative(gate, s.activation);
         }
         const Numbers inner_g = gated(outer, inner, mask1, s.channels_out);
         for (double& v : outer) v = kind.stored(v);
         const Numbers hidden_g =
-            gated(reference.input_grad(second, inner_g, scaled(v1, gain1, norm1)), hidden, mask0,
-                  s.channels_hidden);
+            gated(reference.input_grad(second, inner_g, scaled(v1, gain1, norm1)),
+                  from_output ? hidden : hidden_before, mask0, s.channels_hidden);
         if (options.need_x) {
             Numbers expected = reference.input_grad(first, hidden_g, scaled(v0, gain0, norm0));
             const Numbers residual = options.residual_weight

@@ -1,6 +1,6 @@
 // The Python face of the CUDA losses with the kernels running on the processor, as module.cpp.
 #include "../../../csrc/cuda/interface.h"
-#include "../../../csrc/cuda/register.h"
+#include "../../../csrc/python/register.h"
 
 namespace daart_fast::cuda {
 

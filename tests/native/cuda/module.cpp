@@ -1,7 +1,7 @@
 // The Python face of the CUDA kernels with the kernels running on the processor: what Python hands
 // over can be tested without a GPU. Its device has four processors, its memory is the host's.
 #include "../../../csrc/cuda/interface.h"
-#include "../../../csrc/cuda/register.h"
+#include "../../../csrc/python/register.h"
 
 namespace daart_fast::cuda {
 

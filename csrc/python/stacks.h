@@ -1,38 +1,17 @@
-// What Python's faces of the native code check their arguments with.
+// Stacks of blocks as Python hands them over: a stack's layers come as five numbers each, in
+// StackLayer's order, its parameters as eight addresses for each block, in that of StackParameters.
 #pragma once
 
 #include <algorithm>
 #include <cstddef>
-#include <cstdint>
-#include <stdexcept>
 #include <vector>
 
-#include "stack.h"
+#include "../stack.h"
+#include "arguments.h"
 
 namespace daart_fast {
 
-inline void require(bool condition, const char* sentence) {
-    if (!condition) throw std::invalid_argument(sentence);
-}
-
-inline void check_threads(int threads) {
-    require(threads >= 1 && threads <= 1024, "threads must lie between 1 and 1024");
-}
-
-inline Activation activation_of(int64_t number) {
-    require(number >= 0 && number <= 4, "activation must lie between 0 and 4");
-    return static_cast<Activation>(number);
-}
-
-// Tensors come as addresses.
-template <typename T>
-T* pointer(uintptr_t address) {
-    return reinterpret_cast<T*>(address);
-}
-
-// A stack's layers come as five numbers each, in StackLayer's order, its parameters as eight
-// addresses for each block, in that of StackParameters.
-constexpr std::size_t kLayerSizes = 5, kBlockParameters = 8;
+constexpr std::size_t kLayerSizes = 5;
 
 inline std::vector<StackLayer> layers_of(const std::vector<int64_t>& sizes) {
     // far beyond any network, and small enough that no product of them overflows

@@ -3,8 +3,8 @@
 #include <chrono>
 
 #include "../contract.h"
-#include "parallel.h"
-#include "vec.h"
+#include "../cpu/parallel.h"
+#include "../cpu/vec.h"
 
 namespace daart_fast::DAART_FAST_ISA {
 namespace {

@@ -9,7 +9,8 @@
 #include <utility>
 #include <vector>
 
-#include "engine.h"
+#include "../online/engine.h"
+#include "arguments.h"
 #include "register.h"
 
 namespace py = pybind11;
@@ -52,11 +53,7 @@ std::vector<float> vector_of(const Floats& a) {
 
 OnlineLayer layer_of(const py::dict& d) {
     const auto number = [&](const char* name) { return d[name].cast<int64_t>(); };
-    const auto activation = [&](const char* name) {
-        const int64_t n = number(name);
-        if (n < 0 || n > 4) throw std::invalid_argument("activation must lie between 0 and 4");
-        return static_cast<Activation>(n);
-    };
+    const auto activation = [&](const char* name) { return activation_of(number(name)); };
     const auto weight = d["weight"].cast<Floats>();
     const auto bias = d["bias"].cast<Floats>();
     if (weight.ndim() != 3) throw std::invalid_argument("weight: expected three dimensions");
