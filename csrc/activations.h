@@ -11,7 +11,8 @@ namespace daart_fast {
     X(relu, true)                 \
     X(lrelu, true)                \
     X(sigmoid, true)              \
-    X(tanh, true)
+    X(tanh, true)                 \
+    X(silu, false)
 
 enum class Activation : int {
 #define DAART_FAST_ENUM(name, of_output) name,

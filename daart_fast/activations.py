@@ -35,5 +35,6 @@ ACTIVATIONS = {
         Activation("lrelu", "leaky_relu", "LeakyReLU", (0.05,)),
         Activation("sigmoid", "sigmoid", "Sigmoid"),
         Activation("tanh", "tanh", "Tanh"),
+        Activation("silu", "silu", "SiLU"),
     )
 }

@@ -67,11 +67,29 @@ DAART_FAST_NOINLINE typename Vec<T>::type curved(typename Vec<T>::type v, Activa
     if (activation == Activation::sigmoid) {
         for (int i = 0; i < V::size; i++)
             lane[i] = lane[i] != lane[i] ? lane[i] : sigmoid_lane(lane[i]);
+    } else if (activation == Activation::silu) {
+        for (int i = 0; i < V::size; i++)
+            lane[i] = lane[i] != lane[i] ? lane[i] : lane[i] * sigmoid_lane(lane[i]);
     } else {
         for (int i = 0; i < V::size; i++)
             lane[i] = lane[i] != lane[i] ? lane[i] : tanh_lane(lane[i]);
     }
     return V::load(lane);
+}
+
+// v times silu's derivative where it was applied to x.
+template <typename T>
+DAART_FAST_NOINLINE typename Vec<T>::type times_silu_derivative(typename Vec<T>::type v,
+                                                                typename Vec<T>::type x) {
+    using V = Vec<T>;
+    T lane[V::size];
+    V::store(lane, x);
+    for (int i = 0; i < V::size; i++) {
+        const T sigmoid = sigmoid_lane(lane[i]);
+        const T slope = sigmoid * (T(1) + lane[i] * (T(1) - sigmoid));
+        lane[i] = lane[i] != lane[i] ? lane[i] : slope;
+    }
+    return V::mul(v, V::load(lane));
 }
 
 // Keeps v at before[at] where that is not null, and the derivative a function of it.
@@ -87,7 +105,7 @@ DAART_FAST_INLINE typename Vec<T>::type activate(typename Vec<T>::type v, Activa
     return curved<T>(v, activation, before, at, lanes);
 }
 
-// v times the activation's derivative at its gate (contract.h, Epilogue), an output y.
+// v times the activation's derivative at its gate (contract.h, Epilogue): silu's input, or y.
 template <typename T>
 DAART_FAST_INLINE typename Vec<T>::type times_derivative(typename Vec<T>::type v,
                                                          typename Vec<T>::type y,
@@ -102,6 +120,8 @@ DAART_FAST_INLINE typename Vec<T>::type times_derivative(typename Vec<T>::type v
             return V::mul(v, V::fnma(y, y, y));
         case Activation::tanh:
             return V::mul(v, V::fnma(y, y, V::set(T(1))));
+        case Activation::silu:
+            return times_silu_derivative<T>(v, y);
         default:
             return v;
     }

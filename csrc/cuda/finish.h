@@ -19,12 +19,14 @@ __device__ __forceinline__ Sum activate(Sum v, Activation activation) {
             return Sum(1) / (Sum(1) + exp(-v));
         case Activation::tanh:
             return tanh(v);
+        case Activation::silu:
+            return v / (Sum(1) + exp(-v));
         default:
             return v;
     }
 }
 
-// v times the activation's derivative at its gate (contract.h, Epilogue), an output y.
+// v times the activation's derivative at its gate (contract.h, Epilogue): silu's input, or y.
 template <class Sum>
 __device__ __forceinline__ Sum times_derivative(Sum v, Sum y, Activation activation) {
     switch (activation) {
@@ -36,6 +38,10 @@ __device__ __forceinline__ Sum times_derivative(Sum v, Sum y, Activation activat
             return v * y * (Sum(1) - y);
         case Activation::tanh:
             return v * (Sum(1) - y * y);
+        case Activation::silu: {
+            const Sum sigmoid = Sum(1) / (Sum(1) + exp(-y));
+            return v * sigmoid * (Sum(1) + y * (Sum(1) - sigmoid));
+        }
         default:
             return v;
     }

@@ -29,7 +29,7 @@ def draw_model(draw: random.Random) -> Segmenter:
         "n_hid_layers": layers,
         "n_hid_units": draw.choice([5, 16]),
         "n_lags": lags,
-        "activation": draw.choice(["relu", "lrelu", "tanh"]),
+        "activation": draw.choice(["relu", "lrelu", "tanh", "silu"]),
         "causal": draw.random() < 0.4,
         # daart's padding, or less than the network sees
         "sequence_pad": draw.choice([2 * lags * (2**layers - 1), 1, 0]),

@@ -312,7 +312,7 @@ StackShape random_shape() {
     s.wanted.last = s.wanted.first + 1 + int64_t(engine() % uint64_t(s.frames - s.wanted.first));
     if (engine() % 2) s.wanted = {0, s.frames};
     s.activation =
-        static_cast<Activation>(pick({0, 2, 3, 4}));  // relu's kink is no derivative's
+        static_cast<Activation>(pick({0, 2, 3, 4, 5}));  // relu's kink is no derivative's
     for (int64_t i = pick({1, 1, 2, 3}); i > 0; i--) {
         StackLayer layer{};
         layer.channels_hidden = pick({1, 4, 8, 16, 19});

@@ -38,6 +38,8 @@ inline double activate(double v, Activation activation) {
             return 1 / (1 + std::exp(-v));
         case Activation::tanh:
             return std::tanh(v);
+        case Activation::silu:
+            return v / (1 + std::exp(-v));
         default:
             return v;
     }
@@ -48,8 +50,9 @@ inline double gate_of(double v, Activation activation) {
     return daart_fast::of_output(activation) ? activate(v, activation) : v;
 }
 
-// At a gate, which is the activation's output y.
+// At a gate, which is the activation's output y but for silu.
 inline double derivative(double y, Activation activation) {
+    const double sigmoid = 1 / (1 + std::exp(-y));
     switch (activation) {
         case Activation::relu:
             return y > 0 ? 1 : 0;
@@ -59,6 +62,8 @@ inline double derivative(double y, Activation activation) {
             return y * (1 - y);
         case Activation::tanh:
             return 1 - y * y;
+        case Activation::silu:
+            return sigmoid * (1 + y * (1 - sigmoid));
         default:
             return 1;
     }

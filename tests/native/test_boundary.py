@@ -27,7 +27,7 @@ SIZES = st.integers(1, 5)
     width=SIZES,
     dilation=st.integers(1, 4),
     padding=st.sampled_from(["same", "causal"]),
-    activation=st.sampled_from(["linear", "lrelu", "sigmoid", "tanh"]),
+    activation=st.sampled_from(["linear", "lrelu", "sigmoid", "tanh", "silu"]),
 )
 def test_gradients_are_those_of_finite_differences(
     batch: int,
@@ -60,7 +60,7 @@ def test_gradients_are_those_of_finite_differences(
     dilation=st.integers(1, 4),
     causal=st.booleans(),
     dropped=st.booleans(),
-    activation=st.sampled_from(["linear", "lrelu", "sigmoid", "tanh"]),
+    activation=st.sampled_from(["linear", "lrelu", "sigmoid", "tanh", "silu"]),
 )
 def test_a_blocks_gradients_are_those_of_finite_differences(
     batch: int,

@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from daart_fast import ops
+from daart_fast.activations import ACTIVATIONS
 from daart_fast.api import Model
 from daart_fast.models import Segmenter, predict_inputs
 from daart_fast.ops.native import native
@@ -73,7 +74,7 @@ def draw_models(n: int, seed: int) -> list[Model]:
             n_hid_layers=draw.choice([1, 2, 3]),
             n_hid_units=draw.choice([1, 7, 8, 16, 33, 64]),
             n_lags=draw.choice([1, 2, 4]),
-            activation=draw.choice(["linear", "relu", "lrelu", "sigmoid", "tanh"]),
+            activation=draw.choice(list(ACTIVATIONS)),
             causal=draw.random() < 0.5,
             variational=draw.random() < 0.2,
             classifier_type=draw.choice(["multiclass", "multiclass", "multibinary"]),

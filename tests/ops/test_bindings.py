@@ -77,7 +77,7 @@ def test_a_bad_size_is_refused(change: dict[str, int], message: str) -> None:
     ("change", "message"),
     [
         ({"x_stride": -1}, "stride must not be negative"),
-        ({"activation": 5}, "activation must be the number of one"),
+        ({"activation": 6}, "activation must be the number of one"),
         ({"activation": -1}, "activation must be the number of one"),
         ({"threads": 0}, "threads must lie between 1 and 1024"),
         ({"threads": 5000}, "threads must lie between 1 and 1024"),

@@ -135,7 +135,7 @@ def run_block(block: Block, tensors: list[Tensor | None]) -> dict[str, Tensor]:
 @pytest.mark.parametrize(
     ("kind", "bar"), [("float32", 1e-5), ("tf32", 2e-2), ("bfloat16", 8e-2), ("float64", 1e-12)]
 )
-@pytest.mark.parametrize("activation", ["tanh"])  # no kinks
+@pytest.mark.parametrize("activation", ["tanh", "silu"])  # no kinks
 def test_blocks_are_handed_over_rightly(
     on_processor: Callable[[str], torch.dtype], kind: str, bar: float, activation: str
 ) -> None:
@@ -229,6 +229,10 @@ def test_missing_tensors_and_unknown_numbers_are_refused(module: ModuleType) -> 
     with pytest.raises(ValueError, match="all or none"):
         gradients = module.BlockLeaves(*[8] * 9)._replace(v1=0, residual_weight=0)
         module.cuda_block_backward(cuda_call(module), sizes, inputs, outputs, 8, gradients, 0)
+    with pytest.raises(ValueError, match="what the activation was applied to"):
+        gradients, outputs_ = module.BlockLeaves(*[8] * 9), outputs._replace(y_before=0)
+        silu = NUMBERS["silu"]
+        module.cuda_block_backward(cuda_call(module), sizes, inputs, outputs_, 8, gradients, silu)
     with pytest.raises(ValueError, match="the residual needs weights"):
         inputs, sizes = inputs._replace(residual_weight=0), sizes._replace(channels_in=2)
         module.cuda_block_forward(cuda_call(module), sizes, inputs, outputs, 0)

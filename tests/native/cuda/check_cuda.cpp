@@ -636,7 +636,7 @@ BlockShape random_block() {
         s.dilation = pick({1, 2, 8, 40, 200});
         const int64_t span = s.dilation * (s.width - 1);
         s.pad_left = pick({span / 2, span});
-        s.activation = Activation(pick({0, 1, 2, 2, 3, 4}));
+        s.activation = Activation(pick({0, 1, 2, 2, 3, 4, 5}));
         const double all = work(conv_of(s, s.channels_in, s.channels_hidden)) +
                            work(conv_of(s, s.channels_hidden, s.channels_out));
         if (all < 3e5) return s;
@@ -646,7 +646,7 @@ BlockShape random_block() {
 template <typename T>
 void check_kind(const Kind<T>& kind, int convs, int blocks) {
     for (int i = 0; i < convs; i++) {
-        check_conv(kind, random_conv(), Activation(pick({0, 1, 2, 3, 4})), engine() % 2,
+        check_conv(kind, random_conv(), Activation(pick({0, 1, 2, 3, 4, 5})), engine() % 2,
                    pick({0, 0, 1}), int(pick({1, 4, 132})));
     }
     for (int i = 0; i < blocks; i++) {
