@@ -157,14 +157,6 @@ class Trial:
         return not self.trainer.should_halt
 
 
-def test_a_note_of_an_older_version_is_read(tmp_path):
-    Trial(tmp_path, 1, 0.1, 0.1, 0.1)
-    Trial(tmp_path, 2, 0.2, 0.2, 0.2)
-    for number in (1, 2):
-        (tmp_path / "notes" / str(number)).write_text(str(tmp_path / f"version_{number}"))
-    assert not Trial(tmp_path, 3, 0.9, 0.9, 0.9).goes_on()
-
-
 @pytest.fixture
 def others(tmp_path):
     """Three trials whose best losses up to epoch 2 are 1, 2 and 3."""
