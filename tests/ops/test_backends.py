@@ -159,7 +159,8 @@ def test_the_report_names_every_part() -> None:
 def test_every_instruction_set_is_as_fast_as_its_registers_are_wide() -> None:
     # a dispatch that silently fell to narrower code would pass every numeric test
     native = backends.native
-    assert native is not None
+    if not hasattr(native, "fma_rate"):
+        pytest.skip("built without the benchmarks (DAART_FAST_BENCHMARKS=1 pip install .)")
     rates = {}
     for isa in native.isas():
         with ops.forced(isa=isa):
