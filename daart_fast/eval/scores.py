@@ -22,7 +22,7 @@ from daart_fast.eval.metrics import (
 )
 from daart_fast.eval.segments import bout_statistics, edit_score, f1_of, segment_counts
 
-__all__ = ["OVERLAPS", "score"]
+__all__ = ["OVERLAPS", "behaviour_labels", "score"]
 
 #: The intersections over union at which Lea et al. 2017 report F1 of bouts.
 OVERLAPS = (0.10, 0.25, 0.50)
@@ -181,7 +181,7 @@ def _score_behaviours(
     by_class = {}
     for c, name in names.items():
         alone = score(
-            [_there(track[:, c]) for track in labels],
+            [behaviour_labels(track[:, c]) for track in labels],
             [np.stack([1 - track[:, c], track[:, c]], axis=1) for track in states],
             [track[:, c] for track in classes],
             ["", name],
@@ -204,7 +204,7 @@ def _score_behaviours(
     )
 
 
-def _there(column: np.ndarray) -> np.ndarray:
+def behaviour_labels(column: np.ndarray) -> np.ndarray:
     """Turn 0, 1 and NaN into integers, -100 where there is no label."""
     return np.where(np.isnan(column), -100, np.nan_to_num(column)).astype(np.int64)
 

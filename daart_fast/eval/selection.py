@@ -14,6 +14,7 @@ from daart_fast.config import with_defaults
 from daart_fast.data.ignored import ignored_class, scored_labels
 from daart_fast.errors import ConfigError
 from daart_fast.eval.metrics import macro_f1
+from daart_fast.eval.scores import behaviour_labels
 from daart_fast.eval.segments import f1_of, segment_counts
 from daart_fast.eval.smoothing import METHODS, Smoother, learn_durations, learn_transitions
 
@@ -190,13 +191,11 @@ def _score(
     if true[0].ndim == 2:
         true = [scored_labels(labels, background) for labels in true]
         columns = [c for c in range(true[0].shape[1]) if c != background]
-        pairs = [([_whole(t[:, c]) for t in true], [p[:, c] for p in pred]) for c in columns]
+        pairs = [
+            ([behaviour_labels(t[:, c]) for t in true], [p[:, c] for p in pred]) for c in columns
+        ]
         return float(np.nanmean([_score_of(t, p, None, 2) for t, p in pairs]))
     return _score_of(true, pred, background, len(generator.label_names))
-
-
-def _whole(column: np.ndarray) -> np.ndarray:
-    return np.where(np.isnan(column), -100, np.nan_to_num(column)).astype(np.int64)
 
 
 def _score_of(true: list, pred: list, background: int | None, n_classes: int) -> float:
