@@ -14,7 +14,7 @@ site=$build/site
 rm -rf "$site"
 mkdir -p "$site"
 cp -r "$root/daart_fast" "$site"
-rm -f "$site"/daart_fast/_native*
+rm -f "$site"/daart_fast/_native*.so
 
 DAART_FAST_NO_CUDA=1 cmake -S "$root" -B "$build" "${generator[@]}" -DDAART_FAST_CHECKS=ON \
   -DDAART_FAST_PACKAGE="$site/daart_fast" -DPython_EXECUTABLE="$(command -v python)" \
