@@ -1,6 +1,8 @@
 """What all tests share."""
 
 import gzip
+import os
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -9,16 +11,27 @@ import pandas as pd
 import pytest
 import torch
 
+#: folders whose files should not be the last that run
+LONGEST = ("slurm", "search", "examples", "native")
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Register the marks of this project."""
+    """Register the marks of this project, and let files run in the order of collection."""
     config.addinivalue_line("markers", "cuda: needs a CUDA device")
+    config.addinivalue_line("markers", "slow: takes half a second or more")
+    config.option.loadscopereorder = False
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """Run one process more than there are cores, as many tests wait for processes they start."""
+    return (os.cpu_count() or 1) + 1
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip, where there is no CUDA device, the tests that need one."""
+    """Put the files that take longest first; skip tests that need a CUDA device without one."""
+    slow = Counter(item.path for item in items if item.get_closest_marker("slow"))
+    items.sort(key=lambda item: (item.path.parent.name not in LONGEST, not slow[item.path]))
     if torch.cuda.is_available():
         return
     skip = pytest.mark.skip(reason="torch sees no CUDA device")

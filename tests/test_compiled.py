@@ -46,6 +46,7 @@ filelock.lock_descriptor = tell
 """
 
 
+@pytest.mark.slow
 def test_code_is_not_read_between_numbas_two_writes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -31,6 +31,7 @@ def sessions(demo: Path) -> list:
     return [load_session({"data_dir": demo}, name) for name in SESSIONS]
 
 
+@pytest.mark.slow
 def test_every_session_has_its_files(demo):
     folders = ("labels-hand", "labels-heuristic", "markers")
     expected = [f"{folder}/{name}.csv" for folder in folders for name in SESSIONS]
@@ -40,6 +41,7 @@ def test_every_session_has_its_files(demo):
     assert len(SESSIONS) == 4 and len(BODY_PARTS) == 8 and len(BEHAVIOURS) == 5
 
 
+@pytest.mark.slow
 def test_processes_that_write_together_write_the_same_once(demo, tmp_path):
     command = "import sys; from daart_fast.demo import write_demo; write_demo(sys.argv[1])"
     folder = tmp_path / "data"
@@ -59,6 +61,7 @@ def test_a_folder_that_is_there_is_left_as_it_is(tmp_path):
     assert contents(tmp_path / "data") == {"mine.csv": b"mine"}
 
 
+@pytest.mark.slow
 def test_where_it_cannot_be_written_nothing_is_left(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(OSError):
@@ -69,6 +72,7 @@ def test_where_it_cannot_be_written_nothing_is_left(tmp_path):
     assert sorted(os.listdir(tmp_path)) == ["data", "file"]
 
 
+@pytest.mark.slow
 def test_markers_are_as_a_tracker_leaves_them(demo):
     for name in SESSIONS:
         markers = load_marker_csv(demo / "markers" / f"{name}.csv")
@@ -83,6 +87,7 @@ def test_markers_are_as_a_tracker_leaves_them(demo):
         assert sure.min() > -50 and sure.max() < 700
 
 
+@pytest.mark.slow
 def test_hand_labels_are_on_part_of_the_frames_and_whole_where_held_out(demo):
     for session in sessions(demo):
         assert session.label_names == ["background", *BEHAVIOURS]

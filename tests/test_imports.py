@@ -16,6 +16,7 @@ import daart_fast
 HEAVY = ("h5py", "matplotlib", "numba", "pandas", "scipy", "sklearn", "test_tube", "tqdm")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("statement", "allowed"),
     [
@@ -36,6 +37,7 @@ def test_heavy_packages_wait_until_they_are_needed(statement, allowed):
     assert done.stdout.strip() == "[]"
 
 
+@pytest.mark.slow
 def test_the_example_script_tells_its_options_without_torch():
     code = "import sys\nfrom daart_fast.search.fit import fit\n"
     code += "from daart_fast.testtube import get_all_params\nprint('torch' in sys.modules)"

@@ -84,6 +84,7 @@ def slow_packages(module: str) -> frozenset[str]:
     return frozenset(found)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", MODULES, ids=IDS)
 def test_a_module_imports_only_packages_below_its_own(path):
     own = name_of(path).split(".")[1:2]

@@ -58,6 +58,7 @@ def train(settings: dict[str, Any], folder: Path, *more: str) -> int:
 # ------------------------------------------------------------------------------ the device
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(torch.backends.cuda.is_built(), reason="torch is built with CUDA here")
 def test_a_gpu_with_a_torch_that_has_no_cuda_is_refused(settings, tmp_path, capsys):
     assert train(settings, tmp_path, "--device", "cuda") == 2
@@ -70,6 +71,7 @@ def test_a_gpu_with_a_torch_that_has_no_cuda_is_refused(settings, tmp_path, caps
     assert not list((tmp_path / "results").rglob("version_*"))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not WITHOUT_CUDA, reason="there is a GPU")
 def test_a_folders_config_files_do_not_keep_a_gpu_that_is_not_there(demo, tmp_path, capsys):
     data = tmp_path / "data"
@@ -168,6 +170,7 @@ def test_other_errors_pass_where_memory_is_looked_after():
     assert raised.value is error
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems promise memory they lack")
 def test_a_network_larger_than_memory_is_refused_with_the_keys_that_make_it_so(
     settings, tmp_path, capsys

@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 SCRIPT = """
 import json, sys
 
@@ -29,6 +31,7 @@ write_report([folder], settings["data_dir"] + "/report.html")
 """
 
 
+@pytest.mark.slow
 def test_training_prediction_and_a_report_open_no_connection(tmp_path: Path) -> None:
     from trainings import settings_in
 

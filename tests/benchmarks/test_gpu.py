@@ -19,6 +19,7 @@ from ..train.test_graph import Tape
 ROOT = Path(__file__).resolve().parents[2]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
 def test_without_a_gpu_it_says_so():
     done = subprocess.run(
@@ -63,6 +64,7 @@ def gpu(monkeypatch) -> Any:
     return gpu
 
 
+@pytest.mark.slow
 def test_its_parts_work_and_find_the_results_right(gpu, capsys):
     with ops.forced("torch"):
         table = gpu.run(torch.device("cpu"), end=0.0)

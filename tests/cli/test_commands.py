@@ -120,6 +120,7 @@ def test_info_names_versions_cores_and_the_openmp_runtime(capsys):
 # ------------------------------------------------------------------------------ predict
 
 
+@pytest.mark.slow
 def test_a_folder_is_predicted_to_csv_and_npy_and_what_is_done_is_skipped(
     model_dir, tmp_path, capsys
 ):
@@ -143,6 +144,7 @@ def test_a_folder_is_predicted_to_csv_and_npy_and_what_is_done_is_skipped(
     assert "m2.csv: 300 frames, 3 classes" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_processes_share_the_sessions_and_write_the_same_files(model_dir, tmp_path, capsys):
     arguments = ["predict", str(model_dir), str(tmp_path / "data/markers"), "--output_dir"]
     assert main([*arguments, str(tmp_path / "one")]) == 0
@@ -156,6 +158,7 @@ def test_processes_share_the_sessions_and_write_the_same_files(model_dir, tmp_pa
         assert one == two
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("jobs", ["1", "2"])
 def test_a_session_that_cannot_be_read_is_told_and_the_others_go_on(
     model_dir, tmp_path, capsys, jobs
@@ -190,6 +193,7 @@ def test_new_sessions_are_smoothed_as_the_model_is(model_dir, tmp_path):
     assert len(table(tmp_path / "m1_bouts.csv")) == 2  # one bout is all that is left
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="a shell script stands for sbatch")
 def test_slurm_jobs_share_the_sessions(model_dir, tmp_path, capsys, monkeypatch):
     # what sbatch does with --wrap, at once and here
@@ -219,6 +223,7 @@ def test_slurm_without_sbatch_is_told(model_dir, tmp_path, capsys, monkeypatch):
 # ------------------------------------------------------------------------------ evaluate
 
 
+@pytest.mark.slow
 def test_evaluate_writes_scores_tables_and_pictures(model_dir, capsys):
     assert main(["evaluate", str(model_dir)]) == 0
     summary = json.loads((model_dir / "summary.json").read_text())
@@ -230,6 +235,7 @@ def test_evaluate_writes_scores_tables_and_pictures(model_dir, capsys):
     assert (model_dir / "m2_bouts.csv").is_file()
 
 
+@pytest.mark.slow
 def test_pictures_come_in_the_format_asked_for(model_dir):
     assert main(["evaluate", str(model_dir), "--picture_format", "svg"]) == 0
     for name in ("m1_ethogram", "confusion", "bout_lengths", "reliability"):
@@ -296,6 +302,7 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in files}
 
 
+@pytest.mark.slow
 def test_other_data_of_the_same_length_are_predicted_anew(model_dir, tmp_path):
     data, out = other_data(tmp_path), tmp_path / "out"
     assert main(["evaluate", str(model_dir), "--no-pictures"]) == 0
@@ -306,6 +313,7 @@ def test_other_data_of_the_same_length_are_predicted_anew(model_dir, tmp_path):
     assert contents(model_dir) == before
 
 
+@pytest.mark.slow
 def test_scores_of_other_data_do_not_replace_the_models_own_unasked(model_dir, tmp_path, capsys):
     data = other_data(tmp_path)
     assert main(["evaluate", str(model_dir), "--no-pictures"]) == 0
@@ -320,6 +328,7 @@ def test_scores_of_other_data_do_not_replace_the_models_own_unasked(model_dir, t
     assert (model_dir / "m2_states.npy").read_bytes() == before["m2_states.npy"]
 
 
+@pytest.mark.slow
 def test_other_data_are_smoothed_as_the_model_is(model_dir, tmp_path):
     smooth = ["--smoothing", "bouts", "--smoothing_seconds", "0.4"]
     assert main(["evaluate", str(model_dir), "--no-pictures", *smooth]) == 0
@@ -408,6 +417,7 @@ def test_keypoints_in_another_order_than_the_models_angles_are_of_are_refused(tm
     assert f"{data}: expected the channels that the model was trained with" in told
 
 
+@pytest.mark.slow
 def test_another_frame_rate_changes_times_and_no_features(tmp_path):
     data = write_project(tmp_path / "data", "m1", "m2")
     kinematic = {"input_type": "features-kinematic", "kinematic_windows": "1", "fps": 10.0}
@@ -430,6 +440,7 @@ def test_several_behaviours_at_once_are_named_together_without_a_smoother(tmp_pa
     assert told == ["+".join(np.array(NAMES)[row]) for row in present]
 
 
+@pytest.mark.slow
 def test_markers_that_others_took_the_place_of_are_predicted_anew(model_dir, tmp_path):
     before = np.load(model_dir / "m2_states.npy")
     other = other_data(tmp_path) / "markers" / "m2.csv"
@@ -470,6 +481,7 @@ def reported(folder: Path, *arguments: str) -> dict:
     return json.loads(re.search(r'id="data">(.*?)</script>', text, re.DOTALL)[1])["models"][0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", ["markers", "labels-hand"])
 def test_a_report_scores_data_that_have_changed_anew(model_dir, tmp_path, what):
     assert main(["evaluate", str(model_dir), "--no-pictures"]) == 0
@@ -481,6 +493,7 @@ def test_a_report_scores_data_that_have_changed_anew(model_dir, tmp_path, what):
     assert contents(model_dir) == before
 
 
+@pytest.mark.slow
 def test_a_report_of_other_data_shows_their_scores_and_leaves_the_models_alone(model_dir, tmp_path):
     data = other_data(tmp_path)
     assert main(["evaluate", str(model_dir), "--no-pictures"]) == 0
@@ -510,6 +523,7 @@ def test_a_report_that_cannot_predict_says_that_its_scores_are_old(model_dir, tm
 # ------------------------------------------------------------------------------ several
 
 
+@pytest.mark.slow
 def test_several_models_are_drawn_against_their_settings(model_dir, tmp_path):
     picture = tmp_path / "search.png"
     assert main(["evaluate", str(model_dir), "--no-pictures", "--search", str(picture)]) == 0

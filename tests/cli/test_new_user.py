@@ -48,6 +48,7 @@ def lab(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 def test_five_commands_lead_to_a_report(lab):
     commands = readme_commands()
     assert len(commands) == 5

@@ -98,6 +98,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 # ------------------------------------------------------------------------------ without labels
 
 
+@pytest.mark.slow
 def test_predictions_without_labels_have_pictures_and_time_budgets(predictions, new, capsys):
     before = contents(new)
     assert main(["evaluate", str(predictions)]) == 0
@@ -119,6 +120,7 @@ def test_predictions_without_labels_have_pictures_and_time_budgets(predictions, 
     assert contents(new) == before
 
 
+@pytest.mark.slow
 def test_time_budgets_of_predict_and_of_evaluate_are_the_same(predictions):
     before = pd.read_csv(predictions / "time_budget.csv")
     assert main(["evaluate", str(predictions), "--no-pictures"]) == 0
@@ -142,6 +144,7 @@ def test_a_report_on_predictions_shows_each_video(predictions, model, capsys):
 # ------------------------------------------------------------------------------ scores
 
 
+@pytest.mark.slow
 def test_scores_are_those_of_what_is_in_the_tables(predictions, tmp_path):
     for session in ("n1", "n2"):
         write_labels(tmp_path / "truth" / f"{session}_labels.csv")
@@ -219,6 +222,7 @@ def test_labels_may_lack_the_last_frame(predictions, new):
     assert summary_of(predictions)["scores"]["new"]["frames"] == 189
 
 
+@pytest.mark.slow
 def test_a_class_that_new_labels_lack_is_said(predictions, new):
     write_labels(new / "labels-hand" / "n1.csv", names=("walk", "rest", "background"))
     write_labels(new / "labels-hand" / "n2.csv", n_frames=200)
@@ -250,6 +254,7 @@ def test_classes_that_the_model_does_not_know_are_refused(predictions, new, caps
 # ------------------------------------------------------------------------------ never as new
 
 
+@pytest.mark.slow
 def test_sessions_of_the_training_keep_their_role_in_predictions(model, new, tmp_path, capsys):
     inputs = [str(tmp_path / "data" / "markers"), str(new)]
     out = tmp_path / "out"
@@ -289,6 +294,7 @@ def test_inputs_of_the_training_by_another_name_are_not_new(model, tmp_path):
     assert "z: its inputs are, byte for byte, those of m2" in cautions_of(tmp_path / "out")
 
 
+@pytest.mark.slow
 def test_inputs_of_the_training_are_known_where_they_are_gone(model, tmp_path):
     assert main(["evaluate", str(model), "--no-pictures"]) == 0
     (tmp_path / "data" / "markers" / "m1.csv").rename(tmp_path / "z.csv")
@@ -370,6 +376,7 @@ def test_sessions_of_two_frame_rates_are_refused(predictions, model, tmp_path, c
 # ------------------------------------------------------------------------------ the user's files
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["summary.json", "n1_ethogram.png", "report.html"])
 def test_files_of_the_users_are_not_replaced(predictions, name, capsys):
     (predictions / name).write_text("precious")
@@ -381,6 +388,7 @@ def test_files_of_the_users_are_not_replaced(predictions, name, capsys):
     assert main([command, str(predictions), "--overwrite"]) == 0
 
 
+@pytest.mark.slow
 def test_an_evaluation_can_be_written_elsewhere_and_repeated(predictions, tmp_path):
     before, out = contents(predictions), tmp_path / "out"
     for _ in range(2):
@@ -395,6 +403,7 @@ def test_an_evaluation_can_be_written_elsewhere_and_repeated(predictions, tmp_pa
 # ------------------------------------------------------------------------------ --data_dir
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", ["evaluate", "report"])
 def test_a_folder_of_new_videos_is_predicted_first(model, new, command):
     write_labels(new / "labels-hand" / "n2.csv")
@@ -434,6 +443,7 @@ def test_a_new_video_that_cannot_be_read_does_not_stop_the_rest(model, new, caps
     assert set(summary_of(new / "predictions")["sessions"]) == {"n1", "n2"}
 
 
+@pytest.mark.slow
 def test_what_decides_predictions_is_refused_where_they_stay_as_they_are(
     predictions, model, new, capsys
 ):
@@ -446,6 +456,7 @@ def test_what_decides_predictions_is_refused_where_they_stay_as_they_are(
     assert summary_of(new / "predictions")["fps"] == 10
 
 
+@pytest.mark.slow
 def test_pictures_of_predictions_come_in_the_formats_asked_for(predictions, capsys):
     assert main(["evaluate", str(predictions)]) == 0
     assert main(["evaluate", str(predictions), "--picture_format", "pdf;svg"]) == 0
@@ -463,6 +474,7 @@ def test_options_of_new_videos_are_refused_of_a_models_own(model, tmp_path, caps
     assert "--output_dir: expected new videos" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_behaviours_that_occur_at_once_are_scored_too(model, new, tmp_path):
     hparams = yaml.safe_load((model / "hparams.yaml").read_text())
     hparams["classifier_type"] = "multibinary"

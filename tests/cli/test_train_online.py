@@ -58,6 +58,7 @@ def write_poses(path: Path, poses: np.ndarray) -> None:
     pd.DataFrame(poses.reshape(len(poses), -1), columns=columns).to_csv(path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("features", [[], KINEMATIC])
 def test_the_model_answers_online_as_predict_does(lab, capsys, features):
     data, new = lab / "data", lab / "new.csv"
@@ -77,6 +78,7 @@ def test_the_model_answers_online_as_predict_does(lab, capsys, features):
     assert "values were missing in" in err and "interpolate" not in err
 
 
+@pytest.mark.slow
 def test_its_settings_are_written_into_the_config_files(lab):
     data = lab / "data"
     assert main(["train", str(data), "--online", *SHORT]) == 0

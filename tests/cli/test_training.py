@@ -72,6 +72,7 @@ def summary_of(version: Path) -> dict:
 # ------------------------------------------------------------------------------ held-out videos
 
 
+@pytest.mark.slow
 def test_of_four_sessions_two_are_held_out_and_are_the_score(lab, capsys):
     folder = lab("m1", "m2", "m3", "m4")
     assert main(["train", str(folder), *SHORT]) == 0
@@ -89,6 +90,7 @@ def test_of_four_sessions_two_are_held_out_and_are_the_score(lab, capsys):
     assert "Read this first" not in out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("session", ["m1", "m3"])
 def test_a_count_of_the_held_out_frames_confirms_the_printed_score(lab, capsys, session):
     folder = lab("m1", "m2", "m3", "m4")
@@ -111,6 +113,7 @@ def test_a_count_of_the_held_out_frames_confirms_the_printed_score(lab, capsys, 
     )
 
 
+@pytest.mark.slow
 def test_no_frame_of_a_held_out_session_is_trained_on(lab):
     folder = lab("m1", "m2", "m3", "m4")
     main(["train", str(folder), *SHORT])
@@ -119,6 +122,7 @@ def test_no_frame_of_a_held_out_session_is_trained_on(lab):
     assert set(sessions["m2"]["scores"]) == {"train", "val"}
 
 
+@pytest.mark.slow
 def test_no_hold_out_trains_on_all_and_says_that_there_is_no_score(lab, capsys):
     folder = lab("m1", "m2", "m3", "m4")
     assert main(["train", str(folder), "--no_hold_out", *SHORT]) == 0
@@ -128,6 +132,7 @@ def test_no_hold_out_trains_on_all_and_says_that_there_is_no_score(lab, capsys):
     assert "Read this first:\n- no video was held out" in out
 
 
+@pytest.mark.slow
 def test_no_hold_out_holds_for_one_run_where_data_yaml_is_there(lab):
     folder = lab("m1", "m2", "m3", "m4")
     main(["train", str(folder), *SHORT])
@@ -139,6 +144,7 @@ def test_no_hold_out_holds_for_one_run_where_data_yaml_is_there(lab):
     assert set(summary_of(whole)["scores"]) == {"train", "val"}
 
 
+@pytest.mark.slow
 def test_sessions_that_the_user_holds_out_are_those(lab):
     folder = lab("m1", "m2", "m3", "m4")
     assert main(["train", str(folder), "--expt_ids_test", "m4", *SHORT]) == 0
@@ -159,6 +165,7 @@ def next_commands(out: str) -> list[str]:
     ]
 
 
+@pytest.mark.slow
 def test_with_fewer_than_four_the_command_that_gives_a_score_is_offered_and_works(lab, capsys):
     folder = lab("m1", "m2", "m3")
     assert main(["train", str(folder), *SHORT]) == 0
@@ -179,6 +186,7 @@ def test_with_fewer_than_four_the_command_that_gives_a_score_is_offered_and_work
     assert "leave_one_session_out" not in (folder / "train.yaml").read_text()
 
 
+@pytest.mark.slow
 def test_one_labelled_session_alone_needs_a_second_one(lab, capsys):
     folder = lab("m1", "m2", labelled=1)
     assert main(["train", str(folder), *SHORT]) == 0
@@ -187,6 +195,7 @@ def test_one_labelled_session_alone_needs_a_second_one(lab, capsys):
     assert not any("leave_one_session_out" in command for command in next_commands(out))
 
 
+@pytest.mark.slow
 def test_the_next_commands_work_as_they_are_printed(lab, capsys):
     folder = lab("m1", "m2", "m3", "m4")
     main(["train", str(folder), *SHORT])
@@ -204,6 +213,7 @@ def test_the_next_commands_work_as_they_are_printed(lab, capsys):
 # ------------------------------------------------------------------------------ options are kept
 
 
+@pytest.mark.slow
 def test_options_go_into_the_files_each_into_its_own(lab):
     folder = lab("m1", "m2")
     options = ["--fps", "30", "--normalization=train", "--n_lags", "[1, 2]", "--set", "dropout=0.2"]
@@ -223,6 +233,7 @@ def test_options_go_into_the_files_each_into_its_own(lab):
     )
 
 
+@pytest.mark.slow
 def test_the_second_call_finds_the_first_ones_model(lab, capsys):
     folder = lab("m1", "m2", "m3", "m4")
     for options in (["--fps", "30", *SHORT], ["--fps", "30", *SHORT], []):
@@ -235,6 +246,7 @@ def test_the_second_call_finds_the_first_ones_model(lab, capsys):
     assert summary_of(versions(folder)[0])["unit"] == "seconds"
 
 
+@pytest.mark.slow
 def test_an_option_that_contradicts_a_file_holds_for_one_run_and_says_so(lab, capsys):
     folder = lab("m1", "m2")
     main(["train", str(folder), *SHORT])
@@ -253,6 +265,7 @@ def test_an_option_that_contradicts_a_file_holds_for_one_run_and_says_so(lab, ca
     assert len(versions(folder)) == 2
 
 
+@pytest.mark.slow
 def test_a_frame_rate_that_is_given_later_is_added(lab, capsys):
     folder = lab("m1", "m2")
     main(["train", str(folder), *SHORT])
@@ -296,6 +309,7 @@ def write_record(folder: Path, **rates: float | None) -> None:
     (folder / "labels-hand" / "conversion.json").write_text(json.dumps(record))
 
 
+@pytest.mark.slow
 def test_the_frame_rate_of_the_labels_is_used_and_written(lab):
     folder = lab("m1", "m2")
     write_record(folder, m1=25.0, m2=None)
@@ -305,6 +319,7 @@ def test_the_frame_rate_of_the_labels_is_used_and_written(lab):
     assert summary_of(versions(folder)[0])["fps"] == 25
 
 
+@pytest.mark.slow
 def test_the_frame_rate_of_the_labels_is_added_to_a_file_without_one(lab, capsys):
     folder = lab("m1", "m2")
     main(["train", str(folder), *SHORT])
@@ -313,6 +328,7 @@ def test_the_frame_rate_of_the_labels_is_added_to_a_file_without_one(lab, capsys
     assert "added fps: 25 (frames a second, as labels-hand/conv" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_frame_rate_that_contradicts_the_labels_is_an_error_with_both(lab, capsys):
     folder = lab("m1", "m2")
     write_record(folder, m1=25.0, m2=25.0)
@@ -324,6 +340,7 @@ def test_a_frame_rate_that_contradicts_the_labels_is_an_error_with_both(lab, cap
     assert main(["train", str(folder), *SHORT]) == 0
 
 
+@pytest.mark.slow
 def test_a_file_that_contradicts_the_labels_is_an_error_with_its_line(lab, capsys):
     folder = lab("m1", "m2")
     main(["train", str(folder), "--fps", "30", *SHORT])
@@ -336,6 +353,7 @@ def test_a_file_that_contradicts_the_labels_is_an_error_with_its_line(lab, capsy
 # ------------------------------------------------------------------------------ later sessions
 
 
+@pytest.mark.slow
 def test_sessions_that_are_labelled_later_are_named_with_the_line_to_change(lab, capsys):
     folder = lab("m1", "m2")
     main(["train", str(folder), *SHORT])

@@ -243,6 +243,7 @@ print("done", flush=True)
 """
 
 
+@pytest.mark.slow
 def test_processes_that_write_at_once_do_not_disturb_each_other(source, folder, tmp_path):
     command = [sys.executable, "-c", WRITER, str(source), str(folder)]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}

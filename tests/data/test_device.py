@@ -121,6 +121,7 @@ def sources(generator: DataGenerator, where: str) -> tuple[HostBatches, list[Any
 # ------------------------------------------------------------------------------ equal values
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("where", DEVICES)
 @pytest.mark.parametrize("kind", ["multiclass", "multibinary"])
 @pytest.mark.parametrize("seed", range(25))

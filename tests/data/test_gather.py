@@ -82,6 +82,7 @@ def test_threads_gather_side_by_side():
     np.testing.assert_array_equal(out.reshape(400, 8), inputs[:400])
 
 
+@pytest.mark.slow
 def test_it_runs_where_the_compiled_form_cannot_be_kept(tmp_path):
     # an installation that may not be written to, and no home
     lock = tmp_path / "no_folder"

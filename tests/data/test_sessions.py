@@ -484,6 +484,7 @@ def real_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("data", "input_type", "n_sessions", "n_channels", "n_classes"),
     [("rat_social", "markers", 12, 20, 4), ("hapt", "features", 12, 6, 8)],
@@ -499,6 +500,7 @@ def test_real_data_are_read(real_data, data, input_type, n_sessions, n_channels,
         np.testing.assert_allclose(session.normalised_inputs().std(0), 1, rtol=1e-3)
 
 
+@pytest.mark.slow
 def test_gaps_of_real_tracks_are_bridged_between_what_was_seen(real_data):
     path = real_data / "rat_social" / "markers" / "rat_01.csv"
     markers = read_markers(path)

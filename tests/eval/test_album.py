@@ -53,6 +53,7 @@ def test_ethograms_show_the_classes_as_they_are_smoothed(tmp_path, drawn):
     assert drawn["plot_ethogram"]["title"] == "m1"
 
 
+@pytest.mark.slow
 def test_pictures_of_whole_sessions_say_which_frames_they_are_of(tmp_path, drawn):
     generator = sessions(tmp_path, labels=LABELS, test=np.ones(42, bool))
     summary = {"scores": {"train": {}, "test": scores_of(LABELS)}}
@@ -66,6 +67,7 @@ def test_pictures_of_whole_sessions_say_which_frames_they_are_of(tmp_path, drawn
     assert used.pop("held-out videos") == 42 and set(used.values()) == {0}
 
 
+@pytest.mark.slow
 def test_pieces_of_videos_have_no_lengths_of_bouts_and_older_ones_go(tmp_path, caplog):
     half = np.arange(42) < 21
     generator = sessions(tmp_path, labels=LABELS, val=half, train=~half)
@@ -77,6 +79,7 @@ def test_pieces_of_videos_have_no_lengths_of_bouts_and_older_ones_go(tmp_path, c
     assert "not drawn, as pieces of training videos cut bouts where they end" in caplog.text
 
 
+@pytest.mark.slow
 def test_pictures_are_written_in_the_formats_asked_for(tmp_path):
     generator = sessions(tmp_path, labels=LABELS, test=np.ones(42, bool))
     summary = {"scores": {"test": scores_of(LABELS)}}
@@ -86,6 +89,7 @@ def test_pictures_are_written_in_the_formats_asked_for(tmp_path):
     assert list(tmp_path.glob("*.png")) == []  # a picture is in the formats of the last call
 
 
+@pytest.mark.slow
 def test_of_several_behaviours_at_once_there_are_ethograms_and_bouts(tmp_path, caplog):
     caplog.set_level(logging.WARNING)
     labels = np.column_stack([c == LABELS for c in range(3)]).astype(float)

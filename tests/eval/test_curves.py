@@ -22,6 +22,7 @@ def write_metrics(path: Path, n_epochs: int, n_sessions: int = 2) -> Path:
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["train", "val", "test"])
 @pytest.mark.parametrize("n_epochs", [0, 1, 2, 11, 12])
 def test_failure_06_curves_are_drawn_for_any_number_of_epochs(tmp_path, n_epochs, dtype):
@@ -30,6 +31,7 @@ def test_failure_06_curves_are_drawn_for_any_number_of_epochs(tmp_path, n_epochs
     assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.slow
 def test_curves_of_one_session_and_of_too_many_to_tell_apart_are_drawn(tmp_path):
     for n_sessions in (1, 40):
         metrics = write_metrics(tmp_path / "metrics.csv", 3, n_sessions)
@@ -38,6 +40,7 @@ def test_curves_of_one_session_and_of_too_many_to_tell_apart_are_drawn(tmp_path)
         assert (tmp_path / f"of_{n_sessions}.png").stat().st_size > 0
 
 
+@pytest.mark.slow
 def test_drawing_leaves_the_users_figures_alone(tmp_path):
     import matplotlib.pyplot as plt
 
@@ -79,6 +82,7 @@ def test_a_training_without_validation_has_no_best_epoch(tmp_path):
     assert texts(plot_curves(path)) == ["training"]
 
 
+@pytest.mark.slow
 def test_a_legend_of_long_names_lies_inside_the_picture(tmp_path):
     metrics = write_metrics(tmp_path / "metrics.csv", 3, 5)
     names = [f"rat_2{i}DLC_dlcrnetms5_ratJan24shuffle1_5000_el_filtered" for i in range(5)]
@@ -109,6 +113,7 @@ def test_the_test_splits_numbers_come_alone(tmp_path):
     assert table["dtype"].tolist() == ["test"]
 
 
+@pytest.mark.slow
 def test_daarts_own_metrics_are_read_and_drawn(shared_dir, tmp_path):
     metrics = shared_dir / "compat" / "models" / "dtcn_semi" / "metrics.csv"
     table = load_metrics_csv_as_df(metrics, ["loss", "fc"])

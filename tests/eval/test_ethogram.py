@@ -68,6 +68,7 @@ def test_the_session_and_what_its_frames_were_used_for_are_named():
     assert legend(figure)[-1] == "frames trained on"
 
 
+@pytest.mark.slow
 def test_probabilities_are_means_where_frames_are_too_many_to_see():
     states = np.repeat([[0.0, 0.25, 0.75], [0.0, 1.0, 0.0]], 50_000, axis=0)
     (panel,) = plot_ethogram(states, NAMES).axes
@@ -86,6 +87,7 @@ def test_several_behaviours_at_once_have_a_strip_each():
     assert bars(figure, "predicted rest") == [(0, 5)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n_classes", [1, 12, 40])
 def test_names_of_any_length_and_number_fit(n_classes):
     names = [f"behaviour {i} with a name that is rather long" for i in range(n_classes)]

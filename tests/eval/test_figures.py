@@ -59,6 +59,7 @@ def test_long_names_lose_their_middle_and_still_differ():
     assert shortened([]) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n_names", [1, 12, 40])
 def test_a_legend_lies_inside_the_figure_whatever_it_holds(n_names):
     names = [f"a rather long name of a class {i}" for i in range(n_names)]
@@ -72,6 +73,7 @@ def test_a_legend_lies_inside_the_figure_whatever_it_holds(n_names):
     assert panel.get_window_extent().height > 0.5 * 50 / 25.4 * figure.dpi
 
 
+@pytest.mark.slow
 def test_a_picture_is_written_in_each_format_and_older_ones_go(tmp_path):
     with drawing(COLUMN, 50) as figure:
         figure.subplots().plot([0, 1])
@@ -85,6 +87,7 @@ def test_a_picture_is_written_in_each_format_and_older_ones_go(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("format", ["png", "pdf", "svg"])
 def test_the_same_picture_is_the_same_file(tmp_path, format):
     files = [tmp_path / f"{i}.{format}" for i in range(2)]

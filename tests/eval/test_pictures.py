@@ -58,6 +58,7 @@ def assert_all_fits(figure) -> None:
             assert box.y0 >= -1 and box.y1 <= figure.bbox.y1 + 1, part
 
 
+@pytest.mark.slow
 def test_a_confusion_matrix_shows_shares_of_each_true_class(tmp_path):
     matrix = [[0, 0, 0], [0, 30, 10], [5, 0, 5]]
     title = "held-out videos: 50 frames of 1 session"
@@ -74,6 +75,7 @@ def test_a_confusion_matrix_shows_shares_of_each_true_class(tmp_path):
         plot_confusion([[1]], NAMES)
 
 
+@pytest.mark.slow
 def test_bout_lengths_are_distributions_in_seconds(tmp_path):
     tracks = {
         "hand labels": [np.repeat([1, 2, 1, -1], [10, 20, 40, 9])],
@@ -93,6 +95,7 @@ def test_bout_lengths_are_distributions_in_seconds(tmp_path):
     plot_bout_lengths({}, NAMES[:1])
 
 
+@pytest.mark.slow
 def test_lengths_are_plain_numbers_on_the_same_axis_for_each_class():
     tracks = [np.repeat([1, 2, -1], [2, 3000, 9])]
     figure = plot_bout_lengths({"hand labels": tracks}, NAMES, fps=10)
@@ -118,6 +121,7 @@ def test_a_single_bout_is_seen():
     assert [line.get_marker() for line in walk.lines] == ["o", "x"]  # both are seen in one place
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n_classes", [1, 2, 12, 30])
 def test_long_names_of_many_classes_fit(n_classes):
     names = [f"behaviour {i} with a name that is rather long" for i in range(n_classes)]
@@ -128,6 +132,7 @@ def test_long_names_of_many_classes_fit(n_classes):
     assert_all_fits(plot_bout_lengths(pairs, names, None, 30, title=title))
 
 
+@pytest.mark.slow
 def test_reliability_compares_being_sure_with_being_right():
     states = np.array([[0.05, 0.95, 0], [0.05, 0.95, 0], [0.2, 0.65, 0.15], [1, 0, 0]])
     confidence, accuracy, frames, error = reliability([1, 2, 1, 0], states)
@@ -158,6 +163,7 @@ def test_bins_of_few_frames_are_marked_and_each_has_its_interval():
     assert (low, high) == pytest.approx((0.7054, 0.7899), abs=1e-3)  # Wilson's, of 300 in 400
 
 
+@pytest.mark.slow
 def test_a_search_is_drawn_against_each_setting_that_differs(tmp_path: Path):
     folders = []
     for i, (lags, dropout) in enumerate([(2, 0.1), (4, 0.1), (16, 0.1), (4, 0.2)]):

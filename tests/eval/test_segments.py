@@ -183,6 +183,7 @@ def sequences(draw):
     return true, pred
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(sequences(), st.sampled_from([0, None, 2]))
 def test_the_edit_score_is_the_levenshtein_distance(both, background):
@@ -190,6 +191,7 @@ def test_the_edit_score_is_the_levenshtein_distance(both, background):
     assert found == pytest.approx(expected, nan_ok=True)
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(sequences(), st.sampled_from([0, None, 2]), st.sampled_from([0.1, 0.25, 0.5, 1.0]))
 def test_bouts_are_matched_as_sets_of_frames(both, background, overlap):
@@ -197,6 +199,7 @@ def test_bouts_are_matched_as_sets_of_frames(both, background, overlap):
     assert tuple(found) == slow_counts(*both, overlap, background)
 
 
+@pytest.mark.slow
 @settings(max_examples=100, deadline=None)
 @given(sequences(), st.data())
 def test_frames_that_are_not_scored_never_count(both, data):

@@ -63,6 +63,7 @@ def test_the_likelier_neighbour_takes_a_bout():
     assert text(merge_bouts(states, 2)) == "000111"
 
 
+@pytest.mark.slow
 @settings(max_examples=200, deadline=None)
 @given(st.integers(1, 40), st.integers(1, 12), st.integers(0, 10_000))
 def test_no_bout_is_left_that_is_too_short_and_long_ones_stay_where_they_were(n, shortest, seed):
@@ -79,6 +80,7 @@ def test_no_bout_is_left_that_is_too_short_and_long_ones_stay_where_they_were(n,
 # ------------------------------------------------------------------------------ median
 
 
+@pytest.mark.slow
 @settings(max_examples=100, deadline=None)
 @given(st.integers(1, 50), st.integers(1, 20), st.integers(0, 10_000))
 def test_the_running_median_is_that_of_each_window(n_frames, window, seed):
@@ -110,6 +112,7 @@ def test_viterbi_finds_the_best_of_all_paths(n_frames, n_classes, seed):
     assert score(found) == pytest.approx(score(best))
 
 
+@pytest.mark.slow
 @settings(max_examples=30, deadline=None)
 @given(st.integers(1, 7), st.integers(1, 3), st.integers(1, 4), st.integers(0, 10_000))
 def test_semi_markov_finds_the_best_of_all_paths_and_durations(n_frames, n_classes, longest, seed):

@@ -74,6 +74,7 @@ def test_long_tables_are_what_pandas_writes(tmp_path):
     assert (tmp_path / "p.csv").read_text() == expected
 
 
+@pytest.mark.slow
 def test_times_of_a_long_recording_are_told_to_the_frame(tmp_path):
     classes = np.zeros(1_300_000, dtype=np.int64)
     classes[1_234_567:1_234_574] = 1

@@ -52,6 +52,7 @@ def read_hparams(folder: str | Path) -> dict[str, Any]:
 # ------------------------------------------------------------------------------ the main job
 
 
+@pytest.mark.slow
 def test_without_arguments_it_fits_the_demo_set_and_beats_the_bar_on_a_session_held_out(
     run, tmp_path
 ):
@@ -87,6 +88,7 @@ def fitted(configs) -> Path:
     return Path(folder)
 
 
+@pytest.mark.slow
 def test_failure_03_states_have_one_row_for_each_frame(fitted):
     for session in ("mouse1", "mouse2"):
         states = np.load(fitted / f"{session}_states.npy")
@@ -94,11 +96,13 @@ def test_failure_03_states_have_one_row_for_each_frame(fitted):
         np.testing.assert_allclose(states.sum(1), 1.0, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_the_folder_is_where_daart_would_have_it(fitted, tmp_path):
     assert fitted == tmp_path / "results/multi-0/dtcn/test/version_0"
     assert (tmp_path / "results/multi-0/expt_info.csv").read_text() == "expt\nmouse1\nmouse2\n"
 
 
+@pytest.mark.slow
 def test_hparams_tell_settings_and_what_came_of_them(fitted):
     hparams = read_hparams(fitted)
     assert hparams["training_completed"] is True
@@ -110,6 +114,7 @@ def test_hparams_tell_settings_and_what_came_of_them(fitted):
     assert hparams["best_val_epoch"] in (1, 2)
 
 
+@pytest.mark.slow
 def test_the_model_predicts_a_session_it_has_not_seen(fitted, demo, tmp_path):
     model = Model.from_dir(fitted)
     states = model.predict(demo / "markers" / "mouse3.csv", tmp_path / "new.npy")
@@ -117,11 +122,13 @@ def test_the_model_predicts_a_session_it_has_not_seen(fitted, demo, tmp_path):
     np.testing.assert_array_equal(np.load(tmp_path / "new.npy"), states)
 
 
+@pytest.mark.slow
 def test_the_model_gives_back_the_states_it_left(fitted, demo):
     states = Model.from_dir(fitted).predict(demo / "markers" / "mouse1.csv")
     np.testing.assert_allclose(states, np.load(fitted / "mouse1_states.npy"), atol=1e-5)
 
 
+@pytest.mark.slow
 def test_the_weights_load_into_a_model_made_from_hparams(fitted):
     model = Segmenter(read_hparams(fitted))
     model.load_parameters_from_file(fitted / "best_val_model.pt")
@@ -129,6 +136,7 @@ def test_the_weights_load_into_a_model_made_from_hparams(fitted):
     assert all(torch.equal(state[name], value) for name, value in model.state_dict().items())
 
 
+@pytest.mark.slow
 def test_metrics_have_daarts_columns_and_a_row_for_each_epoch(fitted):
     table = pd.read_csv(fitted / "metrics.csv")
     assert {"epoch", "batch", "trial", "dataset", "best_val_epoch"} <= set(table.columns)
@@ -136,11 +144,13 @@ def test_metrics_have_daarts_columns_and_a_row_for_each_epoch(fitted):
     assert table[table["tr_loss"].notna()]["epoch"].tolist() == [0, 1, 2]
 
 
+@pytest.mark.slow
 def test_the_log_tells_the_model_and_the_end(fitted):
     text = (fitted / "console.log").read_text()
     assert "DTCN architecture" in text and "trained for 2 epochs" in text
 
 
+@pytest.mark.slow
 def test_failure_06_a_test_split_and_few_epochs_with_curves_finish(configs):
     (folder,) = fit(configs(), "--trial_splits", "4;1;1;0", "--max_epochs", "1")
     assert read_hparams(folder)["training_completed"] is True
@@ -151,6 +161,7 @@ def test_failure_06_a_test_split_and_few_epochs_with_curves_finish(configs):
 # ------------------------------------------------------------------------------ searches, failures
 
 
+@pytest.mark.slow
 def test_a_list_is_searched_over_and_each_trial_has_a_folder(configs):
     folders = fit(configs(), "--n_lags", "[1, 2]", "--set", "dropout=[0, 0.5]", "--max_epochs=1")
     settings = {(read_hparams(f)["n_lags"], read_hparams(f)["dropout"]) for f in folders}
@@ -158,6 +169,7 @@ def test_a_list_is_searched_over_and_each_trial_has_a_folder(configs):
     assert len(set(folders)) == 4
 
 
+@pytest.mark.slow
 def test_failure_01_a_trial_that_fails_shows_its_traceback_and_the_exit_code_is_1(
     configs, run, demo, tmp_path
 ):
@@ -174,6 +186,7 @@ def test_failure_01_a_trial_that_fails_shows_its_traceback_and_the_exit_code_is_
     assert "the model is in" in done.stdout  # the other trial's
 
 
+@pytest.mark.slow
 def test_a_config_that_cannot_be_ends_before_any_data_is_read_with_exit_code_2(configs, run):
     done = run(*configs(backbone="tcn", data_dir="/nowhere"))
     assert done.returncode == 2
@@ -182,6 +195,7 @@ def test_a_config_that_cannot_be_ends_before_any_data_is_read_with_exit_code_2(c
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 def test_failure_14_a_second_run_goes_on_where_the_first_was_cut_short(configs, tmp_path):
     (folder,) = fit(configs())
     whole = torch.load(Path(folder) / "best_val_model.pt", weights_only=True)
@@ -196,6 +210,7 @@ def test_failure_14_a_second_run_goes_on_where_the_first_was_cut_short(configs, 
 # ------------------------------------------------------------------------------ daart's users
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backbone", BACKBONES)
 @pytest.mark.parametrize(
     "settings",
@@ -311,6 +326,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
 def test_daarts_configuration_and_script_run_as_they_are(run, demo, tmp_path):
     arguments = []
     for name, text in DAARTS.items():

@@ -120,6 +120,7 @@ for i in range(6):
 """
 
 
+@pytest.mark.slow
 def test_processes_that_ask_together_get_one_folder_for_each_set(tmp_path):
     command = [sys.executable, "-c", RACE, str(tmp_path / "results"), str(tmp_path / "go")]
     runs = [
@@ -242,6 +243,7 @@ def test_an_unfinished_experiment_is_not_found_but_matches(hparams):
     assert [version for version, _ in matching_versions(folder.parent, hparams)] == [folder]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", OTHERS)
 def test_another_value_is_another_experiment(hparams, name):
     store(hparams)

@@ -82,6 +82,7 @@ def test_the_first_free_number_is_taken(tmp_path):
     assert [claim_version(tmp_path).version for _ in range(2)] == [1, 3]
 
 
+@pytest.mark.slow
 def test_failure_12_two_runs_never_share_a_version(tmp_path):
     go = tmp_path / "go"
     runs = [start(RACE, tmp_path / "test", go) for _ in range(6)]

@@ -23,7 +23,10 @@ from trainings import Trainings, check_same, check_whole
 from daart_fast.train import Trainer
 from daart_fast.train.checkpoint import Checkpoint
 
-pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="it needs fork")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not hasattr(os, "fork"), reason="it needs fork"),
+]
 
 
 @pytest.fixture(scope="module")

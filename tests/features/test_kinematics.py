@@ -62,6 +62,7 @@ def test_a_speed_is_in_pixels_a_second_between_the_frames_on_both_sides():
     np.testing.assert_allclose(features(markers, "speeds")["speed:a"], [1, 2, 1.5, 0])
 
 
+@pytest.mark.slow
 def test_an_acceleration_is_the_second_difference():
     xs = np.array([[0.0], [1.0], [4.0], [4.0]])
     markers = Markers(xs, np.zeros_like(xs), np.ones_like(xs), ["a"])
@@ -69,6 +70,7 @@ def test_an_acceleration_is_the_second_difference():
     np.testing.assert_allclose(found, [200, 200, 300, 300])
 
 
+@pytest.mark.slow
 def test_a_causal_feature_depends_on_no_later_frame():
     every = tracked(TWO, 40)
     settings = {"axis": ("tail", "nose"), "causal": True, "windows": (0.3,), "fps": 10}

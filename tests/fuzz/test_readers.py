@@ -70,12 +70,14 @@ def seeds_of(name: str, folder: Path) -> tuple[Target, list[bytes]]:
     return TARGETS[name], list(TARGETS[name].seeds(folder / "seeds"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TARGETS)
 def test_the_files_that_are_changed_are_good_ones(name: str, path: Path, tmp_path: Path) -> None:
     target, seeds = seeds_of(name, tmp_path)
     assert all(check(target, path / target.file, seed) for seed in seeds)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TARGETS)
 def test_a_reader_is_right_or_says_which_file_it_cannot_read(
     name: str, path: Path, tmp_path: Path
@@ -98,6 +100,7 @@ def test_what_once_broke_a_reader(case: Path, path: Path) -> None:
     check(target, path / target.file, case.read_bytes())
 
 
+@pytest.mark.slow
 @settings(max_examples=200, deadline=None, database=None, derandomize=True)
 @given(CHANGES)
 def test_stored_yaml_is_read_or_refused(changes: list[tuple[int, int, bytes]]) -> None:
@@ -109,6 +112,7 @@ def test_stored_yaml_is_read_or_refused(changes: list[tuple[int, int, bytes]]) -
 ABOVE = st.sampled_from(["..", "../x", "/x", "a/../../x", "\\x", "a\0b", "C:x", ".", "", "a/b"])
 
 
+@pytest.mark.slow
 @settings(
     max_examples=100,
     deadline=None,

@@ -497,6 +497,7 @@ def test_a_training_step_adds_gradients_only_if_asked(
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backbone", BACKBONES)
 def test_a_model_learns(make_hparams: Make, make_batch: MakeBatch, backbone: str) -> None:
     hparams = make_hparams(backbone=backbone, n_hid_units=16)

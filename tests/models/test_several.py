@@ -133,6 +133,7 @@ def switching_all_the_time():
     sys.setswitchinterval(before)
 
 
+@pytest.mark.slow
 def test_models_answer_in_many_threads_at_once_as_in_one(make_hparams, switching_all_the_time):
     models = [
         Segmenter(make_hparams(backbone=backbone, causal=causal)).eval()

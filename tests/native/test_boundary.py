@@ -18,6 +18,7 @@ pytestmark = pytest.mark.skipif(_native is None, reason="the native module is no
 SIZES = st.integers(1, 5)
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None, database=None, derandomize=True)
 @given(
     batch=st.integers(1, 3),
@@ -51,6 +52,7 @@ def test_gradients_are_those_of_finite_differences(
         )
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None, database=None, derandomize=True)
 @given(
     batch=st.integers(1, 3),

@@ -67,6 +67,7 @@ def replace(path: Path) -> None:
     os.utime(path, (1, 1))
 
 
+@pytest.mark.slow
 def test_only_what_changed_is_compiled_again(build):
     assert build.compiled()
     assert not build.compiled()
@@ -111,6 +112,7 @@ def write_program(path: Path, text: str) -> None:
     path.chmod(0o755)
 
 
+@pytest.mark.slow
 def test_by_default_the_gpus_that_are_here_are_compiled_for(architectures):
     assert architectures("9.0\n8.6\n9.0\n") == ["86-real", "90"]
     assert architectures("8.0\n", "native") == ["80"]

@@ -139,6 +139,7 @@ def test_where_no_frame_validates_the_log_says_so(
     assert "has the validation split any scored frame?" in caplog.text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backbone", BACKBONES)
 def test_a_learning_rate_of_1e3_leaves_good_weights_or_says_that_the_loss_diverged(
     project: Project, backbone: str

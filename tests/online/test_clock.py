@@ -32,6 +32,7 @@ def test_of_frames_that_are_late_one_at_most_is_told_to_be_missing(jitter):
         assert numbers[-1] - 4999 <= (1 if jitter > 0.005 else 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("jitter", [0, 0.002, 0.008, 0.012])
 @pytest.mark.parametrize("fps", [29.97, 30, 30.03])
 @pytest.mark.parametrize("share", [0.001, 0.02, 0.1])
@@ -45,6 +46,7 @@ def test_frames_that_were_lost_are_found_in_spite_of_jitter_and_drift(jitter, fp
         assert np.abs(wrong).max() <= (1 if jitter > 0.005 else 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fps", [29.97, 30.03])
 def test_a_camera_whose_clock_differs_for_hours_adds_nothing_up(fps):
     n_frames = 200_000  # the clocks are 200 frames apart in the end

@@ -34,6 +34,7 @@ def answers_of(online: OnlineSegmenter, frames: np.ndarray) -> np.ndarray:
     return np.stack([*(answer for answer in steps if answer is not None), *online.flush()])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(12))
 def test_every_frame_equals_the_whole_session(engine, seed):
     (model,) = draw_models(1, seed)
@@ -80,6 +81,7 @@ def test_streams_are_answered_side_by_side(engine, streams):
         np.testing.assert_allclose(answers[:, i], offline(model, frames[:, i]), **CLOSE)
 
 
+@pytest.mark.slow
 def test_a_state_goes_on_elsewhere(engine):
     model = make_model(causal=False)
     frames = draw_frames(model, 80)
@@ -106,6 +108,7 @@ def test_states_of_others_are_refused(engine):
         online.load_state(b"nothing")
 
 
+@pytest.mark.slow
 @needs_native
 def test_no_drift_over_ten_million_frames():
     """Nothing is carried from frame to frame but the frames: the last are as the first."""
@@ -186,6 +189,7 @@ def test_a_step_allocates_nothing_of_its_own():
     assert grown < 4096
 
 
+@pytest.mark.slow
 @needs_native
 def test_other_threads_run_while_many_frames_are_answered():
     model = make_model(n_hid_layers=3, n_hid_units=64, n_lags=4)
@@ -207,6 +211,7 @@ def test_other_threads_run_while_many_frames_are_answered():
     thread.join()
 
 
+@pytest.mark.slow
 def test_importing_it_is_light():
     code = "import sys, torch; before = set(sys.modules); import daart_fast.online\n"
     heavy = ("pandas", "numba", "scipy", "h5py", "matplotlib", "tqdm", "dlclive")
@@ -426,6 +431,7 @@ def kinematic_model() -> tuple[Model, np.ndarray, np.ndarray]:
     return make_model(**settings, input_size=len(names), input_names=names), poses, values
 
 
+@pytest.mark.slow
 def test_causal_features_are_built_as_frames_come():
     model, poses, values = kinematic_model()
     online = OnlineSegmenter(model)
@@ -517,6 +523,7 @@ def test_frames_that_are_late_are_not_taken_for_missing_ones_again_and_again() -
     assert 1000 <= online.n_frames <= 1001
 
 
+@pytest.mark.slow
 def test_a_state_knows_which_frames_were_late() -> None:
     online = OnlineSegmenter(make_model(), fps=30)
     other = OnlineSegmenter(make_model(), fps=30)

@@ -45,6 +45,7 @@ def errors(got: list[Tensor], exact: list[Tensor]) -> list[float]:
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mean", [0.0, 100.0], ids=["centred", "mean of 100 sd"])
 @pytest.mark.parametrize("isa", native.isas())
 def test_filtered_errors_are_at_most_ten_times_direct_ones_for_every_width(
@@ -67,6 +68,7 @@ def test_filtered_errors_are_at_most_ten_times_direct_ones_for_every_width(
                 assert mine <= MOST * bound, f"{where}: {mine:.1e}, directly {bound:.1e}"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("conv", ["direct", "filtered"])
 @pytest.mark.parametrize("isa", native.isas())
 def test_weight_gradients_stay_exact_up_to_50000_frames(isa: str, conv: str) -> None:

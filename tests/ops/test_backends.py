@@ -50,6 +50,7 @@ def python(script: str, **environment: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.slow
 @needs_native
 def test_native_runs_first() -> None:
     result = python(CONVOLVE)
@@ -57,6 +58,7 @@ def test_native_runs_first() -> None:
     assert "torch: not used where native can run" in result.stdout
 
 
+@pytest.mark.slow
 def test_the_environment_chooses_pytorch() -> None:
     result = python(CONVOLVE, DAART_FAST_BACKEND="torch")
     assert "torch: runs" in result.stdout, result.stderr
@@ -64,6 +66,7 @@ def test_the_environment_chooses_pytorch() -> None:
         assert "native: not used: DAART_FAST_BACKEND is 'torch'" in result.stdout
 
 
+@pytest.mark.slow
 @needs_native
 def test_the_environment_chooses_instruction_set_and_method() -> None:
     result = python(
@@ -73,6 +76,7 @@ def test_the_environment_chooses_instruction_set_and_method() -> None:
     assert "convolutions: direct (of auto, direct, filtered" in result.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("variable", "value", "message"),
     [
@@ -91,6 +95,7 @@ def test_an_unknown_value_in_the_environment_is_an_error(
     assert value in result.stderr
 
 
+@pytest.mark.slow
 def test_without_the_native_module_pytorch_convolves() -> None:
     result = python(WITHOUT_NATIVE + CONVOLVE)
     assert result.returncode == 0, result.stderr
@@ -98,6 +103,7 @@ def test_without_the_native_module_pytorch_convolves() -> None:
     assert "torch: runs" in result.stdout
 
 
+@pytest.mark.slow
 def test_without_the_native_module_asking_for_it_is_an_error() -> None:
     result = python(WITHOUT_NATIVE + CONVOLVE, DAART_FAST_BACKEND="native")
     assert "DAART_FAST_BACKEND is 'native', but daart_fast._native was not built" in result.stderr
@@ -105,6 +111,7 @@ def test_without_the_native_module_asking_for_it_is_an_error() -> None:
     assert "DAART_FAST_ISA is 'avx2', but daart_fast._native was not built" in result.stderr
 
 
+@pytest.mark.slow
 def test_without_the_native_module_a_forced_method_changes_nothing() -> None:
     script = """
 with ops.forced("torch", conv="direct"):

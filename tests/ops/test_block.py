@@ -154,6 +154,7 @@ def test_every_activation_and_residual_agrees_with_reference(
     assert_agrees_with_reference(replace(block, padding="causal", masks=False), torch.float64)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("activation", ["linear", "lrelu", "sigmoid", "tanh"])
 @pytest.mark.parametrize("c_out", [2, 3], ids=["identity residual", "1x1 residual"])
 def test_float64_gradients_pass_gradcheck(
@@ -236,6 +237,7 @@ def test_results_do_not_depend_on_the_number_of_threads(kernels: tuple[str, str]
         torch.set_num_threads(threads)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("grad", [False, True])
 def test_compiles_without_a_break(grad: bool) -> None:
     block = Block()

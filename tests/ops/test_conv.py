@@ -54,6 +54,7 @@ def assert_agrees_with_reference(
     assert_near(got, expected, TOLERANCE[inputs[0].dtype])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_values_and_gradients_of_random_shapes_agree_with_reference(
     kernels: tuple[str, str], dtype: torch.dtype
@@ -165,6 +166,7 @@ def test_only_the_gradients_asked_for_come(
             assert torch.equal(leaf.grad.double(), expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("activation", ["linear", "lrelu", "sigmoid", "tanh"])
 def test_float64_gradients_pass_gradcheck(kernels: tuple[str, str], activation: str) -> None:
     for shape in (

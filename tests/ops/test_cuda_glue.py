@@ -38,6 +38,8 @@ from ..native.shim import KERNELS, PYTHON, SHIM, build, needs_compiler
 from .conftest import draw_shapes
 from .test_block import LEAVES, TENSORS, Block, draw_blocks
 
+pytestmark = pytest.mark.slow
+
 MATHS = {"float32": 0, "tf32": 1, "bfloat16": 2, "float64": 3}
 DTYPES = (torch.float32, torch.float32, torch.bfloat16, torch.float64)
 

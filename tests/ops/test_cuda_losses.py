@@ -18,6 +18,8 @@ from daart_fast.ops import backends, cuda_check, launch, operators_losses
 from ..native.shim import CUDA, PYTHON, SHIM, build, needs_compiler, run
 from .test_losses import error, head
 
+pytestmark = pytest.mark.slow
+
 SANITIZED = ("-g1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 CPU = torch.device("cpu")
 

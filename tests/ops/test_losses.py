@@ -77,6 +77,7 @@ def losses_and_gradients(function: Any, arguments: dict[str, Any]) -> list[Tenso
     return [loss.detach(), *rest, *gradients]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
 @pytest.mark.parametrize(
     ("function", "make"), [(ops.linear_cross_entropy, head), (ops.squared_error, error)]
@@ -122,6 +123,7 @@ def test_cross_entropy_is_torchs_weighted_mean(backend: str) -> None:
     torch.testing.assert_close(loss, expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [1, 2, 5])
 def test_gradients_are_those_of_finite_differences(seed: int) -> None:
     arguments = head(seed, batch=2) | {"reduce": "batch"}

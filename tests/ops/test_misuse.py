@@ -80,6 +80,7 @@ FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_forward_mode_derivatives_are_right(name: str) -> None:
     function, tangent = FUNCTIONS[name], torch.ones_like(X)
@@ -100,6 +101,7 @@ def test_functional_gradients_are_those_of_backward(name: str) -> None:
     torch.testing.assert_close(found, x.grad)
 
 
+@pytest.mark.slow
 def test_a_compiled_stack_takes_sessions_of_any_length() -> None:
     stack = torch.compile(FUNCTIONS["stack"], backend="aot_eager")
     for frames in (30, 12, 20):

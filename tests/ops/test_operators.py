@@ -17,6 +17,7 @@ WEIGHT = torch.randn(16, 8, 3, generator=torch.Generator().manual_seed(1))
 BIAS = torch.randn(16, generator=torch.Generator().manual_seed(2))
 
 
+@pytest.mark.slow
 def test_forward_operator_passes_opcheck() -> None:
     for bias in (None, BIAS):
         torch.library.opcheck(
@@ -24,6 +25,7 @@ def test_forward_operator_passes_opcheck() -> None:
         )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("needs", [(True, True, True), (False, True, False), (True, False, False)])
 def test_backward_operator_passes_opcheck(needs: tuple[bool, bool, bool]) -> None:
     y = torch.ops.daart_fast.conv_forward.default(X, WEIGHT, BIAS, 2, 2, 2, 2)
@@ -37,6 +39,7 @@ def layer(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     return ops.dilated_conv1d(x * 2, weight, bias, 2, "same", "lrelu") + 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("grad", [False, True])
 def test_compiles_without_a_break(grad: bool) -> None:
     # "aot_eager" traces forward and backward, and needs no compiler

@@ -67,6 +67,7 @@ def values_and_gradients(arguments: Stack) -> list[Tensor]:
     return [y.detach(), *torch.autograd.grad(y, leaves(arguments), upstream)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
 def test_values_and_gradients_are_those_of_the_blocks_in_turn(dtype: torch.dtype) -> None:
     tolerances = {} if dtype is torch.float64 else {"rtol": 1e-3, "atol": 2e-4}
@@ -133,12 +134,14 @@ def test_what_does_not_fit_is_named(change: Stack, complaint: str) -> None:
         ops.dilation_stack(**arguments | change)
 
 
+@pytest.mark.slow
 def test_torch_compile_takes_it_whole() -> None:
     arguments = stack(0, torch.float32)
     compiled = torch.compile(ops.dilation_stack, fullgraph=True, backend="aot_eager")
     torch.testing.assert_close(compiled(**arguments), ops.dilation_stack(**arguments))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(4))
 def test_operators_pass_opcheck(seed: int) -> None:
     x, parameters, *settings = operands(seed)
@@ -172,6 +175,7 @@ def test_what_a_compiler_counts_is_what_is_kept(seed: int) -> None:
         assert kept == native.stack_saved(sizes, layers, activation)
 
 
+@pytest.mark.slow
 def test_what_is_compiled_for_any_number_of_frames_trains() -> None:
     arguments = stack(0) | {"first": 0, "frames": None}
     compiled = torch.compile(ops.dilation_stack, fullgraph=True, backend="aot_eager", dynamic=True)

@@ -235,6 +235,7 @@ LABELS_AND_TASKS = ["labels-hand/m1.csv", "labels-hand/m1.csv.gz", "labels-heuri
 LABELS_AND_TASKS += ["labels-heuristic/m1.pkl", "tasks/m1.csv"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("content", ODD.values(), ids=ODD)
 @pytest.mark.parametrize("name", INPUTS + LABELS_AND_TASKS)
 def test_an_odd_file_is_named_and_the_next_is_read(project, name, content):

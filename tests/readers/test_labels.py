@@ -356,6 +356,7 @@ def test_arrays_of_anything_else_are_refused(thing):
         loads_plain(pickle.dumps(thing), "there")
 
 
+@pytest.mark.slow
 def test_a_pickle_that_is_broken_anywhere_is_refused_and_harms_nothing():
     # NumPy's own unpickling crashes on some of these
     whole = {"states": np.arange(5), "state_labels": np.array(["a", "b"]), "n": np.int64(3)}

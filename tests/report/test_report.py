@@ -110,6 +110,7 @@ def test_a_report_is_called_html(tmp_path):
         assert (tmp_path / name).is_file()
 
 
+@pytest.mark.slow
 def test_a_report_is_one_file_without_links_to_anything_outside(small, tmp_path):
     write_report([small], tmp_path / "report.html")
     text = (tmp_path / "report.html").read_text()
@@ -118,6 +119,7 @@ def test_a_report_is_one_file_without_links_to_anything_outside(small, tmp_path)
     assert set(re.findall(r"https?://[^\s\"')]*", text)) == {"http://www.w3.org/2000/svg"}
 
 
+@pytest.mark.slow
 def test_a_report_holds_settings_scores_curves_bouts_and_sessions(small, tmp_path):
     write_report([small], tmp_path / "report.html")
     (model,) = data_of(tmp_path / "report.html")["models"]
@@ -235,6 +237,7 @@ def new_sessions(model: Path, folder: Path, labelled: bool) -> NewSessions:
     return NewSessions(folder, [NewSession(session, splits)], NAMES)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("labelled", [False, True])
 def test_a_report_on_new_sessions_shows_theirs_and_not_the_models(small, tmp_path, labelled):
     new = new_sessions(small, tmp_path / "predictions", labelled)
@@ -307,6 +310,7 @@ setTimeout(hoverThere, 1500);
 """
 
 
+@pytest.mark.slow
 @needs_browser
 def test_a_browser_shows_it_without_complaint(small, tmp_path):
     write_report([small, small], tmp_path / "report.html")
@@ -321,6 +325,7 @@ def test_a_browser_shows_it_without_complaint(small, tmp_path):
     assert (tmp_path / "report.png").stat().st_size > 20_000
 
 
+@pytest.mark.slow
 @needs_browser
 def test_the_wheel_zooms_and_the_cursor_shows_probabilities(small, tmp_path):
     write_report([small], tmp_path / "report.html")
@@ -334,6 +339,7 @@ def test_the_wheel_zooms_and_the_cursor_shows_probabilities(small, tmp_path):
     np.testing.assert_allclose(values, np.load(small / "m2_states.npy")[frame, 1:], atol=0.011)
 
 
+@pytest.mark.slow
 @needs_browser
 def test_the_wheel_scrolls_the_page_unless_the_plot_has_the_focus(small, tmp_path):
     write_report([small], tmp_path / "report.html")
@@ -345,6 +351,7 @@ def test_the_wheel_scrolls_the_page_unless_the_plot_has_the_focus(small, tmp_pat
     assert last - first < 1600
 
 
+@pytest.mark.slow
 @needs_browser
 def test_the_tooltip_is_of_the_frame_under_the_pointer_after_a_zoom(small, tmp_path):
     write_report([small], tmp_path / "report.html")
@@ -355,6 +362,7 @@ def test_the_tooltip_is_of_the_frame_under_the_pointer_after_a_zoom(small, tmp_p
     assert re.search(r"frame (\d+)", tip)[1] == re.search(r'data-frame="(\d+)"', page.document)[1]
 
 
+@pytest.mark.slow
 @needs_browser
 def test_a_narrow_window_is_not_scrolled_sideways(small, tmp_path):
     write_report([small, small], tmp_path / "report.html")
@@ -363,6 +371,7 @@ def test_a_narrow_window_is_not_scrolled_sideways(small, tmp_path):
     assert re.search(r'data-wide="(-?\d+)"', page.document)[1] == "0"
 
 
+@pytest.mark.slow
 @needs_browser
 def test_the_top_says_the_score_of_videos_held_out_and_what_nobody_may_miss(small, tmp_path):
     folder = tmp_path / "version_0"
@@ -382,6 +391,7 @@ def test_the_top_says_the_score_of_videos_held_out_and_what_nobody_may_miss(smal
     assert page.document.count('aria-label="macro-F1: The mean') >= 2  # its meaning, on hover
 
 
+@pytest.mark.slow
 @needs_browser
 def test_a_term_shows_its_meaning_on_focus(small, tmp_path):
     write_report([small], tmp_path / "report.html")
@@ -399,6 +409,7 @@ def test_a_term_shows_its_meaning_on_focus(small, tmp_path):
     )
 
 
+@pytest.mark.slow
 @needs_browser
 def test_on_paper_the_plot_has_a_width_that_fits_and_is_drawn_for_it(small, tmp_path):
     write_report([small], tmp_path / "report.html")
@@ -407,6 +418,7 @@ def test_on_paper_the_plot_has_a_width_that_fits_and_is_drawn_for_it(small, tmp_
     assert 'data-found="660,1320"' in page.document
 
 
+@pytest.mark.slow
 @needs_browser
 def test_the_legend_names_what_is_drawn_and_nothing_else(small, models, tmp_path):
     gaps = models("gaps", 2_000, gaps=True)
@@ -418,6 +430,7 @@ def test_the_legend_names_what_is_drawn_and_nothing_else(small, models, tmp_path
         assert ">background<" not in legend and "groom" in legend
 
 
+@pytest.mark.slow
 @needs_browser
 def test_a_behaviour_that_is_absent_is_not_drawn_as_unscored(models, tmp_path):
     folder = models("several", 2_000, classifier_type="multibinary")
@@ -431,6 +444,7 @@ def test_a_behaviour_that_is_absent_is_not_drawn_as_unscored(models, tmp_path):
     assert (unscored, absent) == ("#dddddd", "null") and present.startswith("#")
 
 
+@pytest.mark.slow
 @needs_browser
 def test_a_session_of_another_model_only_shows_that_model(small, models, tmp_path):
     other = models("third", 1_000, sessions=3, expt_ids=["m1", "m2"], expt_ids_test=["m3"])
@@ -440,6 +454,7 @@ def test_a_session_of_another_model_only_shows_that_model(small, models, tmp_pat
     assert f"<p>2: {other.parent.name}: macro-F1" in page.document
 
 
+@pytest.mark.slow
 @needs_browser
 def test_a_link_opens_at_a_bout(small, tmp_path):
     write_report([small], tmp_path / "report.html")
@@ -447,6 +462,7 @@ def test_a_link_opens_at_a_bout(small, tmp_path):
     assert page.text("where") == "0:40.00 to 0:50.00 of 26:40.00"
 
 
+@pytest.mark.slow
 @needs_browser
 def test_lines_are_drawn_wherever_a_view_begins(small, tmp_path):
     write_report([small], tmp_path / "report.html")
@@ -464,6 +480,7 @@ def test_lines_are_drawn_wherever_a_view_begins(small, tmp_path):
     np.testing.assert_allclose([value for _, value in found[:-1]], expected, atol=0.003)
 
 
+@pytest.mark.slow
 @needs_browser
 def test_a_click_on_a_worst_bout_zooms_to_it(small, tmp_path):
     write_report([small], tmp_path / "report.html")
@@ -473,6 +490,7 @@ def test_a_click_on_a_worst_bout_zooms_to_it(small, tmp_path):
     assert first < worst["start"] / 25 < worst["stop"] / 25 < last
 
 
+@pytest.mark.slow
 @needs_browser
 def test_a_million_frames_do_not_freeze_it(tmp_path):
     n_frames, draw = 1_000_000, np.random.default_rng(0)

@@ -49,6 +49,7 @@ def test_the_command_line_of_the_program_is_read(configs, monkeypatch):
     assert get_all_params("grid_search").n_lags == 5
 
 
+@pytest.mark.slow
 def test_paths_are_taken_from_the_config_files_folder(configs, tmp_path):
     assert get_all_params("grid_search", configs()).data_dir == str(tmp_path / "data")
 
@@ -146,6 +147,7 @@ def test_what_is_about_the_whole_search_cannot_be_searched_over(configs, capsys,
     assert "it cannot be searched over" in error
 
 
+@pytest.mark.slow
 def test_a_gpu_may_be_named_beside_the_configs_that_come_along():
     folder = Path(__file__).parents[2] / "configs"
     files = [

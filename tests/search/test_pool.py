@@ -63,6 +63,7 @@ if __name__ == "__main__":
 )
 
 
+@pytest.mark.slow
 def test_persistent_workers_run_a_scripts_function_each_with_its_share_of_the_cores(script):
     code, out, _ = script(WHO, "places_on_cpu(2)", OMP_NUM_THREADS="64").finish()
     assert code == 0
@@ -74,6 +75,7 @@ def test_persistent_workers_run_a_scripts_function_each_with_its_share_of_the_co
     assert {result["OMP_NUM_THREADS"] for result in results} == {str(share)}
 
 
+@pytest.mark.slow
 def test_each_place_on_a_gpu_is_a_process_that_sees_no_other_gpu(script):
     start = script(WHO, "places_on_gpus(['0', '2'], per_gpu=2)", CUDA_VISIBLE_DEVICES="5,6,7")
     code, out, _ = start.finish()
@@ -83,6 +85,7 @@ def test_each_place_on_a_gpu_is_a_process_that_sees_no_other_gpu(script):
     assert sorted(devices + " " + gpu for _, devices, gpu in seen) == ["5 0", "5 0", "7 2", "7 2"]
 
 
+@pytest.mark.slow
 def test_failure_01_whatever_ends_a_trial_is_told_and_the_others_go_on(script):
     code, out, err = script(DEATHS).finish()
     assert code == 1
@@ -125,6 +128,7 @@ if __name__ == "__main__":
 )
 
 
+@pytest.mark.slow
 def test_what_cannot_be_pickled_or_read_again_ends_no_search_and_holds_none_up(script):
     """Errors of reading are not those of a connection that is gone: OSError may be either."""
     code, out, err = script(PICKLES).finish()

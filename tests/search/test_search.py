@@ -17,6 +17,8 @@ import yaml
 from daart_fast.config import load_config
 from daart_fast.search import fit_models
 
+pytestmark = pytest.mark.slow
+
 SEARCH = """
 import json, sys
 from daart_fast.search import fit_models

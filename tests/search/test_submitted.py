@@ -56,6 +56,7 @@ def test_what_waits_is_left_alone_and_its_own_log_is_looked_at(submit):
     assert submit.queue.arrays == 1
 
 
+@pytest.mark.slow
 def test_a_call_amid_another_waits_until_that_has_submitted(submit, monkeypatch):
     found = []
     other = threading.Thread(target=lambda: found.append(submit(0.1)))

@@ -25,6 +25,7 @@ def row_of(folder, held_out=()):
     return read_row(1, "finished", {}, str(folder), held_out).results
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ignored", [0, 2])
 def test_the_class_that_the_loss_ignores_is_not_scored(settings, capsys, ignored):
     trial = Namespace(**with_defaults(settings | {"ignore_class": ignored, "tt_n_cpu_workers": 1}))
@@ -107,6 +108,7 @@ def test_trials_are_compared_by_a_score_that_all_finished_ones_have():
     assert score_of(rows, held_out=True) == ("test_loss", False)
 
 
+@pytest.mark.slow
 def test_the_picture_of_a_search_is_written_in_each_format(tmp_path):
     rows = [
         Row(i, "finished", {"dropout": i / 10, "search_fold": i}, {"test_f1": 0.5}, None)

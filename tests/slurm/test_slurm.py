@@ -123,6 +123,7 @@ def in_epoch(settings: dict[str, Any], max_epochs: int, epoch: int) -> bool:
     return False
 
 
+@pytest.mark.slow
 def test_six_trials_are_one_job_array_and_one_that_is_requeued_goes_on(slurm, settings, search):
     long = 400
     settings |= {"max_epochs": [long, 1, 2, 3, 4, 5]}
@@ -158,6 +159,7 @@ def test_six_trials_are_one_job_array_and_one_that_is_requeued_goes_on(slurm, se
     assert "export GREETING=hello" in batch
 
 
+@pytest.mark.slow
 def test_trials_in_the_queue_are_not_submitted_again_and_can_be_waited_for(slurm, settings, search):
     settings |= {"max_epochs": 2, "n_lags": [1, 2]}
     with no_job_starts(slurm):
@@ -183,6 +185,7 @@ def test_trials_in_the_queue_are_not_submitted_again_and_can_be_waited_for(slurm
         )
 
 
+@pytest.mark.slow
 def test_two_calls_at_once_submit_each_trial_once(slurm, settings, search):
     settings |= {"max_epochs": 1, "n_lags": [1, 2]}
     with no_job_starts(slurm):
@@ -194,6 +197,7 @@ def test_two_calls_at_once_submit_each_trial_once(slurm, settings, search):
     assert wait_until(lambda: not ask(slurm, "squeue", "--noheader").strip())
 
 
+@pytest.mark.slow
 def test_without_waiting_the_jobs_go_on_and_a_failed_one_is_told_later(slurm, settings, search):
     settings |= {"max_epochs": 1, "lambda_task": [0, 1]}  # there are no tasks
     out, err = search(settings, wait=False).communicate(timeout=120)

@@ -146,6 +146,7 @@ def test_a_write_that_takes_long_does_not_hold_the_training_up(
     assert waited == [True]  # begun before epoch 2, and only one
 
 
+@pytest.mark.slow
 def test_a_training_cut_short_beside_a_write_ends_bit_for_bit_where_the_unbroken_one_does(
     project, training, same_weights, eager
 ):
@@ -163,6 +164,7 @@ def _interrupt():
     raise KeyboardInterrupt
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("file", ["best_val_model.pt", "checkpoint.pt"])
 def test_a_write_that_fails_ends_the_training_with_its_error(
     project, training, same_weights, eager, monkeypatch, file

@@ -171,6 +171,7 @@ def nothing(side: Side) -> None:
 # ------------------------------------------------------------------------------ equal training
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("resident", [False, True])
 @pytest.mark.parametrize(
     "settings",
@@ -202,6 +203,7 @@ def test_steps_are_launched_one_by_one_until_they_have_warmed_up(sides):
     assert (recorded.graph.n_recorded, recorded.recorder.n_replayed) == (1, 3)
 
 
+@pytest.mark.slow
 def test_short_epochs_warm_up_too(sides):
     pair = sides(batch_size=6)  # two whole batches and a smaller one
     assert_same_epochs(pair, 5)
@@ -212,6 +214,7 @@ def test_short_epochs_warm_up_too(sides):
 # ------------------------------------------------------------------------------ what changes
 
 
+@pytest.mark.slow
 def test_weights_of_losses_change_without_a_new_recording(sides):
     def anneal(side: Side) -> None:
         side.model.on_epoch_start(next(epochs[side]))
@@ -246,6 +249,7 @@ def new_weights(side: Side) -> None:
         weight.data = torch.linspace(-0.2, 0.2 + 0.1 * i, weight.numel()).view_as(weight)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "change",
     [
@@ -264,6 +268,7 @@ def test_a_change_of_what_a_recording_holds_has_the_step_recorded_anew(sides, ch
     assert not pair[1].graph.why_launched
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("resident", [False, True])
 def test_pseudo_labels_are_trained_on_from_when_they_come(sides, resident):
     def label(side: Side) -> None:
@@ -280,6 +285,7 @@ def test_pseudo_labels_are_trained_on_from_when_they_come(sides, resident):
     assert pair[1].trainer._sums[pair[1].trainer._terms.index("loss_weak")] > 0
 
 
+@pytest.mark.slow
 def test_sums_of_a_training_that_was_interrupted_are_gone_on_from(sides):
     launched, recorded = sides(batch_size=1)
     launched.epoch()
@@ -350,6 +356,7 @@ class _SameDraws(Tape):
         return replay_same
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("recorder", "why"),
     [
@@ -399,6 +406,7 @@ def on_tape(monkeypatch) -> list[GraphStep]:
     return made
 
 
+@pytest.mark.slow
 def test_a_trainer_records_its_steps_unless_told_not_to(project, training, same_weights, on_tape):
     hparams = project(
         (slice(None), slice(0, 100)),
@@ -418,6 +426,7 @@ def test_a_trainer_records_its_steps_unless_told_not_to(project, training, same_
     assert launched.metrics == recorded.metrics
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("after", [11, 18, 23, 30])
 def test_a_recorded_training_that_is_cut_short_ends_where_it_would_have(
     project, training, same_weights, on_tape, after

@@ -53,6 +53,7 @@ def interrupt(training, after):
 MOMENTS = [1, 4, 8, 9, 11, 13, 14, 17, 18, 20, 26, 33]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("settings", "after"),
     [({}, after) for after in (*MOMENTS, 36)] + [(SEMI, after) for after in (*MOMENTS, 38, 39)],
@@ -70,6 +71,7 @@ def test_failure_14_an_interrupted_training_ends_bit_for_bit_where_the_unbroken_
     assert resumed.hparams["best_val_epoch"] == unbroken.hparams["best_val_epoch"]
 
 
+@pytest.mark.slow
 def test_a_training_may_be_interrupted_again_and_again(project, training, same_weights):
     hparams = project()
     unbroken = training(hparams, name="unbroken").fit()
@@ -90,6 +92,7 @@ Training(json.loads(sys.argv[1]), Path(sys.argv[2]), checkpoint_interval=0).fit(
 """
 
 
+@pytest.mark.slow
 def test_failure_14_a_killed_process_leaves_a_folder_that_resumes(
     project, training, same_weights, tmp_path
 ):
@@ -137,6 +140,7 @@ def test_with_nothing_to_resume_from_training_starts_afresh(project, training):
     assert count.epochs == [0, 1]
 
 
+@pytest.mark.slow
 def test_without_resume_training_starts_over(project, training):
     hparams = project(max_epochs=2)
     with pytest.raises(Interrupted):
@@ -200,6 +204,7 @@ def test_a_training_of_other_settings_in_the_same_folder_is_not_taken_for_finish
     assert count.epochs[:2] == [0, 1]
 
 
+@pytest.mark.slow
 def test_a_training_that_goes_on_may_be_made_longer(project, training, same_weights):
     with pytest.raises(Interrupted):
         interrupt(training(project(max_epochs=2), checkpoint_interval=0), 20).fit()
@@ -238,6 +243,7 @@ def test_failure_14_a_training_interrupted_as_it_was_about_to_end_logs_its_last_
     assert (count.epochs, count.ended) == ([], [2])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("first", ["within its search", "alone"])
 def test_a_searchs_trial_goes_on_alone_and_within_its_search(
     project, training, same_weights, tmp_path, caplog, first
@@ -296,6 +302,7 @@ def refusal(training, hparams):
     return str(caught.value)
 
 
+@pytest.mark.slow
 def test_a_resumed_training_refuses_other_labels(broken, training, tmp_path):
     edit(tmp_path / "data/labels-hand/s1.csv", swap_two_classes)
     told = refusal(training, broken)
@@ -304,6 +311,7 @@ def test_a_resumed_training_refuses_other_labels(broken, training, tmp_path):
     assert f"or delete the folder {tmp_path / 'model'} to begin anew" in told
 
 
+@pytest.mark.slow
 def test_a_resumed_training_refuses_classes_in_another_order(broken, training, tmp_path):
     for session in ("s0", "s1"):
         edit(tmp_path / f"data/labels-hand/{session}.csv", name_them_in_another_order)
@@ -311,6 +319,7 @@ def test_a_resumed_training_refuses_classes_in_another_order(broken, training, t
     assert "the class names were background, rest, walk, groom and are background, walk" in told
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("normalization", ["session", "train"])
 def test_a_resumed_training_refuses_other_markers(project, training, tmp_path, normalization):
     hparams = project(normalization=normalization)
@@ -321,6 +330,7 @@ def test_a_resumed_training_refuses_other_markers(project, training, tmp_path, n
     assert "session s0 has other markers." in told and "s1" not in told
 
 
+@pytest.mark.slow
 def test_a_resumed_training_refuses_channels_of_other_names(broken, training, tmp_path):
     for session in ("s0", "s1"):
         file = tmp_path / f"data/features/{session}.csv"
@@ -329,12 +339,14 @@ def test_a_resumed_training_refuses_channels_of_other_names(broken, training, tm
     assert "the channel names were f0, f1, f2, f3 and are f0, f1, f2, g3." in told
 
 
+@pytest.mark.slow
 def test_a_resumed_training_refuses_another_number_of_frames(broken, training, tmp_path):
     for kind in ("features", "labels-hand"):
         edit(tmp_path / f"data/{kind}/s1.csv", leave_ten_frames_out)
     assert "session s1 had 300 frames and has 290." in refusal(training, broken)
 
 
+@pytest.mark.slow
 def test_a_resumed_training_refuses_a_class_more(broken, training, tmp_path):
     for session in ("s0", "s1"):
         edit(
@@ -351,6 +363,7 @@ def test_a_training_that_had_ended_refuses_other_labels_too(project, training, t
     assert "session s1 has other hand labels." in refusal(training, hparams)
 
 
+@pytest.mark.slow
 def test_once_the_labels_are_back_the_training_goes_on(broken, training, same_weights, tmp_path):
     file = tmp_path / "data/labels-hand/s1.csv"
     text = file.read_text()
@@ -361,6 +374,7 @@ def test_once_the_labels_are_back_the_training_goes_on(broken, training, same_we
     assert same_weights(resumed.weights, training(broken, name="unbroken").fit().weights)
 
 
+@pytest.mark.slow
 def test_a_project_that_was_copied_goes_on(broken, training, same_weights, tmp_path, caplog):
     unbroken = training(broken, name="unbroken").fit()
     shutil.copytree(tmp_path / "data", tmp_path / "copy")
@@ -370,6 +384,7 @@ def test_a_project_that_was_copied_goes_on(broken, training, same_weights, tmp_p
     assert same_weights(resumed.weights, unbroken.weights)
 
 
+@pytest.mark.slow
 def test_a_training_of_other_settings_begins_anew_on_other_data(broken, training, tmp_path):
     edit(tmp_path / "data/labels-hand/s1.csv", swap_two_classes)
     count = _Count()
@@ -384,6 +399,7 @@ def test_checkpoints_are_written_no_more_often_than_asked_for(project, training)
     assert not (training(hparams).folder / "checkpoint.pt").exists()
 
 
+@pytest.mark.slow
 def test_a_checkpoint_of_which_one_byte_has_changed_is_not_gone_on_from(
     project, training, same_weights, caplog
 ):
@@ -422,6 +438,7 @@ CHANGES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
 def test_a_checkpoint_that_somebody_changed_is_refused_by_its_name(project, training, change):
     hparams = project()

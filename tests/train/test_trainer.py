@@ -76,6 +76,7 @@ def test_validation_comes_at_the_interval_asked_for_and_at_the_end(
     assert rows["epoch"].tolist() == epochs
 
 
+@pytest.mark.slow
 def test_the_same_seeds_give_the_same_weights(project, training, same_weights):
     hparams = project(variational=True)
     first, second = (training(hparams, name=name).fit() for name in ("first", "second"))
@@ -332,12 +333,14 @@ def test_failure_06_a_test_split_is_evaluated_at_the_end(project, training):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("max_epochs", [0, 1, 2])
 def test_failure_06_curves_are_drawn_however_few_epochs_there_are(project, training, max_epochs):
     fitted = training(project(max_epochs=max_epochs, plot_train_curves=True)).fit()
     assert (fitted.folder / "curves.png").read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.slow
 def test_curves_are_written_in_the_formats_asked_for(project, training):
     hparams = project(max_epochs=1, plot_train_curves=True)
     fitted = training(hparams, picture_format="pdf;svg").fit()
