@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from pathlib import Path
 
 import numpy as np
@@ -10,10 +11,12 @@ import torch
 import yaml
 
 from daart_fast.api import Model
+from daart_fast.data.from_config import build_data_generator
 from daart_fast.data.sequences import compute_sequence_pad
 from daart_fast.models import Segmenter
 from daart_fast.readers.feature_tables import load_feature_csv
 from daart_fast.readers.inputs import read_inputs
+from daart_fast.train.validation import evaluate
 
 COMPAT = Path(__file__).resolve().parents[2] / "shared" / "compat"
 MODELS = COMPAT / "models"
@@ -60,6 +63,20 @@ def test_states_agree_in_every_row(name, session):
     assert theirs.shape == (5000, 8)
     difference = np.abs(ours[:5000] - theirs).max(1)
     assert difference.max() < 1e-4, f"worst in row {difference.argmax()}"
+
+
+@pytest.mark.parametrize("name", REPEATABLE)
+def test_validation_frames_are_those_of_daart(name):
+    folder = MODELS / name
+    model = Model.from_dir(folder)
+    hparams = {**model.config, "data_dir": str(COMPAT / "data"), "cache_dir": "off"}
+    best = hparams["best_val_epoch"]
+    with (folder / "metrics.csv").open() as file:
+        rows = [row for row in csv.DictReader(file) if row["epoch"] == str(best)]
+    stored = {int(r["dataset"]): float(r["val_loss_strong"]) for r in rows if r["val_loss_strong"]}
+    scores = evaluate(model.model, build_data_generator(hparams), "val")
+    for session in (0, 1):
+        assert scores[session]["loss_strong"] == pytest.approx(stored[session], abs=2e-5)
 
 
 @pytest.mark.parametrize("session", SESSIONS)

@@ -16,7 +16,7 @@ from daart_fast.data.dataset import SIGNALS
 from daart_fast.data.generator import DataGenerator
 from daart_fast.data.ignored import IGNORED, ignored_class
 from daart_fast.data.scored import label_cautions, old_background, one_class, scored_frames
-from daart_fast.data.sequences import compute_sequence_pad
+from daart_fast.data.sequences import compute_sequence_pad, trial_splits_of
 from daart_fast.data.sessions import Tell, signal_paths
 from daart_fast.data.transforms import Transform, ZScore
 from daart_fast.errors import ConfigError, DataError
@@ -69,7 +69,7 @@ def build_data_generator(hparams: dict[str, Any]) -> DataGenerator:
         [[paths[session][signal] for signal in SIGNALS] for session in ids],
         device=get["device"],
         rng_seed=get["rng_seed_train"],
-        trial_splits=get["trial_splits"],
+        trial_splits=trial_splits_of(get),
         train_frac=get["train_frac"],
         sequence_length=get["sequence_length"],
         batch_size=get["batch_size"],

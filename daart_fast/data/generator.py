@@ -13,7 +13,7 @@ from daart_fast.data.batches import Batch, HostBatches, Make
 from daart_fast.data.dataset import SingleDataset
 from daart_fast.data.description import describe
 from daart_fast.data.device import ResidentSessions, StreamedBatches, batches_on
-from daart_fast.data.sequences import SPLITS, share_out
+from daart_fast.data.sequences import SPLITS, n_shared_windows, share_out
 from daart_fast.data.sessions import Reader, Session
 from daart_fast.data.transforms import Transform
 from daart_fast.errors import ConfigError, DataError
@@ -202,7 +202,7 @@ class DataGenerator:
             dataset.batch_idxs = share_out(
                 dataset.id,
                 number,
-                dataset.n_sequences,
+                n_shared_windows(len(dataset.session), dataset.sequence_length, trial_splits),
                 trial_splits,
                 self.rng_seed,
                 train_frac,

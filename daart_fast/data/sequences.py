@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import logging
 from collections.abc import Collection, Mapping
 from typing import Any
 
@@ -15,9 +17,11 @@ __all__ = [
     "compute_sequences",
     "count_windows",
     "frames_of_windows",
+    "n_shared_windows",
     "share_out",
     "split_trials",
     "splits_of",
+    "trial_splits_of",
 ]
 
 SPLITS = ("train", "val", "test")
@@ -84,14 +88,14 @@ def split_trials(
     test_tr: int = 1,
     gap_tr: int = 0,
 ) -> dict[str, np.ndarray]:
-    """Share the sequences of a session out in blocks of train, val and test, gaps after each.
+    """Share the sequences of a session out in blocks, shifted in a circle, as daart 1.2 does.
 
     Parameters
     ----------
     n_trials
         sequences in the session
     rng_seed
-        seeds the order of the blocks
+        seeds the order of the blocks and the shift
     train_tr, val_tr, test_tr, gap_tr
         sequences of a block; the gap ones follow each of the three and are left out
 
@@ -105,6 +109,21 @@ def split_trials(
     ValueError
         if there are too few sequences for one block
     """
+    random = np.random.RandomState(rng_seed)
+    parts = _blocks(n_trials, random, train_tr, val_tr, test_tr, gap_tr)
+    shift = random.randint(n_trials)
+    return {name: (numbers + shift) % n_trials for name, numbers in parts.items()}
+
+
+def _blocks(
+    n_trials: int,
+    random: np.random.RandomState,
+    train_tr: int,
+    val_tr: int,
+    test_tr: int,
+    gap_tr: int,
+) -> dict[str, np.ndarray]:
+    """Share sequences out as `split_trials` does, but without the shift."""
     sizes = {"train": train_tr, "val": val_tr, "test": test_tr}
     block = sum(size + gap_tr for size in sizes.values())
     n_blocks = n_trials // block if block else 0
@@ -113,7 +132,7 @@ def split_trials(
             f"expected at least {block} sequences, as one block of the splits {train_tr};{val_tr};"
             f"{test_tr};{gap_tr} needs, found {n_trials}"
         )
-    order = np.random.RandomState(rng_seed).permutation(n_blocks)
+    order = random.permutation(n_blocks)
     parts, offset = {}, 0
     for name, size in sizes.items():
         first = order * block + offset
@@ -121,6 +140,43 @@ def split_trials(
         offset += size + gap_tr
     parts["train"] = np.concatenate([parts["train"], np.arange(n_blocks * block, n_trials)])
     return parts
+
+
+def trial_splits_of(hparams: Mapping[str, Any]) -> str | dict[str, int]:
+    """Return the key ``trial_splits``; of a model that daart trained, with ``circular`` set.
+
+    hparams.yaml of daart_fast names the channels, that of daart does not. The shift is not among
+    what daart stores, so a warning says that the validation frames may not be those of daart.
+    """
+    splits = str(hparams["trial_splits"])
+    if not hparams.get("training_completed") or "input_names" in hparams:
+        return splits
+    _warn_of_daart()
+    return {**_sizes(splits), "circular": 1}
+
+
+@functools.cache
+def _warn_of_daart() -> None:
+    logging.warning(
+        "the model was trained by daart, which does not store the frames it trained on: scores of "
+        "its sessions may include these. Score it on sessions that it was not trained on"
+    )
+
+
+def n_shared_windows(
+    n_frames: int, sequence_length: int, trial_splits: str | Mapping[str, int]
+) -> int:
+    """Return how many sequences of a session are shared out: daart leaves the partial one out."""
+    if _sizes(trial_splits).get("circular"):
+        return n_frames // sequence_length
+    return count_windows(n_frames, sequence_length)
+
+
+def _sizes(trial_splits: str | Mapping[str, int]) -> Mapping[str, int]:
+    if not isinstance(trial_splits, str):
+        return trial_splits
+    names = ("train_tr", "val_tr", "test_tr", "gap_tr")
+    return dict(zip(names, map(int, trial_splits.split(";")), strict=True))
 
 
 def splits_of(
@@ -136,16 +192,15 @@ def splits_of(
     n_windows
         sequences in the session
     trial_splits
-        ``'train;val;test;gap'``, or a dict of `split_trials`' arguments, those missing 0
+        ``'train;val;test;gap'``, or a dict of `split_trials`' arguments, those missing 0;
+        ``circular`` in it shifts the blocks in a circle, as `split_trials` does
     rng_seed
         seeds the order of the blocks
     without
         ``val`` or ``test``: splits that get no windows here, as whole sessions are held out for
         them; their windows are not left out but do not exist in the blocks
     """
-    if isinstance(trial_splits, str):
-        names = ("train_tr", "val_tr", "test_tr", "gap_tr")
-        trial_splits = dict(zip(names, map(int, trial_splits.split(";")), strict=True))
+    trial_splits = _sizes(trial_splits)
     sizes = {
         split: 0 if split in without else trial_splits.get(f"{split}_tr", 0) for split in SPLITS
     }
@@ -154,7 +209,10 @@ def splits_of(
     if whole or sizes["val"] == sizes["test"] == 0:
         none = np.empty(0, dtype=np.int64)
         return {"train": np.arange(n_windows), "val": none, "test": none}
-    return split_trials(n_windows, rng_seed, sizes["train"], sizes["val"], sizes["test"], gap)
+    counts = (sizes["train"], sizes["val"], sizes["test"], gap)
+    if trial_splits.get("circular"):
+        return split_trials(n_windows, rng_seed, *counts)
+    return _blocks(n_windows, np.random.RandomState(rng_seed), *counts)
 
 
 def share_out(

@@ -15,7 +15,12 @@ import numpy as np
 
 from daart_fast.config import split_ids, with_defaults
 from daart_fast.data.description import describe
-from daart_fast.data.sequences import count_windows, frames_of_windows, share_out
+from daart_fast.data.sequences import (
+    frames_of_windows,
+    n_shared_windows,
+    share_out,
+    trial_splits_of,
+)
 from daart_fast.data.sessions import Session
 from daart_fast.names import session_name
 
@@ -133,12 +138,12 @@ def frames_by_split(
     if name is None:
         return {NEW: np.ones(n_frames, dtype=bool)}
     get = with_defaults(hparams)
-    length = get["sequence_length"]
+    length, splits = get["sequence_length"], trial_splits_of(get)
     windows = share_out(
         name,
         ids.index(name),
-        count_windows(n_frames, length),
-        get["trial_splits"],
+        n_shared_windows(n_frames, length, splits),
+        splits,
         get["rng_seed_train"],
         get["train_frac"],
         split_ids(get["expt_ids_val"]),

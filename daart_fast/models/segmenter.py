@@ -14,7 +14,11 @@ from daart_fast import ops
 from daart_fast.backbones import backbone_of
 from daart_fast.data.ignored import IGNORED, ignored_class
 from daart_fast.errors import ConfigError, did_you_mean
-from daart_fast.models.base import BaseModel, reparameterize_gaussian
+from daart_fast.models.base import (
+    BaseModel,
+    get_activation_func_from_str,
+    reparameterize_gaussian,
+)
 from daart_fast.models.layers import plain_linear
 from daart_fast.models.loss_terms import (
     binary_accuracy,
@@ -136,7 +140,7 @@ class Segmenter(BaseModel):
             if name in self._heads:
                 self.model[name] = _dense("classification", 0, hidden, hparams["output_size"])
         if "task_predictor" in self._heads:
-            self.model["task_predictor"] = _dense("regression", 0, hidden, hparams["task_size"])
+            self.model["task_predictor"] = _two_layers(hidden, hparams["task_size"])
 
     def _configured_heads(self) -> set[str]:
         heads = {head for loss, head in HEADS.items() if self.loss_weights[loss] > 0}
@@ -530,6 +534,15 @@ class Segmenter(BaseModel):
         pad = self.hparams.get("sequence_pad", 0)
         before = 2 * pad if self.hparams.get("causal", False) else pad
         return before, max(frames - 2 * pad, 0)
+
+
+def _two_layers(in_size: int, out_size: int) -> nn.Sequential:
+    """Two linear layers with a leaky ReLU between them, named as in daart's state dicts."""
+    layers = nn.Sequential()
+    layers.add_module("dense_layer_00", nn.Linear(in_size, in_size))
+    layers.add_module("lrelu_00", get_activation_func_from_str("lrelu"))
+    layers.add_module("dense_layer_01", nn.Linear(in_size, out_size))
+    return layers
 
 
 def _dense(name: str, number: int, in_size: int, out_size: int) -> nn.Sequential:

@@ -9,8 +9,10 @@ from daart_fast.data.sequences import (
     compute_sequence_pad,
     compute_sequences,
     count_windows,
+    n_shared_windows,
     split_trials,
     splits_of,
+    trial_splits_of,
 )
 from daart_fast.errors import ConfigError, DataError
 
@@ -82,6 +84,10 @@ def test_blocks_share_sequences_out(n_trials, sizes, seed):
     used = np.concatenate(list(parts.values()))
     assert len(set(used)) == len(used) and used.dtype.kind == "i"
     assert used.min() >= 0 and used.max() < n_trials
+    random = np.random.RandomState(seed)
+    random.permutation(n_blocks)  # the order of the blocks comes first
+    shift = random.randint(n_trials)
+    parts = {name: (numbers - shift) % n_trials for name, numbers in parts.items()}
     assert set(range(n_blocks * block, n_trials)) <= set(parts["train"])  # what fills no block
     places = {name: parts[name][parts[name] < n_blocks * block] % block for name in parts}
     assert set(places["train"]) <= set(range(train))
@@ -93,12 +99,13 @@ def test_gaps_keep_splits_apart():
     parts = split_trials(60, 0, 3, 2, 1, 2)
     held_out = np.concatenate([parts["val"], parts["test"]])
     distances = np.abs(parts["train"][:, None] - held_out[None, :])
-    assert distances.min() == 3
+    assert np.minimum(distances, 60 - distances).min() == 3  # in a circle
 
 
-def test_a_seed_says_how_blocks_are_ordered():
-    first, again, other = (split_trials(100, seed)["val"].tolist() for seed in (3, 3, 4))
-    assert first == again != other and sorted(first) == sorted(other)
+def test_a_seed_says_how_blocks_are_ordered_and_shifted():
+    first, again, different = (split_trials(100, seed)["val"].tolist() for seed in (3, 3, 4))
+    assert first == again
+    assert sorted(first) != sorted(different)  # daart 1.2 validates on other sequences too
 
 
 def test_too_few_sequences_for_one_block_is_an_error():
@@ -119,8 +126,21 @@ def test_a_block_of_nothing_is_an_error():
 @pytest.mark.parametrize("splits", ["9;1;0;0", {"train_tr": 9, "val_tr": 1}])
 def test_splits_may_be_written_or_listed(splits):
     parts = splits_of(40, splits, 5)
-    for name, expected in split_trials(40, 5, 9, 1, 0, 0).items():
+    blocks = np.random.RandomState(5).permutation(4)
+    assert parts["val"].tolist() == (blocks * 10 + 9).tolist()  # the last of each block
+    assert len(parts["train"]) == 36 and len(parts["test"]) == 0
+
+
+def test_the_splits_of_a_model_that_daart_trained_are_shifted(caplog):
+    hparams = {"trial_splits": "9;1;0;0", "training_completed": True}
+    shifted = trial_splits_of(hparams)
+    assert "trained by daart" in caplog.text
+    parts = splits_of(n_shared_windows(5120, 250, shifted), shifted, 0)
+    for name, expected in split_trials(20, 0, 9, 1, 0, 0).items():
         np.testing.assert_array_equal(parts[name], expected)
+    stored_here = {**hparams, "input_names": ["nose_x"]}
+    assert trial_splits_of(stored_here) == "9;1;0;0"
+    assert n_shared_windows(5120, 250, "9;1;0;0") == 21  # the partial one among them
 
 
 @pytest.mark.parametrize("n_windows", [0, 1, 12])

@@ -530,3 +530,18 @@ def test_weights_of_another_backbone_or_size_come_back_exactly(
         loaded.load_parameters_from_file(tmp_path / "weights.pt")
         saved = model.state_dict()
         assert all(torch.equal(v, saved[k]) for k, v in loaded.state_dict().items())
+
+
+def test_the_task_head_is_that_of_daart(make_hparams):
+    model = Segmenter(make_hparams(lambda_task=1, task_size=2))
+    head = {n: tuple(w.shape) for n, w in model.state_dict().items() if "task_predictor" in n}
+    assert head == {
+        "model.task_predictor.dense_layer_00.weight": (5, 5),
+        "model.task_predictor.dense_layer_00.bias": (5,),
+        "model.task_predictor.dense_layer_01.weight": (2, 5),
+        "model.task_predictor.dense_layer_01.bias": (2,),
+    }
+    x = torch.randn(1, 7, 5)
+    layers = model.model["task_predictor"]
+    hidden = torch.nn.functional.leaky_relu(layers[0](x), 0.05)
+    torch.testing.assert_close(layers(x), layers[2](hidden))
