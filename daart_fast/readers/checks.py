@@ -11,19 +11,59 @@ from daart_fast.errors import DataError
 from daart_fast.readers.tables import Table, misnumbered
 
 __all__ = [
+    "FRAME_NAMES",
     "PathLike",
     "check_frame_column",
     "check_frame_numbers",
+    "check_header",
     "check_names",
+    "numbers_frames",
     "shown_frame",
 ]
 
+
+#: what a first column that numbers frames is called, in lower case
+FRAME_NAMES = frozenset(
+    ("frame", "frames", "frame_number", "frame number", "frame_id", "frame_idx", "frame_index",
+     "framenumber", "fnum", "index", "idx", "image", "unnamed: 0")
+)  # fmt: skip
 
 PathLike = str | os.PathLike[str]
 
 
 def check_frame_column(table: Table) -> None:
     """The first column must be the frame number: without a name, or counting up by one."""
+    check_header(table)
+    name = table.header[0][0]
+    if name and len(table.values) > 1 and np.isnan(table.values[:, 0]).all():
+        raise DataError(
+            f"{table.path}: expected the first column to be the frame number "
+            f"(without a name, or counting up by one), found '{name}'"
+        )
+    check_frame_numbers(table)
+
+
+def numbers_frames(name: str, numbers: Sequence[float]) -> bool:
+    """Whether a table's first column numbers its frames, and is no channel.
+
+    It does if it has no name, if its name says so, or if its first two numbers are whole and one
+    apart. (A column without any number is no channel.)
+
+    Parameters
+    ----------
+    name
+        the column's header
+    numbers
+        its first cells, two at least if the table has two rows
+    """
+    if not name or name.lower() in FRAME_NAMES or np.isnan(numbers).all():
+        return True
+    first, second = (*numbers[:2], numbers[0] + 1)[:2]
+    return bool(first % 1 == 0 and second == first + 1)
+
+
+def check_header(table: Table) -> None:
+    """The header row must hold names, no numbers."""
     name, *others = table.header[0]
     numbered = others == [str(i) for i in range(len(others))]  # as pandas names what has no names
     if _is_number(name) or (not name and not numbered and all(map(_is_number, others))):
@@ -31,12 +71,6 @@ def check_frame_column(table: Table) -> None:
             f"{table.path}: expected a header row of names above the numbers, "
             f"found {', '.join(table.header[0][:4])}"
         )
-    if name and len(table.values) > 1 and np.isnan(table.values[:, 0]).all():
-        raise DataError(
-            f"{table.path}: expected the first column to be the frame number "
-            f"(without a name, or counting up by one), found '{name}'"
-        )
-    check_frame_numbers(table)
 
 
 def check_frame_numbers(table: Table) -> None:

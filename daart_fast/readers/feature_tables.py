@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from pathlib import Path
 
 import numpy as np
 
 from daart_fast.errors import DataError
-from daart_fast.readers.checks import PathLike, check_frame_column, check_names
+from daart_fast.readers.checks import (
+    FRAME_NAMES,
+    PathLike,
+    check_frame_column,
+    check_header,
+    check_names,
+    numbers_frames,
+)
 from daart_fast.readers.tables import read_table
 
 __all__ = [
@@ -17,7 +25,10 @@ __all__ = [
 
 
 def load_feature_csv(path: PathLike) -> tuple[np.ndarray, list[str]]:
-    """Read a csv of features: one header row, the first column the frame number.
+    """Read a csv of features: one header row, and perhaps a first column of frame numbers.
+
+    The first column is a channel like the others unless `numbers_frames`. A column that is left
+    out although its name is not that of a frame number is named in a warning.
 
     Returns
     -------
@@ -33,8 +44,22 @@ def load_feature_csv(path: PathLike) -> tuple[np.ndarray, list[str]]:
     """
     table = read_table(Path(path))
     (names,) = table.header
+    if not numbers_frames(names[0], table.values[:2, 0].tolist()):
+        check_header(table)
+        check_names(names, path)
+        if len(table.values) > 2 and (np.diff(table.values[:, 0]) > 0).all():
+            logging.warning(
+                f"{path}: the first column '{names[0]}' grows from row to row, and is a channel "
+                "like the others. If it is a time, remove it: a model should not learn from it"
+            )
+        return table.values, names
     check_frame_column(table)
     check_names(names[1:], path)
+    if names[0] and names[0].lower() not in FRAME_NAMES:
+        logging.warning(
+            f"{path}: the first column '{names[0]}' counts up by one, so it is taken for the frame "
+            "number and is no channel. If it is a channel, put a column of frame numbers before it"
+        )
     return table.values[:, 1:], names[1:]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -9,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from daart_fast.errors import DataError
-from daart_fast.readers.checks import PathLike
+from daart_fast.readers.checks import PathLike, numbers_frames
 from daart_fast.readers.feature_tables import load_feature_csv, load_npy
 from daart_fast.readers.h5 import opened
 from daart_fast.readers.markers import (
@@ -24,7 +25,7 @@ from daart_fast.readers.markers import (
     load_marker_slp,
     table_index,
 )
-from daart_fast.readers.tables import first_number, first_row
+from daart_fast.readers.tables import first_numbers, first_row
 
 __all__ = [
     "Inputs",
@@ -89,8 +90,11 @@ def first_frame(path: PathLike) -> float | None:
     path = Path(path)
     suffix = suffix_of(path)
     if suffix in (".csv", ".csv.gz"):
-        is_markers = first_row(path)[:1] in MARKER_STARTS
-        return first_number(path, HEADER_CELLS if is_markers else set())
+        name = first_row(path)[:1]
+        is_markers = name in MARKER_STARTS
+        numbers = first_numbers(path, HEADER_CELLS if is_markers else set())
+        counts = is_markers or numbers_frames("".join(name), numbers)
+        return numbers[0] if counts and numbers and not math.isnan(numbers[0]) else None
     if suffix not in (".h5", ".analysis.h5"):
         return None
     with opened(path) as file:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import gzip
 import io
+import itertools
+import math
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -16,7 +18,7 @@ import numpy as np
 
 from daart_fast.errors import DataError, unreadable
 
-__all__ = ["Table", "first_number", "first_row", "misnumbered", "read_table"]
+__all__ = ["Table", "first_numbers", "first_row", "misnumbered", "read_table"]
 
 BOM = b"\xef\xbb\xbf"
 
@@ -97,8 +99,8 @@ def first_row(path: Path) -> list[str]:
         return [cell.strip() for cell in next(csv.reader([line]), [])]
 
 
-def first_number(path: Path, names: set[str]) -> float | None:
-    """Return the first cell below the header rows; None if it is empty or no number.
+def first_numbers(path: Path, names: set[str], n_rows: int = 2) -> list[float]:
+    """Return the first cells of the first rows below the header rows; NaN for what is no number.
 
     Parameters
     ----------
@@ -106,15 +108,19 @@ def first_number(path: Path, names: set[str]) -> float | None:
         a csv that `read_table` reads
     names
         first cells of header rows; none: there is one
+    n_rows
+        how many rows, at most
     """
     _, _, body = _split_header(path, _read(path, HEAD_BYTES), names)
-    row = next((row for row in body.split(b"\n") if row.strip()), b"")
-    cell = row.partition(b",")[0].decode("utf-8", "replace").strip().strip('"').strip()
+    rows = itertools.islice((row for row in body.split(b"\n") if row.strip()), n_rows)
+    return [_as_number(row.partition(b",")[0].decode("utf-8", "replace")) for row in rows]
+
+
+def _as_number(cell: str) -> float:
     try:
-        number = float(cell)
+        return float(cell.strip().strip('"').strip())
     except ValueError:
-        return None
-    return None if np.isnan(number) else number
+        return math.nan
 
 
 def misnumbered(numbers: np.ndarray) -> int | None:

@@ -693,12 +693,31 @@ def test_the_frame_number_may_have_a_name_if_it_counts_up(write, first):
     assert names == ["speed", "angle"] and values.shape == (3, 2)
 
 
-def test_a_first_column_of_values_is_not_lost(write):
-    path = write("s.csv", "speed,angle\n0.5,1\n0.25,1\n")
-    assert refused(load_feature_csv, path) == (
-        ", line 3: expected frame 1.5 in the first column ('speed'), one more than the line before "
-        "has, found 0.25"
-    )
+@pytest.mark.parametrize("first", [(0.5, 0.25), (100.78, 101.78), (2, 4), (3, 3), ("", 7)])
+def test_a_first_column_of_values_is_a_channel_as_in_daart(write, first):
+    path = write("s.csv", "speed,angle\n{},1\n{},1\n".format(*first))
+    values, names = load_feature_csv(path)
+    assert names == ["speed", "angle"] and values.shape == (2, 2)
+    assert first_frame(path) is None
+
+
+def test_a_channel_that_counts_up_is_not_dropped_silently(write, caplog):
+    path = write("s.csv", "count,angle\n5,1\n6,1\n7,1\n")
+    values, names = load_feature_csv(path)
+    assert names == ["angle"] and first_frame(path) == 5
+    assert "the first column 'count' counts up by one, so it is taken for" in caplog.text
+
+
+def test_a_first_channel_that_grows_is_named(write, caplog):
+    values, names = load_feature_csv(write("s.csv", "time,angle\n0,1\n0.04,1\n0.08,1\n"))
+    assert names == ["time", "angle"]
+    assert "the first column 'time' grows from row to row, and is a channel" in caplog.text
+
+
+@pytest.mark.parametrize("name", ["", "frame"])
+def test_frame_numbers_that_skip_are_an_error(write, name):
+    path = write("s.csv", f"{name},angle\n0,1\n2,1\n4,1\n")
+    assert "line 3: expected frame 1 in the first column" in refused(load_feature_csv, path)
 
 
 def test_features_that_pandas_numbered_are_read(write):
