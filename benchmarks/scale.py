@@ -136,7 +136,7 @@ def training_on(n_frames: int, folder: Path) -> Callable[[], float]:
     generator = build_data_generator(hparams)
     trainer = Trainer(**hparams)
     trainer._set_up(Segmenter({**hparams, "output_size": 2}), generator, None)
-    n_batches = min(len(generator), 60)
+    n_batches = min(generator.n_tot_batches["train"], 60)
 
     def train() -> float:
         n_sequences = 0

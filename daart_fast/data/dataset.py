@@ -14,7 +14,7 @@ from daart_fast.data.gather import gather_window
 from daart_fast.data.sequences import count_windows, frames_of_windows
 from daart_fast.data.sessions import Reader, Session, read_session, window_of
 from daart_fast.data.transforms import Compose, Transform, ZScore
-from daart_fast.errors import ConfigError, did_you_mean
+from daart_fast.errors import ConfigError, DataError, did_you_mean
 from daart_fast.readers.inputs import read_inputs
 
 __all__ = ["SIGNALS", "SingleDataset"]
@@ -62,6 +62,8 @@ class SingleDataset:
 
     Attributes
     ----------
+    signals, transforms, paths
+        As given, the latter two by signal.
     session : Session
         The whole recording.
     n_sequences : int
@@ -111,12 +113,22 @@ class SingleDataset:
         none = np.empty(0, dtype=np.int64)
         self.batch_idxs = {"train": np.arange(self.n_sequences), "val": none, "test": none}
         self.pseudo_labels: np.ndarray | None = None
+        self.signals = list(signals)
+        self.transforms = dict(zip(signals, transforms, strict=True))
+        self.paths = dict(zip(signals, paths, strict=True))
 
     def __len__(self) -> int:
         return self.n_sequences
 
-    def __getitem__(self, index: int) -> dict[str, Any]:
-        """Return sequence ``index``: ``markers``, ``frame_mask``, ``batch_idx``, and its labels."""
+    def __getitem__(self, index: int | None) -> dict[str, Any]:
+        """Return sequence ``index``: ``markers``, ``frame_mask``, ``batch_idx``, and its labels.
+
+        None: lists of these, of all sequences, and None for ``batch_idx``.
+        """
+        if index is None:
+            every = list(self)
+            lists = {name: [one[name] for one in every] for name in self.layout()}
+            return {**lists, "batch_idx": None}
         if not -self.n_sequences <= index < self.n_sequences:
             raise IndexError(f"session {self.id} has {self.n_sequences} sequences, not {index}")
         index %= self.n_sequences
@@ -141,11 +153,30 @@ class SingleDataset:
         return self.session.label_names
 
     @property
-    def data(self) -> dict[str, list[np.ndarray]]:
-        """Copies of all sequences, by signal."""
+    def feature_names(self) -> list[str]:
+        """The channels of the inputs, as daart calls them."""
+        return self.session.input_names
+
+    @property
+    def n_batches(self) -> dict[str, int]:
+        """How many sequences each split has, as daart calls them."""
+        return {split: len(numbers) for split, numbers in self.batch_idxs.items()}
+
+    @property
+    def dtypes(self) -> dict[str, str]:
+        """The type of each signal's values."""
+        layout = self.layout()
+        return {name: np.dtype(layout[name][1]).name for name in SIGNALS if name in layout}
+
+    @property
+    def data(self) -> dict[str, tuple[np.ndarray, ...]]:
+        """Copies of all sequences, by signal. They are for reading: changing them is an error."""
         sequences = [self._gathered(index) for index in range(self.n_sequences)]
+        for sequence in sequences:
+            for values in sequence.values():
+                values.flags.writeable = False
         names = [name for name in SIGNALS if name in self.layout()]
-        return {name: [sequence[name] for sequence in sequences] for name in names}
+        return _ReadOnly({name: tuple(one[name] for one in sequences) for name in names})
 
     def normalised_inputs(self) -> np.ndarray:
         """Return the whole session's inputs, (T, N) float32, as sequences show them."""
@@ -199,6 +230,20 @@ class SingleDataset:
         none = np.empty(0, dtype=np.int64)  # of a split that training does not know
         windows = self.batch_idxs.get(split, none)
         return frames_of_windows(windows, len(self.session), self.sequence_length)
+
+
+class _ReadOnly(dict[str, Any]):
+    """A dict of copies, in which a change would be lost."""
+
+    def _refuse(self, *_: Any, **__: Any) -> Any:
+        raise DataError(
+            "dataset.data holds copies, so a change there has no effect. Weak labels: "
+            "data_generator.set_pseudo_labels(i, labels). Other signals: change dataset.session "
+            "(dataclasses.replace) before the first batch"
+        )
+
+    __setitem__ = __delitem__ = __ior__ = _refuse
+    update = pop = popitem = clear = setdefault = _refuse
 
 
 def _transformed(session: Session, transforms: Mapping[str, Transform | None]) -> Session:

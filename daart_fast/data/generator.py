@@ -79,6 +79,8 @@ class DataGenerator:
     ids : list of str
     datasets : list of SingleDataset
     n_datasets : int
+    signals, transforms, paths, batch_size
+        As given.
     n_tot_batches : dict
         Batches of a round, by split.
     batch_ratios : (n_datasets,) float64
@@ -143,6 +145,8 @@ class DataGenerator:
             for parts in zip(self.ids, signals_list, transforms_list, paths_list, strict=True)
         ]
         self.n_datasets = len(self.datasets)
+        self.signals, self.transforms, self.paths = signals_list, transforms_list, paths_list
+        self.batch_size = batch_size
         _fit_together(self.datasets)
         self.input_names = self.datasets[0].session.input_names
         self.label_names = next((d.label_names for d in self.datasets if d.label_names), [])
@@ -174,8 +178,18 @@ class DataGenerator:
         self._source: HostBatches | ResidentSessions | StreamedBatches | None = None
 
     def __len__(self) -> int:
-        """Training batches of a round."""
-        return self.n_tot_batches["train"]
+        """How many sessions there are, as in daart; `n_tot_batches` counts batches."""
+        return self.n_datasets
+
+    @property
+    def input_size(self) -> int:
+        """How many channels the inputs have."""
+        return len(self.input_names)
+
+    @property
+    def feature_names(self) -> list[str]:
+        """The channels of the inputs, as daart calls them."""
+        return self.input_names
 
     def __repr__(self) -> str:
         lines = [f"DataGenerator of {self.n_datasets} sessions, {self.n_tot_batches} batches"]

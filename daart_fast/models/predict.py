@@ -223,7 +223,7 @@ def _by_sequence(
     """Yield the answer to each sequence of a dataset, some thousand frames run at a time."""
     pad = model.hparams.get("sequence_pad", 0)
     before, after = (2 * pad, 0) if model.hparams.get("causal", False) else (pad, pad)
-    step = max(1, BATCH_FRAMES // (model.hparams["sequence_length"] + 2 * pad))
+    step = max(1, BATCH_FRAMES // (dataset.sequence_length + 2 * pad))
     for start in range(0, dataset.n_sequences, step):
         numbers = range(start, min(start + step, dataset.n_sequences))
         sequences = [dataset[i] for i in numbers]

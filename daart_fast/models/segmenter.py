@@ -94,7 +94,8 @@ class Segmenter(BaseModel):
     ----------
     loss_weights : dict
         Weight of each term in the loss: ``strong``, ``weak``, ``pred``, ``recon``, ``task``.
-        Starts from the lambda_* keys; annealing changes it.
+        Starts from the lambda_* keys; annealing changes it, and so does a change of these keys
+        in ``hparams``.
     kl_weight : float
         Weight of the KL divergence. 1, until `on_epoch_start` says how far training is.
     """
@@ -110,7 +111,8 @@ class Segmenter(BaseModel):
                 + did_you_mean(self.classifier_type, CLASSIFIER_TYPES)
             )
         self.ignore_class = ignored_class(hparams)
-        self.loss_weights = {name: float(hparams.get(f"lambda_{name}") or 0) for name in HEADS}
+        self.loss_weights = self._lambdas()
+        self._lambdas_seen = dict(self.loss_weights)
         self._heads = self._configured_heads() if heads is None else set(heads)
         self.kl_weight = 1.0
         self.model = nn.ModuleDict()
@@ -141,6 +143,31 @@ class Segmenter(BaseModel):
                 self.model[name] = _dense("classification", 0, hidden, hparams["output_size"])
         if "task_predictor" in self._heads:
             self.model["task_predictor"] = _two_layers(hidden, hparams["task_size"])
+
+    def _lambdas(self) -> dict[str, float]:
+        return {name: float(self.hparams.get(f"lambda_{name}") or 0) for name in HEADS}
+
+    def read_lambdas(self) -> None:
+        """Take over the lambda_* keys of hparams that were changed, as daart's callbacks do.
+
+        Raises
+        ------
+        ConfigError
+            A loss gets a weight for which the model has no head.
+        """
+        now = self._lambdas()
+        if now == self._lambdas_seen:
+            return
+        for name, weight in now.items():
+            if weight == self._lambdas_seen[name]:
+                continue
+            if weight and HEADS[name] not in self.model:
+                raise ConfigError(
+                    f"hparams['lambda_{name}'] was set to {weight:g}, but the model was made "
+                    f"without the head {HEADS[name]}: give lambda_{name} before making it"
+                )
+            self.loss_weights[name] = weight
+        self._lambdas_seen = now
 
     def _configured_heads(self) -> set[str]:
         heads = {head for loss, head in HEADS.items() if self.loss_weights[loss] > 0}
@@ -295,6 +322,7 @@ class Segmenter(BaseModel):
             ``loss``, to call backward on, and the terms that are configured, unweighted, by their
             names in metrics.csv. Nothing is copied to the host.
         """
+        self.read_lambdas()
         x = batch["markers"]
         first, frames = self._scored(x.shape[1])
         mask = batch.get("frame_mask")
@@ -307,7 +335,11 @@ class Segmenter(BaseModel):
             terms = self._class_losses(z, batch, mask, first, frames, reduce)
         else:
             mean, logvar, z = self.embed(x, first, frames)
-            seen = {k: v.narrow(1, first, frames) for k, v in batch.items() if v.ndim > 1}
+            seen = {
+                k: v.narrow(1, first, frames)
+                for k, v in batch.items()
+                if v.ndim > 1 and v.shape[1] == x.shape[1]
+            }
             terms = self._class_losses(z, seen, mask_seen, 0, frames, reduce)
         if "predictor" in self.model:
             predictions = self._backbone("predictor").some_frames(z, first, frames)
@@ -363,6 +395,7 @@ class Segmenter(BaseModel):
         """Compute the losses and their gradients as one operation; None where that can't be."""
         if type(self).losses is not Segmenter.losses:
             return None
+        self.read_lambdas()
         x = batch["markers"]
         first, frames = self._scored(x.shape[1])
         if frames == 0 or x.requires_grad or not ops.can_take_objective(x):

@@ -20,6 +20,8 @@ __all__ = ["DilatedTCN", "DilationBlock"]
 Place = tuple[Mapping[str, Tensor | None], str]
 
 _NOTHING: Mapping[str, Tensor | None] = {"weight": None, "bias": None}
+#: What daart takes for a dropout that hparams lack (a config file that lacks it means 0.1).
+MISSING_DROPOUT = 0.2
 #: The last of so many layers looks back 17 million frames: days of video.
 MOST_LAYERS = 24
 
@@ -114,8 +116,8 @@ class DilatedTCN(BaseModel):
     Parameters
     ----------
     hparams
-        Keys n_hid_layers, n_lags, activation, and optionally dropout (0), causal (False); and,
-        where the sizes below are not given, input_size and n_hid_units.
+        Keys n_hid_layers, n_lags, activation, and optionally dropout (0.2, as in daart) and causal
+        (False); and, where the sizes below are not given, input_size and n_hid_units.
     type
         ``"encoder"`` maps inputs to n_hid_units channels. ``"decoder"`` maps n_hid_units channels
         to inputs, dilations in the reverse order and a 1x1 convolution at the end.
@@ -155,7 +157,7 @@ class DilatedTCN(BaseModel):
                 2 * hparams["n_lags"] + 1,
                 dilation,
                 hparams["activation"],
-                hparams.get("dropout", 0.0),
+                hparams.get("dropout", MISSING_DROPOUT),
                 bool(hparams.get("causal", False)),
             )
         if type == "decoder":

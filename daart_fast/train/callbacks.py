@@ -1,8 +1,8 @@
 """What happens at set moments of a training: early stopping, annealing, pseudo-labels.
 
 A callback of your own derives from `BaseCallback` and overrides the hooks it needs. Each hook is
-called with keyword arguments, ``trainer``, ``model`` and ``data_generator`` among them; take
-``**kwargs`` for the rest. Setting ``trainer.should_halt = True`` ends the training.
+called with keyword arguments, ``trainer``, ``model``, ``data_generator`` and ``logger`` (None
+before the first row of metrics.csv) among them; take ``**kwargs`` for the rest. Setting ``trainer.should_halt = True`` ends the training.
 """
 
 from __future__ import annotations
@@ -388,7 +388,7 @@ class UPS(PseudoLabels):
     def on_fit_start(self, *, trainer: Any, model: Any, data_generator: Any, **kwargs: Any) -> None:
         """Say so if there is no dropout to tell the uncertainty by."""
         super().on_fit_start(trainer=trainer, model=model, data_generator=data_generator)
-        if model.hparams["backbone"] != "dtcn" or not model.hparams.get("dropout", 0):
+        if model.hparams["backbone"] != "dtcn" or not model.hparams.get("dropout", 1):
             logging.warning("ups: this model has no dropout, so it chooses as pseudo_labels does")
 
     def label(self, model: Any, inputs: np.ndarray) -> np.ndarray:

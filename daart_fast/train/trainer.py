@@ -21,7 +21,7 @@ from daart_fast.data.description import differences
 from daart_fast.errors import ConfigError, DataError
 from daart_fast.eval.curves import plot_curves
 from daart_fast.eval.figures import write
-from daart_fast.experiment.stored import CHECKPOINT, WEIGHTS
+from daart_fast.experiment.stored import CHECKPOINT, WEIGHTS, export_hparams
 from daart_fast.train import interruption
 from daart_fast.train.background import Background
 from daart_fast.train.checkpoint import (
@@ -138,7 +138,7 @@ class Trainer:
         self.save_last_model = save_last_model
         self.callbacks = list(callbacks or ())
         self._untouched = [
-            (callback, copy.deepcopy(callback.state_dict())) for callback in self.callbacks
+            (callback, copy.deepcopy(_state_of(callback))) for callback in self.callbacks
         ]
         self.resume = resume
         self.plot_train_curves = plot_train_curves
@@ -163,7 +163,7 @@ class Trainer:
             A `DataGenerator`.
         save_path
             The folder for ``best_val_model.pt``, ``metrics.csv``, ``checkpoint.pt`` and the
-            pictures; None writes nothing.
+            pictures, and for ``hparams.yaml`` where no experiment writes it; None writes nothing.
 
         Raises
         ------
@@ -196,7 +196,7 @@ class Trainer:
         """Bring everything to where an untrained model stands."""
         self.model, self.data_generator, self.folder = model, data_generator, folder
         for callback, state in self._untouched:  # what it remembers is of the fit before
-            callback.load_state_dict(copy.deepcopy(state))
+            _put_back(callback, copy.deepcopy(state))
         # amsgrad and weight decay as daart has them
         self.optimizer = ops.Adam(model.get_parameters(), self.learning_rate, self.l2_reg)
         self.curr_epoch = self.curr_batch = self.epoch_batch = 0
@@ -218,6 +218,14 @@ class Trainer:
             folder.mkdir(parents=True, exist_ok=True)
             self._data = data_generator.description()
         seed_everything(self.rng_seed_train)
+
+    @property
+    def val_check_batch(self) -> list[int]:
+        """After which batches, counted in all epochs, the validation split is evaluated."""
+        last = self.max_epochs * self._n_batches
+        interval = max(self.val_check_interval * self._n_batches, 1.0)
+        due = [math.ceil(n * interval - 1e-6) for n in range(1, int(last / interval + 1e-9) + 1)]
+        return sorted({*due, last} - {0})
 
     @property
     def ending(self) -> str:
@@ -385,6 +393,7 @@ class Trainer:
             }
         )
         self._tell_hparams()
+        self._write_hparams()
         logging.info(
             f"trained for {self.curr_epoch - 1} epochs; best validation loss "
             f"{self.best_val_loss:.6g} in epoch {self.best_val_epoch}"
@@ -393,6 +402,11 @@ class Trainer:
     def _tell_hparams(self) -> None:
         self.model.hparams["best_val_epoch"] = self.best_val_epoch
         self.model.hparams["training_completed"] = True
+
+    def _write_hparams(self) -> None:
+        """Write hparams.yaml where no experiment does, so that `Model.from_dir` reads the folder."""
+        if self.folder is not None and "tt_version_dir" not in self.model.hparams:
+            export_hparams(self.model.hparams, self.folder / "hparams.yaml")
 
     def _plot(self) -> None:
         if self.folder is None:
@@ -404,10 +418,13 @@ class Trainer:
     # ---------------------------------------------------------------------------- helpers
 
     def _call(self, hook: str, **kwargs: Any) -> None:
+        given = {"trainer": self, "model": self.model, "data_generator": self.data_generator}
         for callback in self.callbacks:
-            getattr(callback, hook)(
-                trainer=self, model=self.model, data_generator=self.data_generator, **kwargs
-            )
+            # a class of daart's scripts may have one hook only, and no BaseCallback
+            if (function := getattr(callback, hook, None)) is not None:
+                function(**given, logger=self._logger, **kwargs)
+        if hasattr(self.model, "read_lambdas"):
+            self.model.read_lambdas()  # which daart's callbacks change in model.hparams
 
     def _log(self, dtype: str, session: int, terms: Mapping[str, float], epoch: int) -> None:
         """Append a row to metrics.csv: these weights of this epoch, on this split and session."""
@@ -444,7 +461,7 @@ class Trainer:
                 "loss_weights": dict(self.model.loss_weights),
                 "optimizer": self.optimizer.state_dict(),
                 "data_generator": self.data_generator.state_dict(),
-                "callbacks": [callback.state_dict() for callback in self.callbacks],
+                "callbacks": [_state_of(callback) for callback in self.callbacks],
                 "metrics_size": self._logger.size if self._logger is not None else 0,
                 "rng": get_rng_states(),
             }
@@ -530,7 +547,7 @@ class Trainer:
         self.optimizer.load_state_dict(state["optimizer"])
         self.data_generator.load_state_dict(state["data_generator"])
         for callback, own in zip(self.callbacks, state["callbacks"], strict=True):
-            callback.load_state_dict(own)
+            _put_back(callback, own)
         if state["metrics_size"]:
             self._logger = self._open_logger(keep=state["metrics_size"])
         self._rng_states = state["rng"]  # to be set last, after all that might draw
@@ -562,6 +579,16 @@ class Trainer:
         values["number of batches"] = dict(self.data_generator.n_tot_batches)
         values["shape of weights"] = [list(w.shape) for w in self.model.state_dict().values()]
         return {name: str(value) for name, value in values.items()}
+
+
+def _state_of(callback: Any) -> dict[str, Any]:
+    """Return what a callback remembers; nothing of one that is no `BaseCallback`."""
+    return dict(callback.state_dict()) if hasattr(callback, "state_dict") else {}
+
+
+def _put_back(callback: Any, state: Mapping[str, Any]) -> None:
+    if hasattr(callback, "load_state_dict"):
+        callback.load_state_dict(state)
 
 
 #: Parameters of the trainer that are no keys.
