@@ -2,7 +2,8 @@
 
 A callback of your own derives from `BaseCallback` and overrides the hooks it needs. Each hook is
 called with keyword arguments, ``trainer``, ``model``, ``data_generator`` and ``logger`` (None
-before the first row of metrics.csv) among them; take ``**kwargs`` for the rest. Setting ``trainer.should_halt = True`` ends the training.
+before the first row of metrics.csv) among them; take ``**kwargs`` for the rest. Setting
+``trainer.should_halt = True`` ends the training.
 """
 
 from __future__ import annotations

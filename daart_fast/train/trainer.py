@@ -404,7 +404,7 @@ class Trainer:
         self.model.hparams["training_completed"] = True
 
     def _write_hparams(self) -> None:
-        """Write hparams.yaml where no experiment does, so that `Model.from_dir` reads the folder."""
+        """Write hparams.yaml for `Model.from_dir`, where no experiment does."""
         if self.folder is not None and "tt_version_dir" not in self.model.hparams:
             export_hparams(self.model.hparams, self.folder / "hparams.yaml")
 

@@ -148,6 +148,7 @@ def a_model(**hparams: Any) -> Segmenter:
             "n_hid_units": 8,
             "n_lags": 2,
             "activation": "lrelu",
+            "dropout": 0.0,
             "lambda_strong": 1,
             **hparams,
         }

@@ -62,9 +62,7 @@ def test_a_weight_written_to_hparams_takes_effect(project, training, same_weight
 
 def test_a_weight_of_a_head_that_is_not_there_is_an_error(project, training):
     one = training(project(max_epochs=2), Sets("lambda_pred", 0.5))
-    with pytest.raises(
-        ConfigError, match=r"hparams\['lambda_pred'\] was set to 0.5, but the model"
-    ):
+    with pytest.raises(ConfigError, match=r"hparams\['lambda_pred'\] was set to 0.5, but"):
         one.fit()
 
 
