@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import BinaryIO, cast
 
 import numpy as np
 
@@ -21,6 +21,12 @@ from daart_fast.errors import DataError, unreadable
 __all__ = ["Table", "first_numbers", "first_row", "misnumbered", "read_table"]
 
 BOM = b"\xef\xbb\xbf"
+
+#: what stands in a cell without a number, as pandas has it
+MISSING = frozenset(
+    ["", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN",
+     "<NA>", "N/A", "NA", "NULL", "NaN", "None", "n/a", "nan", "null"]
+)  # fmt: skip
 
 #: what is read of a file to find its first row of numbers
 HEAD_BYTES = 1 << 22
@@ -68,7 +74,7 @@ def read_table(path: Path, headers: Sequence[Sequence[str]] = ()) -> Table:
         rows of different lengths, text where a number belongs, or an infinite number
     """
     data = _read(path)
-    header, n_lines, body = _split_header(path, data, {cell for rows in headers for cell in rows})
+    header, n_lines, end = _split_header(path, data, {cell for rows in headers for cell in rows})
     found = [cells[0] for cells in header]
     if headers and found not in [list(rows) for rows in headers]:
         wanted = " or ".join(", ".join(f"'{cell}'" for cell in rows) for rows in headers)
@@ -79,16 +85,11 @@ def read_table(path: Path, headers: Sequence[Sequence[str]] = ()) -> Table:
     if any(len(cells) != n_columns for cells in header):
         lengths = ", ".join(str(len(cells)) for cells in header)
         raise DataError(f"{path}: expected header rows of the same length, found {lengths} columns")
-    lines, body = _checked_rows(path, body, n_columns, n_lines)
-    table = Table(path, header, _numbers(path, body, header, lines), lines)
-    infinite = np.argwhere(np.isinf(table.values))
-    if len(infinite):
-        row, column = infinite[0]
-        raise DataError(
-            f"{table.where(row, column)}: expected a finite number or nothing, "
-            f"found {table.values[row, column]}"
-        )
-    return table
+    scanned = _scanned(data, end, n_columns)
+    if scanned is not None:
+        values, lines = scanned
+        return Table(path, header, values, lines + (n_lines + 1))
+    return _checked_table(path, header, data[end:], n_lines)
 
 
 def first_row(path: Path) -> list[str]:
@@ -111,8 +112,9 @@ def first_numbers(path: Path, names: set[str], n_rows: int = 2) -> list[float]:
     n_rows
         how many rows, at most
     """
-    _, _, body = _split_header(path, _read(path, HEAD_BYTES), names)
-    rows = itertools.islice((row for row in body.split(b"\n") if row.strip()), n_rows)
+    data = _read(path, HEAD_BYTES)
+    _, _, end = _split_header(path, data, names)
+    rows = itertools.islice((row for row in data[end:].split(b"\n") if row.strip()), n_rows)
     return [_as_number(row.partition(b",")[0].decode("utf-8", "replace")) for row in rows]
 
 
@@ -156,13 +158,13 @@ def _read(path: Path, n_bytes: int = -1) -> bytes:
     data = data.removeprefix(BOM)
     if b"\r" in data:
         data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-    if not data.strip():
+    if not data or data.isspace():
         raise DataError(f"{path}: the file is empty")
     return data
 
 
-def _split_header(path: Path, data: bytes, names: set[str]) -> tuple[list[list[str]], int, bytes]:
-    """Return the header rows, the number of lines they take, and what follows them.
+def _split_header(path: Path, data: bytes, names: set[str]) -> tuple[list[list[str]], int, int]:
+    """Return the header rows, the number of lines they take, and the byte where these end.
 
     Header rows are those at the top whose first cell is one of names; without names it is one.
     """
@@ -180,22 +182,25 @@ def _split_header(path: Path, data: bytes, names: set[str]) -> tuple[list[list[s
             n_lines, end = reader.line_num, stream.tell()
             if len(header) > len(names) or not names:
                 break
-    return header, n_lines, data[end:]
+    return header, n_lines, end
 
 
-def _checked_rows(
-    path: Path, body: bytes, n_columns: int, n_header_lines: int
-) -> tuple[np.ndarray, bytes]:
-    """Check that each row has n_columns cells; leave blank lines out.
+def _scanned(data: bytes, start: int, n_columns: int) -> tuple[np.ndarray, np.ndarray] | None:
+    """Return numbers and their lines, as `daart_fast._text.scan` does; None if it cannot.
 
-    Returns
-    -------
-    lines : np.ndarray
-        (T,) the rows' lines in the file, from 1
-    body : bytes
-        the rows
+    It reads plain numbers as fast as memory gives them. For whatever else, and without the native
+    module, there is `_checked_table`.
     """
-    if body.startswith(BOM):  # which pandas would take for that of the file
+    try:
+        from daart_fast import _text
+    except ImportError:  # not built
+        return None
+    return _text.scan(data, start, n_columns)
+
+
+def _checked_table(path: Path, header: list[list[str]], body: bytes, n_header_lines: int) -> Table:
+    """Read rows cell by cell, slowly; a `DataError` says what is wrong, and where."""
+    if body.startswith(BOM):
         raise DataError(
             f"{path}, line {n_header_lines + 1}: expected numbers, found a byte order mark: are "
             f"these two files in one?"
@@ -207,21 +212,32 @@ def _checked_rows(
             kept.pop()
     if not kept:
         raise DataError(f"{path}: no rows of numbers below the header")
-    for i in kept:
-        n_cells = rows[i].count(b",") + 1
-        if b'"' in rows[i]:
-            if rows[i].count(b'"') % 2:
-                raise DataError(f"{path}, line {n_header_lines + i + 1}: a quote is not closed")
-            with _csv_errors(path):
-                n_cells = len(next(csv.reader([rows[i].decode("utf-8", "replace")])))
-        if n_cells != n_columns:
+    n_columns, lines = len(header[0]), n_header_lines + 1 + np.array(kept)
+    table = Table(path, header, np.empty((len(kept), n_columns)), lines)
+    for row, i in enumerate(kept):
+        cells = _cells(rows[i], path, lines[row])
+        if len(cells) != n_columns:
             raise DataError(
-                f"{path}, line {n_header_lines + i + 1}: expected {n_columns} cells, as the header "
-                f"has, found {n_cells}"
+                f"{path}, line {lines[row]}: expected {n_columns} cells, as the header has, found "
+                f"{len(cells)}"
             )
-    if len(kept) < len(rows):
-        body = b"\n".join([rows[i] for i in kept])
-    return n_header_lines + 1 + np.array(kept), body
+        if b"_" not in rows[i] and _fill_row(table.values[row], cells):
+            continue
+        for column, cell in enumerate(cells):
+            try:
+                table.values[row, column] = _number(cell)
+            except ValueError as error:
+                raise DataError(f"{table.where(row, column)}: {error}") from None
+    return table
+
+
+def _fill_row(values: np.ndarray, cells: list[str]) -> bool:
+    """Convert a row at once, which is faster; return whether all its cells are plain."""
+    try:
+        values[:] = [float(cell or "nan") for cell in cells]
+    except ValueError:
+        return False
+    return not np.isinf(values).any()
 
 
 def _holds_nothing(row: bytes) -> bool:
@@ -230,37 +246,23 @@ def _holds_nothing(row: bytes) -> bool:
     return not any(cell.strip() for cell in next(csv.reader([row.decode()]), []))
 
 
-def _numbers(path: Path, body: bytes, header: list[list[str]], lines: np.ndarray) -> np.ndarray:
-    try:
-        return _parsed(body, np.float64).to_numpy()
-    except (ValueError, OverflowError):  # text, or a number that this pandas does not take
-        pass
-    try:
-        cells = _parsed(body, str).to_numpy()
-    except ValueError as error:  # of quotes amid a cell, which others read in another way
-        raise DataError(f"{path}: expected rows of cells: {error}") from None
-    values = np.empty(cells.shape)
-    table = Table(path, header, values, lines)
-    for (row, column), cell in np.ndenumerate(cells):
-        try:
-            values[row, column] = float(cell)  # a missing one is NaN
-            if "_" in str(cell):
-                raise ValueError
-        except ValueError:
-            raise DataError(
-                f"{table.where(row, column)}: expected a number, found '{cell}'"
-            ) from None
-    return values
+def _cells(row: bytes, path: Path, line: int) -> list[str]:
+    if b'"' not in row:
+        return row.decode("utf-8", "replace").split(",")
+    if row.count(b'"') % 2:
+        raise DataError(f"{path}, line {line}: a quote is not closed")
+    with _csv_errors(path):
+        return next(csv.reader([row.decode("utf-8", "replace")], skipinitialspace=True))
 
 
-def _parsed(body: bytes, dtype: type) -> Any:
-    import pandas as pd
-
-    return pd.read_csv(
-        io.BytesIO(body),
-        header=None,
-        dtype=dtype,
-        skipinitialspace=True,
-        low_memory=False,
-        encoding_errors="replace",
-    )
+def _number(cell: str) -> float:
+    """Return the number in a cell, NaN for a missing one; a ValueError says what is wrong."""
+    cell = cell.strip()
+    if cell in MISSING:
+        return math.nan
+    number = _as_number(cell)
+    if math.isinf(number):
+        raise ValueError(f"expected a finite number or nothing, found {number}")
+    if "_" in cell or (math.isnan(number) and cell.lower() != "nan"):
+        raise ValueError(f"expected a number, found '{cell}'")
+    return number

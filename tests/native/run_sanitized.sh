@@ -14,7 +14,7 @@ site=$build/site
 rm -rf "$site"
 mkdir -p "$site"
 cp -r "$root/daart_fast" "$site"
-rm -f "$site"/daart_fast/_native*.so
+rm -f "$site"/daart_fast/_*.so
 
 DAART_FAST_NO_CUDA=1 cmake -S "$root" -B "$build" "${generator[@]}" -DDAART_FAST_CHECKS=ON \
   -DDAART_FAST_PACKAGE="$site/daart_fast" -DPython_EXECUTABLE="$(command -v python)" \
@@ -33,7 +33,7 @@ preload="$(g++ -print-file-name=libasan.so) $(g++ -print-file-name=libstdc++.so)
 # left out: what takes minutes here, what measures speed, and CUDA sources, which are built otherwise
 cd "$root"
 PYTHONPATH=$site LD_PRELOAD=$preload pytest -q --capture=sys -p no:cacheprovider \
-  tests/ops tests/online tests/fuzz tests/native/test_boundary.py \
+  tests/ops tests/online tests/fuzz tests/readers tests/native/test_boundary.py \
   --ignore tests/ops/test_accuracy.py --ignore-glob '*/test_cuda*' \
   --deselect tests/online/test_segmenter.py::test_no_drift_over_ten_million_frames \
   --deselect \
