@@ -33,19 +33,21 @@ FAILED = "failed.txt"
 LEFTOVERS = (CHECKPOINT, "meta.experiment", "meta_tags.csv", "hparams.yaml.lock")
 
 
-def print_hparams(hparams: Mapping[str, Any]) -> None:
-    """Print the settings that are not the defaults, and where all of them are."""
-    print("settings other than the defaults:")
+def print_hparams(hparams: Mapping[str, Any]) -> str:
+    """Print the settings that are not the defaults, and where all of them are; return the text."""
+    lines = ["settings other than the defaults:"]
     for name in _settings(hparams):
         key, value = KEYS[name], hparams[name]
         # a list of GPUs says nothing where none is used
         if value == key.default or (name == "gpus_vis" and hparams.get("device") == "cpu"):
             continue
         sessions = some(split_ids(value), 12) if key.kind is IDS else value
-        print(f"  {name}: {sessions}")
+        lines.append(f"  {name}: {sessions}")
     if folder := hparams.get("tt_version_dir"):
-        print(f"all settings are in {folder}/hparams.yaml, and in its console.log")
-    print(flush=True)
+        lines.append(f"all settings are in {folder}/hparams.yaml, and in its console.log")
+    text = "\n".join(lines)
+    print(text + "\n", flush=True)
+    return text
 
 
 def all_settings(hparams: Mapping[str, Any]) -> str:

@@ -9,6 +9,7 @@ import random
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -58,8 +59,9 @@ def get_all_params(
         with ``optimize_parallel(fn)``, which runs every trial where the settings say (see
         `run_trials`) and returns ``[(trial, result), ...]``, the result None where the trial
         failed; daart's ``optimize_parallel_cpu(fn, nb_trials, nb_workers)`` and
-        ``optimize_parallel_gpu(fn, gpu_ids)`` do the same where they are told. Ctrl-C ends the
-        program with exit code 130.
+        ``optimize_parallel_gpu(fn, gpu_ids)`` do the same where they are told. The latter
+        two call another function than `fit` with finished and failed trials again, as daart does.
+        Ctrl-C ends the program with exit code 130.
     """
     parser = _command_line(default_configs is None)
     options = parser.parse_args(args)
@@ -328,7 +330,7 @@ def _trial_parser() -> Any:
             return run_trials(function, trials, places, self.options)
 
         def optimize_parallel(self, train_function: Callable[..., Any]) -> list[tuple[Any, Any]]:
-            return _as_a_program(self.search, train_function)
+            return _as_a_program(self.search, train_function).results
 
         def optimize_parallel_cpu(
             self,
@@ -336,7 +338,8 @@ def _trial_parser() -> Any:
             nb_trials: int | None = None,
             nb_workers: int = 1,
         ) -> list[tuple[Any, Any]]:
-            return _as_a_program(self.search_on_cpu, train_function, nb_trials, nb_workers)
+            self.options = replace(self.options, skip_known=train_function is fit)
+            return _as_a_program(self.search_on_cpu, train_function, nb_trials, nb_workers).results
 
         def optimize_parallel_gpu(
             self,
@@ -346,12 +349,13 @@ def _trial_parser() -> Any:
         ) -> list[tuple[Any, Any]]:
             chosen = str(self.hparams["gpus_vis"]) if gpu_ids is None else gpu_ids
             ids = chosen.split(";") if isinstance(chosen, str) else chosen
-            return _as_a_program(self.search_on_gpus, train_function, ids, max_nb_trials)
+            self.options = replace(self.options, skip_known=train_function is fit)
+            return _as_a_program(self.search_on_gpus, train_function, ids, max_nb_trials).results
 
     return TrialParser
 
 
-def _as_a_program(search: Callable[..., Search], *arguments: Any) -> list[tuple[Any, Any]]:
+def _as_a_program(search: Callable[..., Search], *arguments: Any) -> Search:
     """Run a search for a script: what ends it, ends the program without a traceback."""
     try:
         done = search(*arguments)
@@ -364,7 +368,7 @@ def _as_a_program(search: Callable[..., Search], *arguments: Any) -> list[tuple[
         sys.exit(0)
     if len(done.jobs) == 1 and any(outcome.mendable for outcome in done.outcomes.values()):
         sys.exit(2)
-    return done.results
+    return done
 
 
 def _write_demo_if_asked_for(hparams: dict[str, Any]) -> None:

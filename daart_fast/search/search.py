@@ -71,6 +71,9 @@ class Options:
         Run trials again that failed in an earlier call. (A single trial is, without it.)
     wait
         slurm: wait for the jobs to end, and show how they fare.
+    skip_known
+        local: leave out the trials that an earlier call has finished, or that failed in it. Else
+        the function gets them too, and its result says what it made of them.
     """
 
     executor: str = "local"
@@ -78,6 +81,7 @@ class Options:
     dry_run: bool = False
     retry_failed: bool = False
     wait: bool = True
+    skip_known: bool = True
 
 
 class Search:
@@ -183,8 +187,9 @@ class Search:
 
     def _to_run(self) -> list[Job]:
         """Choose the trials to run; the others' outcomes are known."""
-        if len(self.jobs) == 1 and self.options.executor == "local":
-            return self.jobs  # no search: what became of it before, the function finds out
+        alone = len(self.jobs) == 1 or not self.options.skip_known
+        if alone and self.options.executor == "local":
+            return self.jobs  # what became of them before, the function finds out
         left_alone = {"finished"} if self._retries_failed else {"finished", "failed"}
         jobs: list[Job] = []
         looked_at = set()  # data folders

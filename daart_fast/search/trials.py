@@ -8,7 +8,7 @@ import os
 import sys
 import time
 import traceback
-from collections.abc import Callable, Collection, Generator, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
@@ -252,7 +252,7 @@ def attempt(
 ) -> Outcome:
     """Call a function with a trial, and tell what became of it.
 
-    What it raises is printed (on a terminal without a traceback, if the user can mend it) and kept
+    What it raises, or returns as daart's script does, is printed (on a terminal without a traceback, if the user can mend it) and kept
     in the version folder that `create_tt_experiment` claimed for it, if that is still there. An
     interrupt is no failure: the folder can be taken up again.
     """
@@ -261,22 +261,30 @@ def attempt(
     try:
         with naming_sizes(vars(trial)):
             outcome.result = function(trial, *arguments)
+        if isinstance(outcome.result, Exception):
+            _fail(outcome, outcome.result, job, vars(trial))
     except KeyboardInterrupt:
         outcome.status = "interrupted"
     except Exception as error:
-        outcome.status, outcome.error = "failed", _one_line(error)
-        outcome.mendable = isinstance(error, MENDABLE)
-        if job.log is None and outcome.mendable:
-            print_error(error)
-        else:
-            traceback.print_exc()
-        folder = vars(trial).get("tt_version_dir")
-        if folder and Path(folder).is_dir():
-            with suppress(OSError), replacing(Path(folder) / FAILED) as temporary:
-                temporary.write_text(traceback.format_exc(), encoding="utf-8")
+        _fail(outcome, error, job, vars(trial))
     outcome.folder = vars(trial).get("tt_version_dir")
     outcome.ended = time.time()
     return outcome
+
+
+def _fail(outcome: Outcome, error: Exception, job: Job, settings: Mapping[str, Any]) -> None:
+    """Print an error, and keep it in the outcome and in the version folder."""
+    outcome.status, outcome.error = "failed", _one_line(error)
+    outcome.mendable = isinstance(error, MENDABLE)
+    if job.log is None and outcome.mendable:
+        print_error(error)
+    else:
+        traceback.print_exception(error)
+    folder = settings.get("tt_version_dir")
+    if folder and Path(folder).is_dir():
+        with suppress(OSError), replacing(Path(folder) / FAILED) as temporary:
+            text = "".join(traceback.format_exception(error))
+            temporary.write_text(text, encoding="utf-8")
 
 
 def _one_line(error: BaseException) -> str:

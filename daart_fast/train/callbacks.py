@@ -205,7 +205,7 @@ class AnnealHparam(BaseCallback):
     hparams
         Holds the final value.
     key
-        Which: ``lambda_weak``, ``lambda_pred``, ...
+        Which: ``lambda_weak``, ``lambda_pred``, ..., or ``kl_weight``, whose final value is 1.
     epoch_start, epoch_end
         When.
     val_start
@@ -224,8 +224,8 @@ class AnnealHparam(BaseCallback):
             raise ConfigError(
                 f"annealing {key} starts in epoch {epoch_start}, after its end ({epoch_end})"
             )
-        if key not in hparams or not key.startswith("lambda_"):
-            known = [name for name in hparams if name.startswith("lambda_")]
+        known = [name for name in hparams if name.startswith("lambda_")] + ["kl_weight"]
+        if key not in known:
             raise ConfigError(
                 f"cannot anneal '{key}': expected one of {', '.join(known)}"
                 + did_you_mean(key, known)
@@ -234,7 +234,7 @@ class AnnealHparam(BaseCallback):
         self.epoch_start = epoch_start
         self.epoch_end = epoch_end
         self.val_start = val_start
-        self.val_end = float(hparams[key])
+        self.val_end = 1.0 if key == "kl_weight" else float(hparams[key])
 
     def value(self, epoch: int) -> float:
         """Return the weight in an epoch."""
@@ -249,7 +249,11 @@ class AnnealHparam(BaseCallback):
         self, *, trainer: Any, model: Any, data_generator: Any, **kwargs: Any
     ) -> None:
         """Set the epoch's weight."""
-        model.loss_weights[self.key.removeprefix("lambda_")] = self.value(trainer.curr_epoch)
+        value = self.value(trainer.curr_epoch)
+        if self.key == "kl_weight":
+            model.kl_weight = value
+        else:
+            model.loss_weights[self.key.removeprefix("lambda_")] = value
 
 
 class PseudoLabels(BaseCallback):
