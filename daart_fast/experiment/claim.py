@@ -12,7 +12,7 @@ from typing import Any
 from daart_fast.config import IDS, KEYS, check_name, split_ids
 from daart_fast.errors import some
 from daart_fast.experiment.folders import get_expt_dir, get_model_dir
-from daart_fast.experiment.identity import find_experiment, matching_versions
+from daart_fast.experiment.identity import finished_versions, matching_versions
 from daart_fast.experiment.stored import CHECKPOINT, export_hparams, what_is_wrong_with_weights
 from daart_fast.experiment.versions import Experiment, claim_version
 from daart_fast.machine import check_device
@@ -97,12 +97,14 @@ def create_tt_experiment(
     for name, key in KEYS.items():
         if key.kind is IDS and name in hparams:
             hparams[name] = split_ids(hparams[name]) or None
+    if "expt_ids_to_keep" in hparams:
+        _spell_as_daart(hparams, "expt_ids_to_keep")
     hparams["expt_dir"] = get_expt_dir(hparams["results_dir"], hparams["expt_ids"])
     hparams["model_dir"] = get_model_dir(hparams["expt_dir"], hparams)
     name = check_name(hparams["tt_experiment_name"], "an experiment name", nested=True)
     hparams["tt_expt_dir"] = os.path.join(hparams["model_dir"], name)
     while True:
-        if finished := find_experiment(hparams):
+        if finished := finished_versions(hparams):
             print(f"this experiment is finished already; its model is in {finished[0]}")
             tell_of_newer_data(hparams, Path(finished[0]))
             return None, None
@@ -110,7 +112,7 @@ def create_tt_experiment(
         _tell_of_broken_models(hparams)
         experiment = _interrupted(hparams) or claim_version(Path(hparams["tt_expt_dir"]))
         # between our look and our hold another run may have brought it to its end
-        if str(experiment.folder) not in find_experiment(hparams):
+        if str(experiment.folder) not in finished_versions(hparams):
             break
         experiment.close()
     hparams["version"] = experiment.version
@@ -119,6 +121,13 @@ def create_tt_experiment(
     experiment.keeps_failure = "search_trial" in hparams
     export_hparams(hparams)
     return hparams, experiment
+
+
+def _spell_as_daart(hparams: dict[str, Any], name: str) -> None:
+    """Leave a list of ids as scripts of daart split it: one text, and no key where it is None."""
+    ids = hparams.pop(name)
+    if ids is not None:
+        hparams[name] = ";".join(ids)
 
 
 def _interrupted(hparams: Mapping[str, Any]) -> Experiment | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from daart_fast.experiment.stored import load_plain_yaml, what_is_wrong_with_wei
 
 __all__ = [
     "find_experiment",
+    "finished_versions",
     "get_model_params",
     "matching_versions",
 ]
@@ -53,7 +54,9 @@ def get_model_params(hparams: Mapping[str, Any]) -> dict[str, Any]:
     return {name: params[name] for name in names}
 
 
-def find_experiment(hparams: dict[str, Any], verbose: bool = False) -> list[str]:
+def find_experiment(
+    hparams: dict[str, Any], verbose: bool = False, keys_to_sweep: Collection[str] = ()
+) -> list[str]:
     """Folders of the finished models that were fitted with these parameters, weights and all.
 
     Two experiments are the same if every key of the config files has the same value, except
@@ -63,30 +66,47 @@ def find_experiment(hparams: dict[str, Any], verbose: bool = False) -> list[str]
     Parameters
     ----------
     hparams
-        the keys of the config files (missing ones have their defaults); a list stands for any of
+        the keys to compare; one that is missing may have any value, and a list stands for any of
         its values
     verbose
         print, for each other version, which keys differ
+    keys_to_sweep
+        keys that may have any value, whatever `hparams` say
 
     Returns
     -------
     list of str
         the version folders, lowest number first; empty if there is none
     """
+    anything = (KEYS.keys() - hparams.keys()) | set(keys_to_sweep)
+    return _finished(hparams, verbose, anything)
+
+
+def finished_versions(hparams: Mapping[str, Any]) -> list[str]:
+    """Like `find_experiment`, but a missing key stands for its default."""
+    return _finished(hparams, False, ())
+
+
+def _finished(hparams: Mapping[str, Any], verbose: bool, anything: Collection[str]) -> list[str]:
     folder = get_tt_expt_dir(hparams)
     if folder is None:
         return []
     return [
         str(version)
-        for version, stored in matching_versions(folder, hparams, verbose)
+        for version, stored in matching_versions(folder, hparams, verbose, anything)
         if stored.get("training_completed") and not what_is_wrong_with_weights(version)
     ]
 
 
 def matching_versions(
-    folder: StrPath, hparams: Mapping[str, Any], verbose: bool = False
+    folder: StrPath,
+    hparams: Mapping[str, Any],
+    verbose: bool = False,
+    anything: Collection[str] = (),
 ) -> Iterator[tuple[Path, dict[str, Any]]]:
     """Versions in `folder` that have the same parameters, finished or not.
+
+    Keys in `anything` may have any value.
 
     Yields
     ------
@@ -99,7 +119,8 @@ def matching_versions(
         if read is None:
             continue
         stored, found = read
-        differing = [name for name in wanted if not _equal(name, found[name], wanted[name])]
+        compared = [name for name in wanted if name not in anything]
+        differing = [name for name in compared if not _equal(name, found[name], wanted[name])]
         if not differing and not _may_be_same_data(stored, hparams):
             differing = ["data_dir"]
         if not differing:

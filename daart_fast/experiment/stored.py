@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from daart_fast.config import IDS, KEYS, split_ids
 from daart_fast.experiment.folders import StrPath
 from daart_fast.files import check_archive, replacing
 
@@ -21,6 +22,10 @@ __all__ = [
     "read_metrics",
     "what_is_wrong_with_weights",
 ]
+
+
+#: the keys whose values are lists of ids
+IDS_KEYS = [name for name, key in KEYS.items() if key.kind is IDS]
 
 
 WEIGHTS = "best_val_model.pt"
@@ -75,6 +80,7 @@ def export_hparams(hparams: Mapping[str, Any], filename: StrPath | None = None) 
     if filename is None:
         filename = Path(hparams["tt_version_dir"]) / "hparams.yaml"
     values = {str(name): _to_plain(value) for name, value in hparams.items() if not callable(value)}
+    values |= {name: split_ids(values[name]) for name in IDS_KEYS if values.get(name)}
     with replacing(filename) as temporary:
         temporary.write_text(yaml.safe_dump(values, allow_unicode=True), encoding="utf-8")
 

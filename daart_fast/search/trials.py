@@ -252,9 +252,10 @@ def attempt(
 ) -> Outcome:
     """Call a function with a trial, and tell what became of it.
 
-    What it raises, or returns as daart's script does, is printed (on a terminal without a traceback, if the user can mend it) and kept
-    in the version folder that `create_tt_experiment` claimed for it, if that is still there. An
-    interrupt is no failure: the folder can be taken up again.
+    What it raises, or returns as daart's script does, is printed (on a terminal without a
+    traceback, if the user can mend it) and kept in the version folder that `create_tt_experiment`
+    claimed for it, if that is still there. An interrupt is no failure: the folder can be taken up
+    again.
     """
     trial = copy.copy(job.trial)  # create_tt_experiment changes it
     outcome = Outcome("finished", began=time.time(), place=place)

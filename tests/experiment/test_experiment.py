@@ -17,6 +17,7 @@ import yaml
 
 from daart_fast.config import KEYS, load_config
 from daart_fast.errors import ConfigError
+from daart_fast.experiment.claim import create_tt_experiment
 from daart_fast.experiment.folders import (
     export_expt_info_to_csv,
     get_expt_dir,
@@ -25,7 +26,12 @@ from daart_fast.experiment.folders import (
     make_dir_if_not_exists,
     read_expt_info_from_csv,
 )
-from daart_fast.experiment.identity import find_experiment, get_model_params, matching_versions
+from daart_fast.experiment.identity import (
+    find_experiment,
+    finished_versions,
+    get_model_params,
+    matching_versions,
+)
 from daart_fast.experiment.stored import export_hparams, load_plain_yaml, what_is_wrong_with_weights
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -200,10 +206,31 @@ def test_a_finished_experiment_is_found(hparams):
     assert find_experiment({**hparams, "expt_ids": "s2;s1"}) == [str(folder)]
 
 
-def test_missing_keys_have_their_defaults(hparams):
+def test_missing_keys_may_have_any_value(hparams):
+    folders = [str(store(hparams, version=n, max_epochs=n + 1)) for n in (0, 1)]
+    given = {name: hparams[name] for name in ("expt_ids", "results_dir")}
+    assert find_experiment(given) == folders
+    assert find_experiment({"tt_expt_dir": str(Path(folders[0]).parent)}) == folders
+    assert find_experiment({**given, "max_epochs": 2}) == folders[1:]
+    assert find_experiment({**given, "max_epochs": 3}, keys_to_sweep=["max_epochs"]) == folders
+
+
+def test_a_new_training_takes_missing_keys_for_their_defaults(hparams):
     folder = store(hparams)
     given = {name: hparams[name] for name in ("expt_ids", "results_dir")}
-    assert find_experiment(given) == [str(folder)]
+    assert finished_versions(given) == [str(folder)]
+    store(hparams, max_epochs=3)
+    assert finished_versions(given) == []
+
+
+def test_ids_to_keep_are_spelled_as_scripts_of_daart_split_them(hparams):
+    for ids, spelled in (["s1", "s2"], "s1;s2"), (None, None), ([], None):
+        hparams["expt_ids_to_keep"] = ids
+        claimed, experiment = create_tt_experiment(dict(hparams))
+        assert claimed.get("expt_ids_to_keep") == spelled
+        stored = yaml.safe_load((experiment.folder / "hparams.yaml").read_text())
+        assert stored.get("expt_ids_to_keep") == (["s1", "s2"] if ids else None)
+        experiment.close()
 
 
 def damage_by_a_byte(file: Path) -> None:
