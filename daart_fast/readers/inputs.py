@@ -170,9 +170,10 @@ def _check_some_are_sure(
 def _flatten(markers: Markers, threshold: float) -> tuple[np.ndarray, list[str]]:
     """Put all x before all y, unsure points missing."""
     unsure = markers.unsure(threshold)
-    values = [np.where(unsure, np.nan, values) for values in (markers.xs, markers.ys)]
+    values = np.concatenate([markers.xs, markers.ys], 1)
+    values[np.concatenate([unsure, unsure], 1)] = np.nan
     names = [f"{name}_{axis}" for axis in "xy" for name in markers.names]
-    return np.concatenate(values, 1), names
+    return values, names
 
 
 def fill_gaps(
@@ -203,25 +204,31 @@ def fill_gaps(
     DataError
         if a channel has no value at all, or one that float32 cannot hold
     """
-    filled = np.array(values, dtype=np.float64, order="C")
-    too_large = np.abs(filled) > np.finfo(np.float32).max
-    if too_large.any():
-        row, channel = np.argwhere(too_large)[0].tolist()
+    with np.errstate(over="ignore"):
+        filled = np.array(values, dtype=np.float32, order="C")
+    if np.isinf(filled).any():
+        row, channel = np.argwhere(np.isinf(filled))[0].tolist()
         raise DataError(
-            f"{source}, frame {row}, channel '{names[channel]}': {filled[row, channel]:g} is too "
+            f"{source}, frame {row}, channel '{names[channel]}': {values[row, channel]:g} is too "
             "large a number"
         )
-    missing = np.isnan(filled) if gaps == "interpolate" else ~(np.abs(filled) < TOO_LARGE)
-    frames = np.arange(len(filled))
+    missing = np.isnan(filled) if gaps == "interpolate" else ~(np.abs(values) < TOO_LARGE)
     for channel in np.flatnonzero(missing.any(0)).tolist():
-        known = np.flatnonzero(~missing[:, channel])
-        if len(known) == 0:
+        frames = np.flatnonzero(missing[:, channel])
+        if len(frames) == len(filled):
             raise DataError(f"{source}: channel '{names[channel]}' has no value at all")
-        seen = filled[known, channel]
+        known = _beside(missing[:, channel])
+        seen = values[known, channel]
         if gaps == "interpolate":
-            filled[:, channel] = np.interp(frames, known, seen)
+            filled[frames, channel] = np.interp(frames, known, seen)
         else:
-            filled[: known[0], channel] = np.nan
-            lengths = np.diff(known, append=len(filled))
-            filled[known[0] :, channel] = np.repeat(seen, lengths)
-    return filled.astype(np.float32)
+            last = np.searchsorted(known, frames) - 1
+            filled[frames, channel] = np.where(last < 0, np.nan, seen[last])
+    return filled
+
+
+def _beside(missing: np.ndarray) -> np.ndarray:
+    """Return the frames with a value that have one without beside them, in order."""
+    before = np.flatnonzero(missing[1:] != missing[:-1])
+    known = before + missing[before]
+    return known[np.diff(known, prepend=-1) > 0]

@@ -330,14 +330,11 @@ def _markers(values: np.ndarray, columns: Sequence[tuple[str, ...]], path: str) 
                 raise DataError(f"{path}: '{name}' has no column '{coordinate}', only {found}")
     if not names:
         raise DataError(f"{path}: expected columns x and y for each body part, found none")
-    ones = np.ones(len(values))
-    likelihoods = [
-        values[:, places[name]["likelihood"]] if "likelihood" in places[name] else ones
-        for name in names
-    ]
+    likelihoods = values[:, [places[name].get("likelihood", 0) for name in names]]
+    likelihoods[:, ["likelihood" not in places[name] for name in names]] = 1
     return Markers(
         values[:, [places[name]["x"] for name in names]],
         values[:, [places[name]["y"] for name in names]],
-        np.stack(likelihoods, 1),
+        likelihoods,
         names,
     )
