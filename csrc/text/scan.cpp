@@ -54,14 +54,30 @@ inline const char* read_digits(const char* p, uint64_t& digits) {
     return p;
 }
 
+// Eight digits at once, for numbers that have many (the processor is little-endian).
+inline const char* read_many_digits(const char* p, const char* end, uint64_t& digits) {
+    while (end - p >= 8) {
+        uint64_t chars;
+        std::memcpy(&chars, p, 8);
+        chars ^= 0x3030303030303030;
+        if (((chars + 0x7676767676767676) | chars) & 0x8080808080808080) break;
+        chars = chars * 10 + (chars >> 8);
+        const uint64_t low = (chars & 0x000000ff000000ff) * 0x000f424000000064;
+        const uint64_t high = ((chars >> 16) & 0x000000ff000000ff) * 0x0000271000000001;
+        digits = digits * 100000000 + ((low + high) >> 32);
+        p += 8;
+    }
+    return read_digits(p, digits);
+}
+
 // Reads digits with or without a point and an exponent. Returns what follows; p if it is no number.
-inline const char* read_number(const char* p, Number& number) {
+inline const char* read_number(const char* p, const char* end, Number& number) {
     const char* const begin = p;
     const char* stop = read_digits(p, number.digits);
     number.n_digits = stop - p;
     if (*stop == '.') {
         p = stop + 1;
-        stop = read_digits(p, number.digits);
+        stop = read_many_digits(p, end, number.digits);
         number.n_digits += stop - p;
         number.exponent = p - stop;
     }
@@ -95,7 +111,8 @@ inline const char* read_missing(const char* p) {
 }
 
 // Reads one cell of a row. Returns what follows: if that is no end of a cell, this is no number.
-inline const char* read_cell(const char* p, int64_t place, double* values, Rows& rows) {
+inline const char* read_cell(const char* p, const char* end, int64_t place, double* values,
+                             Rows& rows) {
     while (*p == ' ') p++;
     const bool quoted = *p == '"';
     p += quoted;
@@ -104,7 +121,7 @@ inline const char* read_cell(const char* p, int64_t place, double* values, Rows&
     p += negative || *p == '+';
     Number number;
     double& value = values[place];
-    const char* stop = read_number(p, number);
+    const char* stop = read_number(p, end, number);
     if (stop == p) {
         value = kMissing;
         stop = read_missing(begin);
@@ -150,7 +167,7 @@ bool scan_rows(const char* text, int64_t size, int64_t columns, int64_t capacity
         if (row == capacity) return false;
         p = start;
         for (int64_t column = 0; column < columns; column++) {
-            p = read_cell(p, row * columns + column, values, rows);
+            p = read_cell(p, end, row * columns + column, values, rows);
             const bool last = column + 1 == columns;
             if (*p != (last ? '\n' : ',') && !(last && p == end)) return false;
             p++;
