@@ -247,11 +247,11 @@ def _label(
 
 def _default_class(classes: Sequence[str], annotations: Sequence[Annotation]) -> str:
     """Return the class of frames between bouts, where nobody said what they are."""
-    from daart_fast.convert.formats import CONTINUOUS
+    from daart_fast.convert import FORMATS
     from daart_fast.convert.onehot import OTHER
 
     unclear = [
-        annotation.source for annotation in annotations if annotation.format not in CONTINUOUS
+        annotation.source for annotation in annotations if not FORMATS[annotation.format].continuous
     ]
     if unclear:
         raise DataError(

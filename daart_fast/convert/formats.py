@@ -11,112 +11,22 @@ import logging
 import os
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path, PureWindowsPath
+from dataclasses import dataclass
+from pathlib import Path
 
+from daart_fast.convert.annotation import (
+    SAME_RATE,
+    Annotation,
+    Source,
+    column_of,
+    number_or_none,
+    runs_of,
+    stem_of,
+)
 from daart_fast.errors import DataError, unreadable
 from daart_fast.names import BACKGROUND
 
-__all__ = ["CONTINUOUS", "FORMATS", "Annotation", "Bout", "read_annotations"]
-
-#: No time in seconds and no frame is as large (11 days at 100 frames a second): it is no number.
-MOST = 1e8
-
-#: Two frame rates that differ by a smaller share are one, as 29.97 and 30000 / 1001.
-SAME_RATE = 1e-4
-
-#: class, first frame, frame after the last
-Bout = tuple[str, int, int]
-
-
-@dataclass
-class Annotation:
-    """What was labelled in one recording.
-
-    Attributes
-    ----------
-    names
-        what the recording may be called, the best first
-    bouts
-        class, first frame, frame after the last
-    classes
-        all classes of the file, those that never occur too
-    n_frames
-        how long it is, where the file says it
-    a_row_a_frame
-        whether the file has a row for each frame, so that `n_frames` is exact
-    n_observed
-        the first frame that nobody looked at, where the file says it
-    unlabelled
-        bouts that nobody scored, as [first, last)
-    subjects
-        whose bout each one is, in files that say it
-    all_subjects
-        everybody whom the file has events of, chosen or not
-    fps
-        the frame rate that made frames of times; None where the file counts frames
-    source
-        the file
-    format
-        of `FORMATS`
-    """
-
-    names: list[str]
-    bouts: list[Bout]
-    classes: list[str] = field(default_factory=list)
-    n_frames: int | None = None
-    a_row_a_frame: bool = False
-    n_observed: int | None = None
-    unlabelled: list[tuple[int, int]] = field(default_factory=list)
-    subjects: list[str] = field(default_factory=list)
-    all_subjects: set[str] = field(default_factory=set)
-    fps: float | None = None
-    source: str = ""
-    format: str = ""
-
-
-@dataclass(frozen=True)
-class _Source:
-    """A file's lines, the rows in it, and what the user said about it."""
-
-    path: Path
-    lines: list[str]
-    rows: list[list[str]]
-    fps: float | None
-    subject: str | None
-    classes: tuple[str, ...]
-    #: how numbers are written: Excel, where it separates cells by ;, writes 0,5
-    comma: str = "."
-
-    def fail(self, row: int, text: str) -> DataError:
-        return DataError(f"{self.path}, line {row + 1}: {text}")
-
-    def rate(self, fps: float | None = None) -> float:
-        """Return the frame rate that was given, or the file's; an error where they contradict."""
-        if self.fps and fps and abs(self.fps - fps) > SAME_RATE * fps:
-            raise DataError(
-                f"{self.path}: --fps is {self.fps:g}, but the file says {fps:g} frames a second: "
-                f"labels would be shifted; leave --fps out, or correct the rate in the file"
-            )
-        rate = fps or self.fps
-        if not rate:
-            raise DataError(f"{self.path}: times are in seconds: expected the frame rate (--fps)")
-        return rate
-
-    def whole(self, row: int, number: float) -> int:
-        """Return a number that counts frames."""
-        if not number.is_integer():
-            raise self.fail(row, f"expected a frame, found {number:g}")
-        return int(number)
-
-    def number(self, row: int, cell: str) -> float:
-        try:
-            number = float(cell.replace(self.comma, "."))
-        except ValueError:
-            raise self.fail(row, f"expected a number, found {cell!r}") from None
-        if not abs(number) < MOST:
-            raise self.fail(row, f"expected a number below {MOST:g}, found {cell!r}")
-        return number
+__all__ = ["FORMATS", "Format", "read_annotations"]
 
 
 def read_annotations(
@@ -137,7 +47,7 @@ def read_annotations(
     format
         of `FORMATS`; None: as the file looks
     subject
-        BORIS: only this subject's behaviours
+        only this subject's behaviours (or this channel's), where a file has several
     classes
         SimBA: the columns that are targets, where those of 0 and 1 at the end are not all or too
         many
@@ -166,17 +76,18 @@ def read_annotations(
         raise DataError(f"{path}: expected a table or a text: {error}") from None
     rows = [[cell.strip() for cell in row] for row in table]
     comma = "," if delimiter == ";" else "."
-    source = _Source(path, lines, rows, fps, subject, tuple(classes), comma)
+    source = Source(path, lines, rows, fps, subject, tuple(classes), comma)
     if format is None:
-        format = next((name for name, (looks, _) in FORMATS.items() if looks(source)), None)
+        format = next((name for name, kind in FORMATS.items() if kind.looks(source)), None)
     if format is None:
         raise DataError(
             f"{path}: expected labels of one of these kinds: {', '.join(FORMATS)}; found "
             f"{', '.join(rows[0][:6]) if rows else 'nothing'}{_separator_hint(lines)}"
         )
-    if subject is not None and format != "boris":
-        raise DataError(f"{path}: --subject is for BORIS' files, but this is {format}")
-    found = FORMATS[format][1](source)
+    if subject is not None and not FORMATS[format].subjects:
+        kinds = ", ".join(name for name, kind in FORMATS.items() if kind.subjects)
+        raise DataError(f"{path}: --subject is for files of {kinds}, but this is {format}")
+    found = FORMATS[format].read(source)
     for annotation in found:
         annotation.source, annotation.format = str(path), format
         _check(annotation)
@@ -215,12 +126,6 @@ def _check(annotation: Annotation) -> None:
             )
 
 
-def _column(header: Sequence[str], *names: str) -> int | None:
-    """Return the place of the first of these names, whatever their case."""
-    lower = [cell.lower() for cell in header]
-    return next((lower.index(name) for name in names if name in lower), None)
-
-
 # ------------------------------------------------------------------------------ BORIS
 
 
@@ -249,7 +154,7 @@ BORIS_COLUMNS = {
 IMAGE_SLACK = 2
 
 
-def _boris_header(source: _Source) -> int | None:
+def _boris_header(source: Source) -> int | None:
     """Return the row of column names; exports of older versions have other rows above it."""
     for i, row in enumerate(source.rows[:100]):
         lower = {cell.lower() for cell in row}
@@ -258,7 +163,11 @@ def _boris_header(source: _Source) -> int | None:
     return None
 
 
-def _boris(source: _Source) -> list[Annotation]:
+def _looks_like_boris(source: Source) -> bool:
+    return _boris_header(source) is not None
+
+
+def _boris(source: Source) -> list[Annotation]:
     """Read BORIS' tabular or aggregated events.
 
     Tabular: a row an event, which starts or stops a behaviour, or is a point. Aggregated: a row a
@@ -290,9 +199,9 @@ class _Event(dict[str, str]):
     a_bout: bool
 
 
-def _boris_events(source: _Source, top: int) -> Iterator[_Event]:
+def _boris_events(source: Source, top: int) -> Iterator[_Event]:
     places = {
-        meaning: _column(source.rows[top], *names) for meaning, names in BORIS_COLUMNS.items()
+        meaning: column_of(source.rows[top], *names) for meaning, names in BORIS_COLUMNS.items()
     }
     for i, row in enumerate(source.rows[top + 1 :], start=top + 1):
         if not any(row):
@@ -323,7 +232,7 @@ class _Video:
         return round((seconds - self.begin) * self.annotation.fps)
 
 
-def _boris_observation(source: _Source, name: str, events: list[_Event]) -> list[Annotation]:
+def _boris_observation(source: Source, name: str, events: list[_Event]) -> list[Annotation]:
     """Return what was labelled in each video of an observation."""
     videos = _videos(source, name, events)
     begun: dict[tuple[str, str], tuple[float, int]] = {}
@@ -338,7 +247,7 @@ def _boris_observation(source: _Source, name: str, events: list[_Event]) -> list
     return [video.annotation for video in videos]
 
 
-def _videos(source: _Source, name: str, events: list[_Event]) -> list[_Video]:
+def _videos(source: Source, name: str, events: list[_Event]) -> list[_Video]:
     """Return the videos of an observation; an error where the file does not say when each begins.
 
     Of videos side by side the first player's count: the times are its.
@@ -350,14 +259,14 @@ def _videos(source: _Source, name: str, events: list[_Event]) -> list[_Video]:
             f"from the first frame of the video; where they do not, all its labels are shifted"
         )
     media = _queue(event["source"], events)
-    rates = [_rate(cell, source.comma) for cell in _parts(event["fps"])]
+    rates = [number_or_none(cell, source.comma) for cell in _parts(event["fps"])]
     if len(media) > 1:
         return _queued_videos(source, name, event, media, rates)
     rate = source.rate(rates[0] if rates else None)
     names = [name, *media, source.path.stem]
     annotation = Annotation([one for one in names if one], [], fps=rate)
     cells = (_parts(event[length])[:1] for length in ("duration", "length", "media s"))
-    seconds = [_rate(cell, source.comma) for (cell,) in filter(None, cells)]
+    seconds = [number_or_none(cell, source.comma) for (cell,) in filter(None, cells)]
     if known := [length for length in seconds if length]:
         annotation.n_observed = round(min(known) * rate)
     return [_Video("".join(media), 0.0, None, annotation)]
@@ -372,10 +281,10 @@ def _queue(cell: str, events: list[_Event]) -> list[str]:
 
 
 def _queued_videos(
-    source: _Source, name: str, event: _Event, media: list[str], rates: list[float | None]
+    source: Source, name: str, event: _Event, media: list[str], rates: list[float | None]
 ) -> list[_Video]:
     """Return videos that follow each other; an error where their lengths are not known."""
-    lengths = [_rate(cell, source.comma) or 0.0 for cell in _parts(event["media s"])]
+    lengths = [number_or_none(cell, source.comma) or 0.0 for cell in _parts(event["media s"])]
     if len(lengths) != len(media) or not all(lengths):
         raise source.fail(
             event.row,
@@ -404,12 +313,12 @@ def _parts(cell: str) -> list[str]:
 
 def _media(cell: str) -> list[str]:
     """Return the names of one player's videos."""
-    return [_stem(part) for part in _parts(cell)]
+    return [stem_of(part) for part in _parts(cell)]
 
 
-def _seconds(source: _Source, event: _Event, cell: str) -> float:
+def _seconds(source: Source, event: _Event, cell: str) -> float:
     """Return a time from the first frame of the observation's first video on."""
-    offset = _rate(event["offset"], source.comma) or 0.0
+    offset = number_or_none(event["offset"], source.comma) or 0.0
     time = source.number(event.row, event[cell])
     if offset > 0 and time < offset:
         raise source.fail(
@@ -420,13 +329,13 @@ def _seconds(source: _Source, event: _Event, cell: str) -> float:
     return time - offset
 
 
-def _check_event(source: _Source, event: _Event, videos: list[_Video]) -> None:
+def _check_event(source: Source, event: _Event, videos: list[_Video]) -> None:
     """Refuse an event whose frame rate, video or image index contradicts its time."""
     i, label = event.row, event["behavior"]
     named = _media(event["media"])[:1]
     video = next((one for one in videos if [one.name] == named), videos[0])
     fps = video.annotation.fps or 0.0
-    rates = [_rate(cell, source.comma) for cell in _parts(event["fps"])] or [None]
+    rates = [number_or_none(cell, source.comma) for cell in _parts(event["fps"])] or [None]
     rate = source.rate(rates[min(videos.index(video), len(rates) - 1)])
     if abs(rate - fps) > SAME_RATE * rate:
         raise source.fail(
@@ -441,7 +350,7 @@ def _check_event(source: _Source, event: _Event, videos: list[_Video]) -> None:
                 f"{label} is at frame {frame} of {video.name} by its time, but that video has "
                 f"{n_frames} frames",
             )
-    image = _rate(event["image"], source.comma)
+    image = number_or_none(event["image"], source.comma)
     of_a_video = not event["type"] or event["type"].lower().startswith("media")
     if image is not None and of_a_video and abs(frame - image) > IMAGE_SLACK:
         raise source.fail(
@@ -452,7 +361,7 @@ def _check_event(source: _Source, event: _Event, videos: list[_Video]) -> None:
 
 
 def _add_boris_event(
-    source: _Source,
+    source: Source,
     videos: list[_Video],
     event: _Event,
     begun: dict[tuple[str, str], tuple[float, int]],
@@ -496,19 +405,6 @@ def _add_bout(
         video.annotation.subjects.append(event["subject"])
 
 
-def _rate(cell: str, comma: str = ".") -> float | None:
-    """Return a number that is given and not 0."""
-    try:
-        return float(cell.replace(comma, ".")) or None
-    except ValueError:
-        return None
-
-
-def _stem(path: str) -> str:
-    """Return the name of a media file without folders (of any system) and ending."""
-    return Path(PureWindowsPath(path).name).stem
-
-
 # ------------------------------------------------------------------------------ frame tables
 
 
@@ -516,7 +412,7 @@ def _is_binary(cells: Sequence[str], more: frozenset[str] = frozenset()) -> bool
     return all(cell in {"0", "1", "0.0", "1.0"} | more for cell in cells)
 
 
-def _from_table(source: _Source, places: Sequence[int]) -> Annotation:
+def _from_table(source: Source, places: Sequence[int]) -> Annotation:
     """Turn columns of 0, 1 and -1 (not labelled) into bouts."""
     header, rows = source.rows[0], [row for row in source.rows[1:] if any(row)]
     names = [header[i] for i in places]
@@ -529,7 +425,7 @@ def _from_table(source: _Source, places: Sequence[int]) -> Annotation:
         if not _is_binary(column, frozenset(("-1", "-1.0"))):
             odd = next(i for i, c in enumerate(column) if not _is_binary([c], frozenset(("-1",))))
             raise source.fail(odd + 1, f"expected 0 or 1 for {header[place]}, found {column[odd]}")
-        for value, start, stop in _runs([cell.split(".")[0] for cell in column]):
+        for value, start, stop in runs_of([cell.split(".")[0] for cell in column]):
             if value == "1":
                 annotation.bouts.append((header[place], start, stop))
             elif value == "-1":
@@ -537,15 +433,7 @@ def _from_table(source: _Source, places: Sequence[int]) -> Annotation:
     return annotation
 
 
-def _runs(cells: Sequence[str]) -> Iterator[tuple[str, int, int]]:
-    start = 0
-    for i in range(1, len(cells) + 1):
-        if i == len(cells) or cells[i] != cells[start]:
-            yield cells[start], start, i
-            start = i
-
-
-def _looks_like_deepethogram(source: _Source) -> bool:
+def _looks_like_deepethogram(source: Source) -> bool:
     rows = source.rows
     return (
         len(rows) > 1
@@ -556,14 +444,14 @@ def _looks_like_deepethogram(source: _Source) -> bool:
     )
 
 
-def _deepethogram(source: _Source) -> list[Annotation]:
+def _deepethogram(source: Source) -> list[Annotation]:
     """Read DeepEthogram's csv: a row a frame, a column a behaviour after background; -1 unknown."""
     header = source.rows[0] if source.rows else []
     places = [i for i, name in enumerate(header) if i > 0 and name.lower() != BACKGROUND]
     return [_from_table(source, places)]
 
 
-def _simba_targets(source: _Source) -> list[int]:
+def _simba_targets(source: Source) -> list[int]:
     """Return the columns of 0 and 1 at the end of a table, or those that were named."""
     header, rows = source.rows[0], [row for row in source.rows[1:] if any(row)]
     if source.classes:
@@ -579,7 +467,7 @@ def _simba_targets(source: _Source) -> list[int]:
     return places
 
 
-def _features_of_0_and_1(source: _Source) -> list[str]:
+def _features_of_0_and_1(source: Source) -> list[str]:
     """Return columns whose names SimBA gives to features; a feature may be 0 or 1 in every frame.
 
     Those of regions of interest come just before the behaviours.
@@ -591,14 +479,14 @@ def _features_of_0_and_1(source: _Source) -> list[str]:
     return [header[i] for i in _simba_targets(source) if kinds.fullmatch(header[i])]
 
 
-def _looks_like_simba(source: _Source) -> bool:
+def _looks_like_simba(source: Source) -> bool:
     if len(source.rows) < 2 or len(source.rows[0]) < 3:
         return False
     places = _simba_targets(source) if not source.classes else [1]
     return 0 < len(places) < len(source.rows[0]) - 1
 
 
-def _simba(source: _Source) -> list[Annotation]:
+def _simba(source: Source) -> list[Annotation]:
     """Read SimBA's targets_inserted csv: features, then a column of 0 and 1 for each behaviour."""
     features = _features_of_0_and_1(source)
     if features:
@@ -613,7 +501,11 @@ def _simba(source: _Source) -> list[Annotation]:
 # ------------------------------------------------------------------------------ Caltech
 
 
-def _caltech(source: _Source) -> list[Annotation]:
+def _looks_like_caltech(source: Source) -> bool:
+    return any("Caltech Behavior Annotator" in line for line in source.lines[:5])
+
+
+def _caltech(source: Source) -> list[Annotation]:
     """Read Caltech Behavior Annotator's txt: streams of bouts, frames from 1, the last included.
 
     With several streams the first is read: the rest annotate the same video in different ways.
@@ -652,13 +544,15 @@ _STOP = ("stop", "end", "stop (s)", "end (s)", "stop_time", "end_time", "offset"
          "end_frame", "stop frame", "end frame")  # fmt: skip
 
 
-def _looks_like_bouts(source: _Source) -> bool:
+def _looks_like_bouts(source: Source) -> bool:
     header = source.rows[0] if source.rows else []
-    ends = _column(header, *_STOP) is not None or _column(header, "duration") is not None
-    return _column(header, *_CLASS) is not None and _column(header, *_START) is not None and ends
+    ends = column_of(header, *_STOP) is not None or column_of(header, "duration") is not None
+    return (
+        column_of(header, *_CLASS) is not None and column_of(header, *_START) is not None and ends
+    )
 
 
-def _bout_table(source: _Source) -> list[Annotation]:
+def _bout_table(source: Source) -> list[Annotation]:
     """Read a table of bouts: class, start, and stop (not included) or duration.
 
     In seconds where the frame rate is given, the columns are called so or a time is no whole
@@ -666,9 +560,9 @@ def _bout_table(source: _Source) -> list[Annotation]:
     recordings.
     """
     header = source.rows[0] if source.rows else []
-    label_at, start_at = _column(header, *_CLASS), _column(header, *_START)
-    stop_at, for_at = _column(header, *_STOP), _column(header, "duration")
-    session_at = _column(header, "session", "video", "file")
+    label_at, start_at = column_of(header, *_CLASS), column_of(header, *_START)
+    stop_at, for_at = column_of(header, *_STOP), column_of(header, "duration")
+    session_at = column_of(header, "session", "video", "file")
     if label_at is None or start_at is None or (stop_at is None and for_at is None):
         raise DataError(
             f"{source.path}: expected columns class, start and stop (or duration), found "
@@ -690,7 +584,7 @@ def _bout_table(source: _Source) -> list[Annotation]:
             continue
         if len(row) != len(header):
             raise source.fail(i, f"expected {len(header)} cells, found {len(row)}")
-        session = _stem(row[session_at]) if session_at is not None else source.path.stem
+        session = stem_of(row[session_at]) if session_at is not None else source.path.stem
         annotation = found.setdefault(session, Annotation([session], [], fps=source.fps))
         begin, end = (source.number(i, row[place]) for place in (start_at, end_at))
         if stop_at is None:  # but how long it lasts
@@ -701,17 +595,24 @@ def _bout_table(source: _Source) -> list[Annotation]:
     return list(found.values())
 
 
-#: Where somebody watches a whole recording: frames between bouts show none of the behaviours.
-CONTINUOUS = ("boris", "deepethogram", "simba", "caltech")
+@dataclass(frozen=True)
+class Format:
+    """What is known of a program's files."""
 
-#: name -> (whether a file looks like it, its reader), in the order in which they are tried
-FORMATS: dict[str, tuple[Callable[[_Source], bool], Callable[[_Source], list[Annotation]]]] = {
-    "caltech": (
-        lambda source: any("Caltech Behavior Annotator" in line for line in source.lines[:5]),
-        _caltech,
-    ),
-    "boris": (lambda source: _boris_header(source) is not None, _boris),
-    "deepethogram": (_looks_like_deepethogram, _deepethogram),
-    "bouts": (_looks_like_bouts, _bout_table),
-    "simba": (_looks_like_simba, _simba),
+    #: whether a file looks like one
+    looks: Callable[[Source], bool]
+    read: Callable[[Source], list[Annotation]]
+    #: whether somebody watches a whole recording: frames between bouts show no behaviour
+    continuous: bool = False
+    #: whether a file may hold the behaviours of several subjects (or channels)
+    subjects: bool = False
+
+
+#: The formats by name, in the order in which they are tried.
+FORMATS = {
+    "caltech": Format(_looks_like_caltech, _caltech, continuous=True),
+    "boris": Format(_looks_like_boris, _boris, continuous=True, subjects=True),
+    "deepethogram": Format(_looks_like_deepethogram, _deepethogram, continuous=True),
+    "bouts": Format(_looks_like_bouts, _bout_table),
+    "simba": Format(_looks_like_simba, _simba, continuous=True),
 }

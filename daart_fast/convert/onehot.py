@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from daart_fast.convert.formats import Annotation
+from daart_fast.convert.annotation import Annotation
 from daart_fast.errors import DataError
 from daart_fast.names import BACKGROUND, session_name
 

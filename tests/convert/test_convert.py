@@ -489,5 +489,5 @@ def test_a_table_without_bouts_is_of_a_session(read):
 
 
 def test_a_subject_is_refused_where_none_is_read(read):
-    with pytest.raises(DataError, match="--subject is for BORIS' files, but this is bouts"):
+    with pytest.raises(DataError, match="--subject is for files of .*boris.*, but this is bouts"):
         read("class,start,stop,subject\nwalk,1,2,rat1\nwalk,4,5,rat2\n", subject="rat1")

@@ -1,0 +1,147 @@
+"""What is read of a file of annotations, and what its readers share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PureWindowsPath
+
+from daart_fast.errors import DataError
+
+__all__ = [
+    "MOST",
+    "SAME_RATE",
+    "Annotation",
+    "Bout",
+    "Source",
+    "column_of",
+    "number_or_none",
+    "runs_of",
+    "stem_of",
+]
+
+#: No time in seconds and no frame is as large (11 days at 100 frames a second): it is no number.
+MOST = 1e8
+
+#: Two frame rates that differ by a smaller share are one, as 29.97 and 30000 / 1001.
+SAME_RATE = 1e-4
+
+#: class, first frame, frame after the last
+Bout = tuple[str, int, int]
+
+
+@dataclass
+class Annotation:
+    """What was labelled in one recording.
+
+    Attributes
+    ----------
+    names
+        what the recording may be called, the best first
+    bouts
+        class, first frame, frame after the last
+    classes
+        all classes of the file, those that never occur too
+    n_frames
+        how long it is, where the file says it
+    a_row_a_frame
+        whether the file has a row for each frame, so that `n_frames` is exact
+    n_observed
+        the first frame that nobody looked at, where the file says it
+    unlabelled
+        bouts that nobody scored, as [first, last)
+    subjects
+        whose bout each one is, in files that say it
+    all_subjects
+        everybody whom the file has events of, chosen or not
+    fps
+        the frame rate that made frames of times; None where the file counts frames
+    source
+        the file
+    format
+        of `FORMATS`
+    """
+
+    names: list[str]
+    bouts: list[Bout]
+    classes: list[str] = field(default_factory=list)
+    n_frames: int | None = None
+    a_row_a_frame: bool = False
+    n_observed: int | None = None
+    unlabelled: list[tuple[int, int]] = field(default_factory=list)
+    subjects: list[str] = field(default_factory=list)
+    all_subjects: set[str] = field(default_factory=set)
+    fps: float | None = None
+    source: str = ""
+    format: str = ""
+
+
+@dataclass(frozen=True)
+class Source:
+    """A file's lines, the rows in it, and what the user said about it."""
+
+    path: Path
+    lines: list[str]
+    rows: list[list[str]]
+    fps: float | None
+    subject: str | None
+    classes: tuple[str, ...]
+    #: how numbers are written: Excel, where it separates cells by ;, writes 0,5
+    comma: str = "."
+
+    def fail(self, row: int, text: str) -> DataError:
+        return DataError(f"{self.path}, line {row + 1}: {text}")
+
+    def rate(self, fps: float | None = None) -> float:
+        """Return the frame rate that was given, or the file's; an error where they contradict."""
+        if self.fps and fps and abs(self.fps - fps) > SAME_RATE * fps:
+            raise DataError(
+                f"{self.path}: --fps is {self.fps:g}, but the file says {fps:g} frames a second: "
+                f"labels would be shifted; leave --fps out, or correct the rate in the file"
+            )
+        rate = fps or self.fps
+        if not rate:
+            raise DataError(f"{self.path}: times are in seconds: expected the frame rate (--fps)")
+        return rate
+
+    def whole(self, row: int, number: float) -> int:
+        """Return a number that counts frames."""
+        if not number.is_integer():
+            raise self.fail(row, f"expected a frame, found {number:g}")
+        return int(number)
+
+    def number(self, row: int, cell: str) -> float:
+        try:
+            number = float(cell.replace(self.comma, "."))
+        except ValueError:
+            raise self.fail(row, f"expected a number, found {cell!r}") from None
+        if not abs(number) < MOST:
+            raise self.fail(row, f"expected a number below {MOST:g}, found {cell!r}")
+        return number
+
+
+def column_of(header: Sequence[str], *names: str) -> int | None:
+    """Return the place of the first of these names, whatever their case."""
+    lower = [cell.lower() for cell in header]
+    return next((lower.index(name) for name in names if name in lower), None)
+
+
+def number_or_none(cell: str, comma: str = ".") -> float | None:
+    """Return a number that is given and not 0."""
+    try:
+        return float(cell.replace(comma, ".")) or None
+    except ValueError:
+        return None
+
+
+def stem_of(path: str) -> str:
+    """Return the name of a media file without folders (of any system) and ending."""
+    return Path(PureWindowsPath(path).name).stem
+
+
+def runs_of(cells: Sequence[str]) -> Iterator[tuple[str, int, int]]:
+    start = 0
+    for i in range(1, len(cells) + 1):
+        if i == len(cells) or cells[i] != cells[start]:
+            yield cells[start], start, i
+            start = i
