@@ -5,13 +5,16 @@ from __future__ import annotations
 import ast
 import importlib
 import inspect
+import json
 import pkgutil
 import subprocess
 import sys
 
 import pytest
+import torch
 
 import daart_fast
+from daart_fast.api import Model
 
 HEAVY = ("h5py", "matplotlib", "numba", "pandas", "scipy", "sklearn", "test_tube", "tqdm")
 
@@ -35,6 +38,31 @@ def test_heavy_packages_wait_until_they_are_needed(statement, allowed):
     code += f"print([name for name in {heavy} if name in set(sys.modules) - before])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+#: What torch brings when it compiles, and what makes tables and pictures: a second each.
+UNUSED = ("h5py", "matplotlib", "numba", "pandas", "scipy", "sympy", "torch._dynamo")
+
+
+def test_predict_imports_nothing_that_it_does_not_use(tmp_path):
+    model_dir, inputs = tmp_path / "model", tmp_path / "m1.csv"
+    save_model(model_dir)
+    inputs.write_text("frame,speed,angle\n" + "".join(f"{i},{i % 7},{i % 3}\n" for i in range(50)))
+    code = "import sys\nfrom daart_fast.cli import main\n"
+    code += f"main(['predict', {str(model_dir)!r}, {str(inputs)!r}, '--output_dir', 'out'])\n"
+    code += f"print([name for name in {UNUSED} if name in sys.modules])"
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+def save_model(folder):
+    """Write a small model of two channels, as training does."""
+    hparams = {"backbone": "dtcn", "input_size": 2, "output_size": 3, "n_hid_layers": 1}
+    hparams |= {"n_hid_units": 4, "n_lags": 1, "activation": "relu", "lambda_strong": 1}
+    folder.mkdir()
+    (folder / "hparams.yaml").write_text(json.dumps(hparams))
+    torch.save(Model.from_config(hparams).model.state_dict(), folder / "best_val_model.pt")
 
 
 @pytest.mark.slow

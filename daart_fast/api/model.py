@@ -226,7 +226,7 @@ def _built_for(
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch's, that nothing is copied
             model.load_parameters(state, source)  # says what does not fit
-    return model.to_empty(device="cpu")
+    return _segmenter(config, hparams, heads)
 
 
 def _are_numbers(values: Any, n: int) -> bool:

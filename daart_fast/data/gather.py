@@ -24,8 +24,8 @@ def gather_window_numpy(
 ) -> None:
     """Copy ``(inputs[first : first + W] - mean) * scale`` into out; zeros beyond the ends.
 
-    An input that is NaN, which has no value yet, is 0 too: its mean. This is the reference that
-    tests compare the compiled `gather_window` with.
+    An input that is NaN, which has no value yet, is 0 too: its mean. It is right for long windows;
+    `gather_window` is faster for short ones, but takes a third of a second to import.
 
     Parameters
     ----------
@@ -43,9 +43,11 @@ def gather_window_numpy(
     end = min(max(len(inputs) - first, begin), len(out))
     out[:begin] = 0
     out[end:] = 0
-    values = inputs[first + begin : first + end]
-    normalised = (values - mean[:n_channels]) * scale[:n_channels]
-    out[begin:end] = np.where(np.isnan(normalised), np.float32(0), normalised)
+    inside = out[begin:end]
+    with np.errstate(over="ignore", invalid="ignore"):
+        np.subtract(inputs[first + begin : first + end], mean[:n_channels], out=inside)
+        inside *= scale[:n_channels]
+    inside[np.isnan(inside)] = 0
 
 
 def _gather_window(inputs: Any, mean: Any, scale: Any, first: Any, out: Any) -> None:

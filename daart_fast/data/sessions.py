@@ -14,7 +14,7 @@ import numpy as np
 
 from daart_fast.config import KINEMATIC
 from daart_fast.data.cache import Cached, cache_folder, cached
-from daart_fast.data.gather import gather_window, repeated
+from daart_fast.data.gather import gather_window_numpy, repeated
 from daart_fast.errors import DataError, did_you_mean, some
 from daart_fast.features import reader_of
 from daart_fast.names import parts_of, session_name
@@ -114,7 +114,7 @@ class Session:
     def normalised_window(self, first: int, last: int) -> np.ndarray:
         """Frames [first, last), (last - first, N) float32 normalised; zeros beyond the ends."""
         window = np.empty((last - first, self.inputs.shape[1]), dtype=np.float32)
-        gather_window()(*self.gather_arguments, first, window)
+        gather_window_numpy(*self.gather_arguments, first, window)
         return window
 
     def normalised_by(self, mean: np.ndarray, std: np.ndarray) -> Session:

@@ -71,7 +71,12 @@ class WeightNormConv1d(Conv1d):
         super().__init__(in_channels, out_channels, kernel_size, dilation=dilation, causal=causal)
         weight = self.weight.detach()
         del self.weight
-        self.weight_g = nn.Parameter(torch.linalg.vector_norm(weight, dim=(1, 2), keepdim=True))
+        # without values, torch computes shapes by a compiler that takes a second to import
+        if weight.is_meta:
+            gain = weight.new_empty(out_channels, 1, 1)
+        else:
+            gain = torch.linalg.vector_norm(weight, dim=(1, 2), keepdim=True)
+        self.weight_g = nn.Parameter(gain)
         self.weight_v = nn.Parameter(weight)
 
     def kernel(self) -> Tensor:

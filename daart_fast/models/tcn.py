@@ -74,7 +74,8 @@ class DilationBlock(nn.Module):
         self.downsample: Conv1d | None = None
         if in_channels != out_channels:
             self.downsample = Conv1d(in_channels, out_channels, 1)
-            nn.init.normal_(self.downsample.weight, 0.0, 0.01)
+            if not self.downsample.weight.is_meta:  # see `WeightNormConv1d`
+                nn.init.normal_(self.downsample.weight, 0.0, 0.01)
 
     @property
     def n_dropped(self) -> int:
