@@ -206,7 +206,9 @@ class _Labels:
 
     def counts(self, sessions: Iterable[str]) -> str:
         """Say how many frames sessions have, and how many of each class."""
-        totals = sum(self.tables[session].sum(0) for session in sessions)
+        from daart_fast.convert.onehot import count_frames
+
+        totals = sum(count_frames(self.tables[session]) for session in sessions)
         n_frames = sum(len(self.tables[session]) for session in sessions)
         found = [f"{n} {c}" for n, c in zip(totals, self.names, strict=True) if n]
         return f"{n_frames} frames: {', '.join(found) or 'no behaviour'}"

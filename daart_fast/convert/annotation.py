@@ -15,6 +15,7 @@ __all__ = [
     "Bout",
     "Source",
     "column_of",
+    "names_above",
     "number_or_none",
     "runs_of",
     "stem_of",
@@ -54,6 +55,8 @@ class Annotation:
         whose bout each one is, in files that say it
     all_subjects
         everybody whom the file has events of, chosen or not
+    channels
+        the channels of a file that annotates one video in several, if none was chosen
     fps
         the frame rate that made frames of times; None where the file counts frames
     source
@@ -71,6 +74,7 @@ class Annotation:
     unlabelled: list[tuple[int, int]] = field(default_factory=list)
     subjects: list[str] = field(default_factory=list)
     all_subjects: set[str] = field(default_factory=set)
+    channels: list[str] = field(default_factory=list)
     fps: float | None = None
     source: str = ""
     format: str = ""
@@ -110,6 +114,15 @@ class Source:
             raise self.fail(row, f"expected a frame, found {number:g}")
         return int(number)
 
+    def seconds(self, row: int, cell: str) -> float:
+        """Return a time, written as a number or as h:m:s."""
+        total = 0.0
+        if cell.count(":") > 2:
+            raise self.fail(row, f"expected a time in seconds or h:m:s, found {cell!r}")
+        for part in cell.split(":"):
+            total = total * 60 + self.number(row, part)
+        return total
+
     def number(self, row: int, cell: str) -> float:
         try:
             number = float(cell.replace(self.comma, "."))
@@ -132,6 +145,12 @@ def number_or_none(cell: str, comma: str = ".") -> float | None:
         return float(cell.replace(comma, ".")) or None
     except ValueError:
         return None
+
+
+def names_above(source: Source, top: int) -> list[str]:
+    """Return what the lines above row `top` call the video, as Noldus' programs write them."""
+    rows = [row for row in source.rows[:top] if len(row) > 1 and row[1]]
+    return [stem_of(row[1]) for row in rows if row[0].lower().rstrip(":") == "video file"]
 
 
 def stem_of(path: str) -> str:

@@ -23,6 +23,24 @@ from daart_fast.convert.annotation import (
     runs_of,
     stem_of,
 )
+from daart_fast.convert.events import looks_like_observer, read_observer
+from daart_fast.convert.names import looks_like_names, read_names
+from daart_fast.convert.samples import (
+    looks_like_ethovision,
+    looks_like_solomon,
+    looks_like_time_table,
+    read_ethovision,
+    read_solomon,
+    read_time_table,
+)
+from daart_fast.convert.tiers import (
+    looks_like_eaf,
+    looks_like_elan,
+    looks_like_via,
+    read_eaf,
+    read_elan,
+    read_via,
+)
 from daart_fast.errors import DataError, unreadable
 from daart_fast.names import BACKGROUND
 
@@ -538,10 +556,12 @@ def _caltech(source: Source) -> list[Annotation]:
 
 # ------------------------------------------------------------------------------ bout tables
 
-_CLASS = ("class", "behavior", "behaviour", "label", "event")
-_START = ("start", "start (s)", "start_time", "onset", "begin", "start_frame", "start frame")
+_CLASS = ("class", "behavior", "behaviour", "label", "event", "action", "state", "type")
+_START = ("start", "start (s)", "start_time", "onset", "begin", "start_frame", "start frame",
+          "from", "from_frame", "from (s)", "start time")  # fmt: skip
 _STOP = ("stop", "end", "stop (s)", "end (s)", "stop_time", "end_time", "offset", "stop_frame",
-         "end_frame", "stop frame", "end frame")  # fmt: skip
+         "end_frame", "stop frame", "end frame", "to", "to_frame", "to (s)", "stop time",
+         "end time")  # fmt: skip
 
 
 def _looks_like_bouts(source: Source) -> bool:
@@ -611,8 +631,16 @@ class Format:
 #: The formats by name, in the order in which they are tried.
 FORMATS = {
     "caltech": Format(_looks_like_caltech, _caltech, continuous=True),
+    "observer": Format(looks_like_observer, read_observer, continuous=True, subjects=True),
+    "ethovision": Format(looks_like_ethovision, read_ethovision, continuous=True),
+    "eaf": Format(looks_like_eaf, read_eaf, continuous=True, subjects=True),
+    "elan": Format(looks_like_elan, read_elan, continuous=True, subjects=True),
+    "via": Format(looks_like_via, read_via, continuous=True),
     "boris": Format(_looks_like_boris, _boris, continuous=True, subjects=True),
     "deepethogram": Format(_looks_like_deepethogram, _deepethogram, continuous=True),
+    "time-table": Format(looks_like_time_table, read_time_table, continuous=True),
+    "solomon": Format(looks_like_solomon, read_solomon, continuous=True),
+    "names": Format(looks_like_names, read_names, continuous=True),
     "bouts": Format(_looks_like_bouts, _bout_table),
     "simba": Format(_looks_like_simba, _simba, continuous=True),
 }

@@ -17,6 +17,7 @@ from daart_fast.names import BACKGROUND, session_name
 __all__ = [
     "BACKGROUND",
     "OTHER",
+    "count_frames",
     "frames_between_bouts",
     "match_sessions",
     "one_hot",
@@ -25,8 +26,6 @@ __all__ = [
 
 #: What frames between bouts are called, where somebody looked at them.
 OTHER = "other"
-#: So many frames at the end of a video may be missing in a program that counts them otherwise.
-TAIL = 30
 #: What may be done about frames of two behaviours.
 OVERLAPS = ("error", "first", "last")
 
@@ -109,21 +108,22 @@ def one_hot(
 
     Returns
     -------
-    (n_frames, 1 + n_classes) int64 with one 1 in each row; multibinary (n_frames, n_classes)
+    (n_frames, 1 + n_classes) int64 with one 1 in each row; multibinary (n_frames, n_classes),
+    float64 with NaN in rows that nobody looked at, if there are any
 
     Raises
     ------
     DataError
-        a bout lies beyond the end, a table has another length, two bouts overlap, or (multibinary,
-        where 0 says that a behaviour does not occur) frames were not observed
+        a bout lies beyond the end, a table has another length, or two bouts overlap
     """
     _check_length(annotation, n_frames)
-    unobserved = _unobserved(annotation, n_frames)
-    if multibinary and (annotation.unlabelled or sum(b - a for a, b in unobserved) > TAIL):
+    if len(annotation.channels) > 1 and not multibinary:
         raise DataError(
-            f"{annotation.source}: expected every frame scored, as labels of several behaviours at "
-            f"once cannot say that one is not; found frame {unobserved[0][0]} left out"
+            f"{annotation.source}: behaviours are annotated in the channels "
+            f"{', '.join(annotation.channels)}; choose one by --subject, or all of them by "
+            "--multibinary"
         )
+    unobserved = _unobserved(annotation, n_frames)
     place = {name: i for i, name in enumerate(classes, start=1)}
     there = np.zeros((n_frames, 1 + len(classes)), dtype=np.int64)
     label = np.zeros(n_frames, dtype=np.int64)
@@ -139,7 +139,7 @@ def one_hot(
         free = label[start:stop] == 0
         label[start:stop] = np.where(free | (overlaps != "first"), place[name], label[start:stop])
     if multibinary:
-        return there[:, 1:]
+        return _without(there[:, 1:], unobserved)
     several = np.flatnonzero(there.sum(1) > 1)
     if overlaps == "error" and len(several):
         names = [classes[i] for i in np.flatnonzero(there[several[0], 1:]).tolist()]
@@ -149,6 +149,21 @@ def one_hot(
     for start, stop in unobserved:
         label[start:stop] = 0
     return np.eye(1 + len(classes), dtype=np.int64)[label]
+
+
+def count_frames(table: np.ndarray) -> np.ndarray:
+    """Count the frames of each column of `one_hot`'s table, (C,) int64."""
+    return (table == 1).sum(0)
+
+
+def _without(there: np.ndarray, unobserved: Sequence[tuple[int, int]]) -> np.ndarray:
+    """Mark the frames that nobody looked at by NaN."""
+    if sum(stop - start for start, stop in unobserved) == 0:
+        return there
+    table = there.astype(np.float64)
+    for start, stop in unobserved:
+        table[start:stop] = np.nan
+    return table
 
 
 def _overlap(annotation: Annotation, names: Sequence[str], frame: int, n_frames: int) -> str:
@@ -219,9 +234,14 @@ def _check_length(annotation: Annotation, n_frames: int) -> None:
 
 
 def one_hot_text(table: np.ndarray, names: Sequence[str]) -> str:
-    """Return a table (T, C) of 0 and 1 as csv: a header row of class names, frames numbered."""
+    """Return a table (T, C) of 0 and 1 as csv: a header row of class names, frames numbered.
+
+    Cells that are NaN stay empty.
+    """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["", *names])
-    writer.writerows([i, *row] for i, row in enumerate(table.tolist()))
+    cells = np.where(np.isnan(table), "", (table == 1).astype(np.int64).astype(str))
+    rows = table if table.dtype.kind != "f" else cells
+    writer.writerows([i, *row] for i, row in enumerate(rows.tolist()))
     return text.getvalue()

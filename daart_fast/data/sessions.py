@@ -42,7 +42,7 @@ LABEL_FOLDERS = {"labels_strong": "labels-hand", "labels_weak": "labels-heuristi
 #: what daart's files of labels may have behind the session's name
 LABELS = "_labels"
 #: part of the cache's keys: to be raised when readers come to refuse, tell or name other things
-CHECKED = 3
+CHECKED = 4
 
 #: what makes channels of a file, given a likelihood threshold
 Reader = Callable[[str | Path, float], Inputs]

@@ -49,7 +49,8 @@ def load_label_csv(path: PathLike) -> tuple[np.ndarray, list[str]]:
     return table.values[:, 1:].astype(np.int64), table.header[0][1:]
 
 
-def _read_one_hot(path: PathLike) -> Table:
+def _read_one_hot(path: PathLike, may_miss: bool = False) -> Table:
+    """Read a table of 0 and 1; cells may be empty where ``may_miss``."""
     first = first_row(Path(path))[:1]
     if first in MARKER_STARTS:
         raise DataError(
@@ -60,7 +61,8 @@ def _read_one_hot(path: PathLike) -> Table:
     check_frame_column(table)
     check_names(table.header[0][1:], path)
     values = table.values[:, 1:]
-    odd = np.argwhere((values != 0) & (values != 1))
+    missing = np.isnan(values) & may_miss
+    odd = np.argwhere((values != 0) & (values != 1) & ~missing)
     if len(odd):
         row, column = odd[0]
         found = values[row, column]
@@ -164,12 +166,13 @@ def read_labels(path: PathLike, classifier_type: str = "multiclass") -> Labels:
         csv, csv.gz or pkl
     classifier_type
         ``"multiclass"``: exactly one 1 a row. ``"binary"``: the same with two columns, background
-        and behaviour, or one column for the behaviour. ``"multibinary"``: any number of 1s a row.
+        and behaviour, or one column for the behaviour. ``"multibinary"``: any number of 1s a row,
+        and empty cells where nobody looked.
 
     Returns
     -------
     Labels
-        (T,) int64 class numbers; multibinary (T, C) float32
+        (T,) int64 class numbers; multibinary (T, C) float32, NaN where nobody looked
 
     Raises
     ------
@@ -183,10 +186,12 @@ def read_labels(path: PathLike, classifier_type: str = "multiclass") -> Labels:
             return Labels(np.eye(len(names), dtype=np.float32)[states], names)
         _check_binary(path, names, classifier_type)
         return Labels(states, names)
-    table = _read_one_hot(path)
-    one_hot, names = table.values[:, 1:].astype(np.int64), table.header[0][1:]
-    if classifier_type == "multibinary":
-        return Labels(one_hot.astype(np.float32), names)
+    several = classifier_type == "multibinary"
+    table = _read_one_hot(path, may_miss=several)
+    names = table.header[0][1:]
+    if several:
+        return Labels(table.values[:, 1:].astype(np.float32), names)
+    one_hot = table.values[:, 1:].astype(np.int64)
     if classifier_type == "binary" and len(names) == 1:
         return Labels(one_hot[:, 0], [BACKGROUND, *names])
     _check_binary(path, names, classifier_type)

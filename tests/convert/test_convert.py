@@ -309,7 +309,7 @@ def test_a_table_of_bouts_may_hold_several_sessions(read):
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("a,b\n1,2\n", "expected labels of one of these kinds: caltech, boris, .* found a, b"),
+        ("a,b\n1,2\n", "expected labels of one of these kinds: caltech, .*boris, .* found a, b"),
         ("", "found nothing"),
         ("class,start,stop\nwalk,9,5\n", "a bout of walk runs from frame 9 to 5"),
         ("class,start,stop\nwalk,9\n", "line 2: expected 3 cells, found 2"),
@@ -336,8 +336,8 @@ def test_frames_of_no_bout_are_background_or_another_class():
 
 def test_frames_that_nobody_scored_have_no_labels_of_several_behaviours():
     scored = walking(("walk", 1, 3), unlabelled=[(3, 4)])
-    with pytest.raises(DataError, match="expected every frame scored.* found frame 3 "):
-        one_hot(scored, ["walk"], 4, multibinary=True)
+    table = one_hot(scored, ["walk"], 4, multibinary=True)
+    np.testing.assert_array_equal(table[:, 0], [0, 1, 1, np.nan])
 
 
 def test_two_behaviours_at_once_are_an_error_or_decided_or_kept():
@@ -374,9 +374,8 @@ def test_frames_after_the_observation_are_background():
 
 def test_a_long_unwatched_end_has_no_labels_of_several_behaviours():
     seen = walking(("walk", 1, 3), n_observed=100)
-    one_hot(seen, ["walk"], 110, multibinary=True)  # videos are a little longer or shorter
-    with pytest.raises(DataError, match="found frame 100 left out"):
-        one_hot(seen, ["walk"], 200, multibinary=True)
+    table = one_hot(seen, ["walk"], 200, multibinary=True)
+    assert table[:100].sum() == 2 and np.isnan(table[100:]).all()
 
 
 def test_an_observation_of_another_length_is_reported(caplog):

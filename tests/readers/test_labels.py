@@ -175,6 +175,14 @@ def test_binary_labels_of_three_classes_are_refused(write):
     )
 
 
+def test_multibinary_labels_may_be_empty_where_nobody_looked(write):
+    path = write("s.csv", ",walk,groom\n0,1,1\n1,,\n2,0,\n")
+    values, _ = read_labels(path, "multibinary")
+    np.testing.assert_array_equal(values, [[1, 1], [np.nan, np.nan], [0, np.nan]])
+    with pytest.raises(DataError, match="line 3, column 2 .*: expected 0 or 1, found nothing"):
+        read_labels(path)
+
+
 def test_multibinary_labels_may_have_any_number_of_ones(write):
     path = write("s.csv", ",walk,groom\n0,0,0\n1,1,1\n2,0,1\n")
     values, names = read_labels(path, "multibinary")
