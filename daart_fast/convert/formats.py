@@ -23,6 +23,7 @@ from daart_fast.convert.annotation import (
     runs_of,
     stem_of,
 )
+from daart_fast.convert.bento import looks_like_bento, read_bento
 from daart_fast.convert.events import looks_like_observer, read_observer
 from daart_fast.convert.names import looks_like_names, read_names
 from daart_fast.convert.samples import (
@@ -631,6 +632,7 @@ class Format:
 #: The formats by name, in the order in which they are tried.
 FORMATS = {
     "caltech": Format(_looks_like_caltech, _caltech, continuous=True),
+    "bento": Format(looks_like_bento, read_bento, continuous=True, subjects=True),
     "observer": Format(looks_like_observer, read_observer, continuous=True, subjects=True),
     "ethovision": Format(looks_like_ethovision, read_ethovision, continuous=True),
     "eaf": Format(looks_like_eaf, read_eaf, continuous=True, subjects=True),
