@@ -209,7 +209,7 @@ def labelled_sessions(
     DataError
         there are no sessions, or none has hand labels
     """
-    from daart_fast.data.sessions import session_ids, signal_paths
+    from daart_fast.data.sessions import labels_elsewhere, session_ids, signal_paths
 
     input_type = (settings or {}).get("input_type", "markers")
     project = {
@@ -221,7 +221,7 @@ def labelled_sessions(
     if not labelled:
         raise DataError(
             f"{folder / 'labels-hand'}: expected labels of the sessions in markers/ "
-            f"({some(ids)}), found none"
+            f"({some(ids)}), found none{labels_elsewhere(folder)}"
         )
     if say:
         without = [one for one in ids if one not in labelled]

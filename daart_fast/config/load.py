@@ -13,6 +13,7 @@ from typing import Any
 import yaml
 
 from daart_fast.config.keys import DERIVED, FLOAT, IDS, INT, KEYS, SLURM_PART, Key, no_such_key
+from daart_fast.config.lightning_action import in_flat_keys, is_nested
 from daart_fast.errors import ConfigError, did_you_mean, unreadable
 from daart_fast.names import session_name
 
@@ -138,7 +139,15 @@ def _read_yaml(path: Path) -> dict[str, _Entry]:
         raise ConfigError(f"{path}: no such file{did_you_mean(path.name, near)}") from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(unreadable(path, error, "a text file in UTF-8")) from None
-    return _parse(text, str(path), path.resolve().parent)
+    entries = _parse(text, str(path), path.resolve().parent)
+    values = {name: entry.value for name, entry in entries.items()}
+    if is_nested(values):
+        raise ConfigError(
+            f"{path}: expected keys that are not nested; this is a config file of "
+            f"lightning-action. In the keys of daart_fast it says\n{in_flat_keys(values)}\n"
+            "Write these lines to a file; results_dir, and expt_ids where it is missing, come too"
+        )
+    return entries
 
 
 def _parse(text: str, source: str, folder: Path | None = None) -> dict[str, _Entry]:

@@ -17,7 +17,7 @@ from daart_fast.data.generator import DataGenerator
 from daart_fast.data.ignored import IGNORED, ignored_class
 from daart_fast.data.scored import label_cautions, old_background, one_class, scored_frames
 from daart_fast.data.sequences import compute_sequence_pad, trial_splits_of
-from daart_fast.data.sessions import Tell, signal_paths
+from daart_fast.data.sessions import Tell, labels_elsewhere, signal_paths
 from daart_fast.data.transforms import Transform, ZScore
 from daart_fast.errors import ConfigError, DataError
 from daart_fast.features import reader_of
@@ -87,6 +87,7 @@ def build_data_generator(hparams: dict[str, Any]) -> DataGenerator:
     if training:
         _check_ignored(get, generator.label_names)
         _check_scored(get, generator)
+        _check_weak(get, generator)
     hparams |= _derived(get, generator)
     return generator
 
@@ -144,10 +145,11 @@ def _check_targets(get: Mapping[str, Any], paths: Mapping[str, Mapping[str, Any]
     for signal, (key, folder) in wanted.items():
         if get[key] and not any(own[signal] for own in paths.values()):
             there = sorted(item.name for item in (data_dir / folder).glob("*"))
+            hint = labels_elsewhere(data_dir) if signal == "labels_strong" else ""
             found = f"the folder holds {', '.join(there[:8])}" if there else "nothing is there"
             raise DataError(
                 f"{data_dir / folder}: {key} is {get[key]:g}, but no session has such a file; "
-                f"expected {next(iter(paths))}.csv, ...; {found}"
+                f"expected {next(iter(paths))}.csv, ...; {found}{hint}"
             )
     if get["semi_supervised_algo"] or get["lambda_pred"] or get["lambda_recon"]:
         return
@@ -221,6 +223,28 @@ def _check_scored(get: Mapping[str, Any], generator: DataGenerator) -> None:
         raise DataError(f"{folder}: the labels of the training frames cannot be learned: {wrong}")
     for sentence in label_cautions(scored) or filter(None, [old_background(folder, scored)]):
         logging.warning(sentence)
+
+
+def _check_weak(get: Mapping[str, Any], generator: DataGenerator) -> None:
+    """Warn where heuristic labels teach nothing, as every one is of a frame with a hand label.
+
+    (daart's weak loss then takes the frames of class 0, which with ``ignore_class: -100`` are
+    labelled as others are.)
+    """
+    sessions = [dataset.session for dataset in generator.datasets]
+    weak = [one for one in sessions if one.labels_weak is not None]
+    if not get["lambda_weak"] or not weak or get["classifier_type"] == "multibinary":
+        return
+    ignored = ignored_class({**get, "label_names": generator.label_names})
+
+    def counts(labels: np.ndarray | None) -> np.ndarray:
+        return np.zeros(1, bool) if labels is None else (labels >= 0) & (labels != ignored)
+
+    if not any((counts(one.labels_weak) & ~counts(one.labels_strong)).any() for one in weak):
+        logging.warning(
+            f"lambda_weak is {get['lambda_weak']:g}, but every frame with a heuristic label has a "
+            "hand label, which counts instead: the weak loss has nothing to score"
+        )
 
 
 def _derived(get: Mapping[str, Any], generator: DataGenerator) -> dict[str, Any]:

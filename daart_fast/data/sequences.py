@@ -39,14 +39,14 @@ def compute_sequence_pad(hparams: Mapping[str, Any]) -> int:
 
 
 def compute_sequences(
-    data: np.ndarray, sequence_length: int, sequence_pad: int = 0
+    data: np.ndarray | list[np.ndarray], sequence_length: int, sequence_pad: int = 0
 ) -> list[np.ndarray]:
     """Cut an array into full sequences, as daart's scripts expect it.
 
     Parameters
     ----------
     data
-        (T,) or (T, N)
+        (T,) or (T, N); a list, which is cut already, comes back as it is
     sequence_length
         L, frames in a sequence
     sequence_pad
@@ -63,6 +63,8 @@ def compute_sequences(
     DataError
         if there are fewer than L frames
     """
+    if isinstance(data, list):
+        return data
     n_sequences = len(data) // sequence_length
     if n_sequences == 0:
         raise DataError(

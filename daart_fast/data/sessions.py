@@ -41,6 +41,7 @@ __all__ = [
 LABEL_FOLDERS = {"labels_strong": "labels-hand", "labels_weak": "labels-heuristic"}
 #: what daart's files of labels may have behind the session's name
 LABELS = "_labels"
+YAML = (".yaml", ".yml")
 #: part of the cache's keys: to be raised when readers come to refuse, tell or name other things
 CHECKED = 4
 
@@ -269,6 +270,17 @@ def input_files(folder: Path) -> list[Path]:
     )
 
 
+def labels_elsewhere(data_dir: str | Path) -> str:
+    """Say what to do where the labels lie in ``labels``, as lightning-action has them."""
+    folder = Path(data_dir) / "labels"
+    if not folder.is_dir() or (Path(data_dir) / LABEL_FOLDERS["labels_strong"]).exists():
+        return ""
+    return (
+        f"; {folder} is there, where lightning-action keeps hand labels: rename it to "
+        f"{LABEL_FOLDERS['labels_strong']}"
+    )
+
+
 def folder_of(input_type: str) -> str:
     """Return what the folder of such inputs is called in a project."""
     return "markers" if input_type == KINEMATIC else input_type
@@ -276,7 +288,11 @@ def folder_of(input_type: str) -> str:
 
 def inputs_folder(hparams: Mapping[str, Any]) -> Path:
     """Return the folder of the sessions' inputs; a DataError where there is none."""
-    folder = Path(hparams["data_dir"]) / folder_of(hparams.get("input_type", "markers"))
+    data_dir = Path(hparams["data_dir"])
+    if data_dir.is_file():
+        config = " (a config file is given by --data_config)" * (data_dir.suffix in YAML)
+        raise DataError(f"{data_dir}: expected the project's folder, found a file{config}")
+    folder = data_dir / folder_of(hparams.get("input_type", "markers"))
     if not folder.is_dir():
         raise DataError(f"{folder}: expected a folder of inputs; {_what_is_there(folder)}")
     return folder

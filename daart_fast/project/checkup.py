@@ -17,6 +17,7 @@ from daart_fast.data.sessions import (
     LABEL_FOLDERS,
     inputs_folder,
     labelled_session,
+    labels_elsewhere,
     session_of,
     signal_paths,
 )
@@ -415,6 +416,8 @@ def _look_for_strays(checkup: Checkup, data_dir: Path, ids: Sequence[str]) -> No
     readable = {found.id for found in checkup.sessions if found.n_frames is not None}
     labelled = [i for i in without if i in readable]
     if len(labelled) == len(checkup.sessions):
-        checkup.failures.append(f"{data_dir / 'labels-hand'}: no session has hand labels")
+        checkup.failures.append(
+            f"{data_dir / 'labels-hand'}: no session has hand labels{labels_elsewhere(data_dir)}"
+        )
     elif labelled:
         checkup.surprises.append(f"sessions without hand labels: {some(labelled)}")

@@ -354,3 +354,17 @@ def test_a_background_that_no_conversion_decided_on_is_said(project, caplog):
     write_label_record(labels, {"s.csv": LabelFile("b.csv", "boris", 30, 300, None)})
     build_data_generator(hparams)
     assert not caplog.messages
+
+
+@pytest.mark.parametrize("ignored", [-100, 0])
+def test_heuristic_labels_that_teach_nothing_are_reported(project, relabel, caplog, ignored):
+    folders = ("labels-hand", "labels-heuristic")
+    hparams = project("s", folders=folders, lambda_weak=1.0, ignore_class=ignored)
+    build_data_generator(hparams)
+    assert "the weak loss has nothing to score" in caplog.text
+    caplog.clear()
+    relabel(np.eye(4)[np.repeat([1, 2, 0], [100, 50, 150])], folder="labels-heuristic")
+    if ignored == 0:
+        relabel(np.eye(4)[np.repeat([1, 0, 2], [100, 150, 50])], folder="labels-heuristic")
+        build_data_generator(hparams)
+        assert "nothing to score" not in caplog.text

@@ -62,6 +62,10 @@ def test_too_few_frames_for_one_sequence_is_an_error():
         compute_sequences(np.zeros(9), 10)
 
 
+def test_a_list_is_cut_already():
+    assert compute_sequences([1, 2, 3], 10) == [1, 2, 3]
+
+
 def test_the_partial_window_at_the_end_counts():
     assert [count_windows(n, 10) for n in (1, 9, 10, 11, 20, 21)] == [1, 1, 1, 2, 2, 3]
 
