@@ -13,7 +13,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "daart_fast"
 
 #: From the ground up. A package or module may import those before it, and itself.
 ORDER = (
-    "errors", "names", "machine", "files", "compiled", "activations", "backbones", "config",
+    "errors", "names", "machine", "files", "rows", "compiled", "activations", "backbones", "config",
     "readers", "features", "ops", "data", "project", "models", "experiment", "convert",
     "eval", "train", "api", "online", "report", "demo", "search", "cli",
 )  # fmt: skip

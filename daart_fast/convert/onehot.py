@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import logging
 import re
 from collections.abc import Mapping, Sequence
@@ -13,6 +11,7 @@ import numpy as np
 from daart_fast.convert.annotation import Annotation
 from daart_fast.errors import DataError
 from daart_fast.names import BACKGROUND, session_name
+from daart_fast.rows import csv_line, joined_rows, number_cells
 
 __all__ = [
     "BACKGROUND",
@@ -238,10 +237,5 @@ def one_hot_text(table: np.ndarray, names: Sequence[str]) -> str:
 
     Cells that are NaN stay empty.
     """
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["", *names])
-    cells = np.where(np.isnan(table), "", (table == 1).astype(np.int64).astype(str))
-    rows = table if table.dtype.kind != "f" else cells
-    writer.writerows([i, *row] for i, row in enumerate(rows.tolist()))
-    return text.getvalue()
+    columns = [number_cells(np.arange(len(table))), *map(number_cells, table.T)]
+    return csv_line(["", *names]) + joined_rows(columns).decode()

@@ -12,8 +12,6 @@ Beside ``<sess_id>_states.npy``, which stays the raw probabilities whatever is d
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import os
 import statistics
@@ -35,6 +33,7 @@ from daart_fast.eval.smoothing import Smoother
 from daart_fast.eval.stored import input_checksums
 from daart_fast.eval.time_budget import TIME_BUDGET, write_time_budget
 from daart_fast.files import replacing
+from daart_fast.rows import ROWS, csv_line, joined_rows, number_cells, share_cells, text_cells
 
 if TYPE_CHECKING:
     from daart_fast.data import DataGenerator
@@ -50,10 +49,8 @@ __all__ = [
 
 SPLITS = ("train", "val", "test", "new")
 
-#: Rows of a table that are spelled at a time.
-ROWS = 4096
-#: How seconds, or frames, are spelled: recordings last for days.
-TIME = "%.10g"
+#: Decimals of seconds: frames of the fastest cameras differ in the fifth.
+TIME_DECIMALS = 6
 
 
 def write_predictions(
@@ -64,6 +61,8 @@ def write_predictions(
     fps: float | None = None,
 ) -> None:
     """Write frame, time in seconds, class, and each class's probability, a row a frame.
+
+    Times are rounded to microseconds, and probabilities to five decimals.
 
     Parameters
     ----------
@@ -78,30 +77,28 @@ def write_predictions(
     fps
         frames a second; without it ``time`` is empty
     """
-    names = np.array([*label_names, ""], dtype=object)
-    if classes.ndim == 2:
-        spelled = ["+".join(names[:-1][row.astype(bool)]) for row in classes]
-    else:
-        spelled = names[classes].tolist()
-    # a lone empty cell would be quoted
-    quoted = {name: _csv_line(["", name])[1:] for name in set(spelled)}
-    # one format for a whole row: cell by cell takes five times as long
-    row = ",".join(["%d", TIME if fps else "%s", "%s", *["%.6g"] * states.shape[1]]) + "\n"
-    with replacing(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
-        file.write(_csv_line(["frame", "time", "class", *label_names]) + "\n")
+    with replacing(path) as temporary, open(temporary, "wb") as file:
+        file.write(csv_line(["frame", "time", "class", *label_names]).encode())
         for first in range(0, len(states), ROWS):
-            rows = range(first, min(first + ROWS, len(states)))
-            times = [frame / fps for frame in rows] if fps else [""] * len(rows)
-            told = [quoted[name] for name in spelled[first : rows.stop]]
-            columns = states[first : rows.stop].T.tolist()
-            cells = zip(rows, times, told, *columns, strict=True)
-            file.write("".join([row % own for own in cells]))
+            part = slice(first, first + ROWS)
+            frames = np.arange(first, min(part.stop, len(states)))
+            times = number_cells(frames / fps, TIME_DECIMALS) if fps else text_cells([""])
+            columns = [
+                number_cells(frames),
+                np.broadcast_to(times, (len(frames), times.shape[1])),
+                _class_cells(classes[part], label_names),
+                share_cells(states[part]),
+            ]
+            file.write(joined_rows(columns))
 
 
-def _csv_line(cells: Sequence[str]) -> str:
-    line = io.StringIO()
-    csv.writer(line, lineterminator="").writerow(cells)
-    return line.getvalue()
+def _class_cells(classes: np.ndarray, label_names: Sequence[str]) -> np.ndarray:
+    """Spell the names of (n,) classes, or of (n, C) behaviours at once: (n, width) uint8."""
+    if classes.ndim == 1:
+        return text_cells([*label_names, ""])[classes]
+    names = np.array(label_names, dtype=object)
+    kinds, kind = np.unique(classes.astype(bool), axis=0, return_inverse=True)
+    return text_cells(["+".join(names[row]) for row in kinds])[kind.reshape(-1)]
 
 
 def write_bouts(
@@ -115,13 +112,14 @@ def write_bouts(
     In seconds, without fps in frames. ``stop`` is where the next bout may start. Arguments as for
     `write_predictions`; of several behaviours at once each has bouts of its own.
     """
-    unit = float(fps) if fps else 1
-    with replacing(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["class", "start", "stop", "duration"])
-        for label, start, stop in _all_bouts(classes).tolist():
-            times = [start / unit, stop / unit, (stop - start) / unit]
-            writer.writerow([label_names[label], *(TIME % time for time in times)])
+    found, unit = _all_bouts(classes), float(fps) if fps else 1
+    starts, stops = found[:, 1], found[:, 2]
+    columns = [text_cells([*label_names, ""])[found[:, 0]]]
+    for frames in (starts, stops, stops - starts):
+        columns.append(number_cells(frames / unit, TIME_DECIMALS))
+    with replacing(path) as temporary:
+        header = csv_line(["class", "start", "stop", "duration"]).encode()
+        temporary.write_bytes(header + joined_rows(columns))
 
 
 def _all_bouts(classes: np.ndarray) -> np.ndarray:

@@ -61,17 +61,17 @@ def test_without_fps_time_is_left_empty(tmp_path):
     assert rows(tmp_path / "p.csv")[1] == ["0", "", "rest", "0.1", "0.8", "0.1"]
 
 
-def test_long_tables_are_what_pandas_writes(tmp_path):
+def test_long_tables_are_rounded_to_what_numbers_mean(tmp_path):
     draw = np.random.default_rng(0)
     states = draw.dirichlet([0.1] * 3, 10_000).astype(np.float32)
     classes, names = states.argmax(1), ["a,b", 'say "c"', "d"]
     write_predictions(tmp_path / "p.csv", states, classes, names, fps=29.97)
-    frames = np.arange(len(states))
-    times = [f"{frame / 29.97:.10g}" for frame in frames]
-    table = {"frame": frames, "time": times, "class": np.array(names)[classes]}
-    table |= dict(zip(names, states.T, strict=True))
-    expected = pd.DataFrame(table).to_csv(index=False, float_format="%.6g", lineterminator="\n")
-    assert (tmp_path / "p.csv").read_text() == expected
+    found = pd.read_csv(tmp_path / "p.csv")
+    assert list(found.columns) == ["frame", "time", "class", *names]
+    assert found["frame"].tolist() == list(range(10_000))
+    assert found["class"].tolist() == [names[i] for i in classes]
+    np.testing.assert_allclose(found["time"], np.arange(10_000) / 29.97, rtol=0, atol=5.1e-7)
+    np.testing.assert_allclose(found[names], states, rtol=0, atol=5.1e-6)
 
 
 @pytest.mark.slow
