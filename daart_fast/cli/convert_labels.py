@@ -206,9 +206,10 @@ class _Labels:
 
     def counts(self, sessions: Iterable[str]) -> str:
         """Say how many frames sessions have, and how many of each class."""
-        from daart_fast.convert.onehot import count_frames
-
-        totals = sum(count_frames(self.tables[session]) for session in sessions)
+        totals = [0] * len(self.names)
+        for session in sessions:
+            counts = (self.tables[session] == 1).sum(0).tolist()
+            totals = [total + n for total, n in zip(totals, counts, strict=True)]
         n_frames = sum(len(self.tables[session]) for session in sessions)
         found = [f"{n} {c}" for n, c in zip(totals, self.names, strict=True) if n]
         return f"{n_frames} frames: {', '.join(found) or 'no behaviour'}"

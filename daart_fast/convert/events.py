@@ -39,9 +39,9 @@ def _columns(source: Source) -> _Columns | None:
         behavior, event, time = (column_of(header, *n) for n in (_BEHAVIOR, _EVENT, _TIME))
         if behavior is None or event is None or time is None:
             continue
+        observation, subject = (column_of(header, *n) for n in (_OBSERVATION, _SUBJECT))
         in_frames = header[time].lower() == "time_relative_f"
-        places = (column_of(header, *names) for names in (_OBSERVATION, _SUBJECT))
-        return _Columns(i, behavior, event, time, *places, in_frames=in_frames)
+        return _Columns(i, behavior, event, time, observation, subject, in_frames)
     return None
 
 

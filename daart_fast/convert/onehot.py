@@ -16,7 +16,6 @@ from daart_fast.rows import csv_line, joined_rows, number_cells
 __all__ = [
     "BACKGROUND",
     "OTHER",
-    "count_frames",
     "frames_between_bouts",
     "match_sessions",
     "one_hot",
@@ -148,11 +147,6 @@ def one_hot(
     for start, stop in unobserved:
         label[start:stop] = 0
     return np.eye(1 + len(classes), dtype=np.int64)[label]
-
-
-def count_frames(table: np.ndarray) -> np.ndarray:
-    """Count the frames of each column of `one_hot`'s table, (C,) int64."""
-    return (table == 1).sum(0)
 
 
 def _without(there: np.ndarray, unobserved: Sequence[tuple[int, int]]) -> np.ndarray:

@@ -92,9 +92,9 @@ def first_frame(path: PathLike) -> float | None:
     if suffix in (".csv", ".csv.gz"):
         name = first_row(path)[:1]
         is_markers = name in MARKER_STARTS
-        numbers = first_numbers(path, HEADER_CELLS if is_markers else set())
-        counts = is_markers or numbers_frames("".join(name), numbers)
-        return numbers[0] if counts and numbers and not math.isnan(numbers[0]) else None
+        first = first_numbers(path, HEADER_CELLS if is_markers else set())
+        counts = is_markers or numbers_frames("".join(name), first)
+        return first[0] if counts and first and not math.isnan(first[0]) else None
     if suffix not in (".h5", ".analysis.h5"):
         return None
     with opened(path) as file:
