@@ -27,14 +27,14 @@ from daart_fast.readers.frames import Frames, compare_frames
 from daart_fast.readers.inputs import (
     INPUT_SUFFIXES,
     first_frame,
+    holds_markers,
+    inputs_of,
     read_inputs,
     read_markers,
     suffix_of,
 )
 from daart_fast.readers.label_record import read_label_record
 from daart_fast.readers.labels import read_labels, read_tasks
-from daart_fast.readers.markers import MARKER_STARTS
-from daart_fast.readers.tables import first_row
 
 __all__ = ["Checkup", "Finding", "Found", "examine"]
 
@@ -248,8 +248,8 @@ def _look_at_session(
 
 
 def _look_at_inputs(checkup: Checkup, found: Found, path: Path, threshold: float) -> None:
-    inputs = read_inputs(path, threshold)
-    gaps = _gaps(path, threshold)
+    markers = read_markers(path) if holds_markers(path) else None
+    inputs = read_inputs(path) if markers is None else inputs_of(markers, path, threshold)
     found.n_frames, found.channels = len(inputs.values), inputs.names
     found.frames = Frames(path, first_frame(path), len(inputs.values))
     constant = np.flatnonzero(np.ptp(inputs.values, axis=0) == 0)
@@ -257,7 +257,7 @@ def _look_at_inputs(checkup: Checkup, found: Found, path: Path, threshold: float
         names = some([inputs.names[i] for i in constant])
         text = f"never changes: {names}; it will count as 0"
         checkup.findings.append(Finding(found.id, path, text))
-    if gaps is None:
+    if markers is None:
         if counters := _counters(inputs.values, inputs.names):
             text = (
                 f"changes by the same amount in every frame, as a count of frames: "
@@ -266,7 +266,8 @@ def _look_at_inputs(checkup: Checkup, found: Found, path: Path, threshold: float
             finding = Finding(found.id, path, text, advice="Leave it out of the features")
             checkup.findings.append(finding)
         return
-    missing, points = gaps
+    missing = np.isnan(markers.xs) | np.isnan(markers.ys) | markers.unsure(threshold)
+    points = markers.names
     found.missing = float(missing.mean())
     shares, longest = missing.mean(0), [_longest(column) for column in missing.T]
     many = [i for i in range(len(points)) if shares[i] > MANY_MISSING or longest[i] > LONG_GAP]
@@ -295,17 +296,6 @@ def _counters(values: np.ndarray, names: Sequence[str]) -> list[str]:
     off = np.abs(values - values[:1] - frames * steps)
     steady = (len(values) > 2) & (off < np.abs(steps) / 2).all(0)
     return [names[i] for i in np.flatnonzero(steady).tolist()]
-
-
-def _gaps(path: Path, threshold: float) -> tuple[np.ndarray, list[str]] | None:
-    """Return which points (T, K) are missing; None for inputs that are no tracked points."""
-    suffix = suffix_of(path)
-    is_csv = suffix in (".csv", ".csv.gz")
-    if suffix == ".npy" or (is_csv and first_row(path)[:1] not in MARKER_STARTS):
-        return None
-    markers = read_markers(path)
-    missing = np.isnan(markers.xs) | np.isnan(markers.ys) | markers.unsure(threshold)
-    return missing, markers.names
 
 
 def _longest(column: np.ndarray) -> int:

@@ -31,7 +31,9 @@ __all__ = [
     "Inputs",
     "fill_gaps",
     "first_frame",
+    "holds_markers",
     "hold_inputs",
+    "inputs_of",
     "read_inputs",
     "read_markers",
 ]
@@ -139,14 +141,26 @@ def read_inputs(
     path = Path(path)
     if not path.is_file():
         raise DataError(f"{path}: no such file")
+    if holds_markers(path):
+        return inputs_of(read_markers(path), path, likelihood_threshold, gaps)
+    values, names = load_npy(path) if suffix_of(path) == ".npy" else load_feature_csv(path)
+    return Inputs(fill_gaps(values, names, path, gaps), names)
+
+
+def holds_markers(path: Path) -> bool:
+    """Return whether a file holds tracked points, by its name and its first row; else features."""
     suffix = suffix_of(path)
-    if suffix == ".npy":
-        values, names = load_npy(path)
-    elif suffix in (".csv", ".csv.gz") and first_row(path)[:1] not in MARKER_STARTS:
-        values, names = load_feature_csv(path)
-    else:
-        values, names = _flatten(read_markers(path), likelihood_threshold)
-        _check_some_are_sure(values, names, path, likelihood_threshold)
+    if suffix in (".csv", ".csv.gz"):
+        return first_row(path)[:1] in MARKER_STARTS
+    return suffix != ".npy"
+
+
+def inputs_of(
+    markers: Markers, path: Path, likelihood_threshold: float = 0.0, gaps: str = "interpolate"
+) -> Inputs:
+    """Make inputs of the tracked points in a file, as `read_inputs` does."""
+    values, names = _flatten(markers, likelihood_threshold)
+    _check_some_are_sure(values, names, path, likelihood_threshold)
     return Inputs(fill_gaps(values, names, path, gaps), names)
 
 

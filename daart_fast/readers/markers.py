@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -330,11 +331,16 @@ def _markers(values: np.ndarray, columns: Sequence[tuple[str, ...]], path: str) 
                 raise DataError(f"{path}: '{name}' has no column '{coordinate}', only {found}")
     if not names:
         raise DataError(f"{path}: expected columns x and y for each body part, found none")
-    likelihoods = values[:, [places[name].get("likelihood", 0) for name in names]]
-    likelihoods[:, ["likelihood" not in places[name] for name in names]] = 1
-    return Markers(
-        values[:, [places[name]["x"] for name in names]],
-        values[:, [places[name]["y"] for name in names]],
-        likelihoods,
-        names,
-    )
+    xs, ys = (_columns(values, [places[name][axis] for name in names]) for axis in ("x", "y"))
+    likelihoods = _columns(values, [places[name].get("likelihood", -1) for name in names])
+    return Markers(xs, ys, likelihoods, names)
+
+
+def _columns(values: np.ndarray, places: list[int]) -> np.ndarray:
+    """Return columns of a table, ones for -1; they are no copy if they lie at equal distances."""
+    steps = {after - before for before, after in itertools.pairwise(places)} or {1}
+    if -1 not in places and len(steps) == 1 and (step := steps.pop()) > 0:
+        return values[:, places[0] : places[-1] + 1 : step]
+    columns = values[:, places]
+    columns[:, [place == -1 for place in places]] = 1
+    return columns

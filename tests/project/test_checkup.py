@@ -258,7 +258,7 @@ def test_a_file_that_may_not_be_read_is_named(project, monkeypatch):
     def refuse(path, *_):
         raise PermissionError(13, "Permission denied", str(path))
 
-    monkeypatch.setattr("daart_fast.project.checkup.read_inputs", refuse)
+    monkeypatch.setattr("daart_fast.project.checkup.read_markers", refuse)
     first, second = examine(project).failures
     path = project / "markers" / "m1.csv"
     assert first == f"{path}: PermissionError: [Errno 13] Permission denied: '{path}'"
