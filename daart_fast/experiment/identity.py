@@ -185,6 +185,10 @@ def _identity(hparams: Mapping[str, Any]) -> dict[str, Any]:
             values[name] = [key.check(one) for one in value] if searched else key.check(value)
         except ValueError:  # a model of another program: its value differs from any of ours
             values[name] = value
+    kept, ids = values["expt_ids_to_keep"], values["expt_ids"]
+    both = isinstance(kept, list) and isinstance(ids, list)
+    if both and sorted(map(str, kept)) == sorted(map(str, ids)):
+        values["expt_ids_to_keep"] = None  # all of them, as scripts of daart spell it
     return values
 
 

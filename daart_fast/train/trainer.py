@@ -405,8 +405,15 @@ class Trainer:
 
     def _write_hparams(self) -> None:
         """Write hparams.yaml for `Model.from_dir`, where no experiment does."""
-        if self.folder is not None and "tt_version_dir" not in self.model.hparams:
-            export_hparams(self.model.hparams, self.folder / "hparams.yaml")
+        if self.folder is None or "tt_version_dir" in self.model.hparams:
+            return
+        generator = self.data_generator
+        known = {
+            "input_names": generator.input_names,
+            "label_names": generator.label_names,
+            "sequence_length": generator.datasets[0].sequence_length,
+        }
+        export_hparams(known | self.model.hparams, self.folder / "hparams.yaml")
 
     def _plot(self) -> None:
         if self.folder is None:

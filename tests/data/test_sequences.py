@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from daart_fast.data import sequences
 from daart_fast.data.sequences import (
     compute_sequence_pad,
     compute_sequences,
@@ -136,6 +137,7 @@ def test_splits_may_be_written_or_listed(splits):
 
 
 def test_the_splits_of_a_model_that_daart_trained_are_shifted(caplog):
+    sequences._warn_of_daart.cache_clear()  # it warns once in a process
     hparams = {"trial_splits": "9;1;0;0", "training_completed": True}
     shifted = trial_splits_of(hparams)
     assert "trained by daart" in caplog.text

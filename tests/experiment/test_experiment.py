@@ -223,6 +223,12 @@ def test_a_new_training_takes_missing_keys_for_their_defaults(hparams):
     assert finished_versions(given) == []
 
 
+def test_to_keep_all_ids_is_to_keep_none_in_particular(hparams):
+    folder = store(hparams, expt_ids_to_keep=["s2", "s1"])
+    assert find_experiment(hparams) == [str(folder)]
+    assert find_experiment({**hparams, "expt_ids_to_keep": ["s1"]}) == []
+
+
 def test_ids_to_keep_are_spelled_as_scripts_of_daart_split_them(hparams):
     for ids, spelled in (["s1", "s2"], "s1;s2"), (None, None), ([], None):
         hparams["expt_ids_to_keep"] = ids

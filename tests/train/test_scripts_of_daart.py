@@ -7,7 +7,12 @@ import pytest
 import torch
 
 from daart_fast.api import Model
+from daart_fast.data import DataGenerator
 from daart_fast.errors import ConfigError, DataError
+from daart_fast.eval import get_precision_recall, plot_training_curves
+from daart_fast.models import Segmenter
+from daart_fast.train import Trainer
+from daart_fast.transforms import ZScore
 
 
 def test_a_fit_by_itself_leaves_a_folder_that_a_model_is_read_from(project, training, tmp_path):
@@ -113,3 +118,49 @@ def test_a_missing_dropout_is_that_of_daart(project, training):
     one = training(project())
     del one.hparams["dropout"]
     assert type(one.model)(one.hparams).model["encoder"].blocks[0].dropout == 0.2
+
+
+def test_the_steps_of_daarts_notebook(project, tmp_path):
+    """Its cells in their order, on other data and with fewer epochs."""
+    project()
+    data = tmp_path / "data"
+    hand = data / "labels-hand" / "s0.csv"
+    generator = DataGenerator(
+        ["s0"],
+        [["markers", "labels_weak", "labels_strong"]],
+        [[ZScore(), None, None]],
+        [[str(data / "features" / "s0.csv"), str(hand), str(hand)]],
+        batch_size=4,
+        sequence_length=25,
+        sequence_pad=4,
+        trial_splits={"train_tr": 9, "val_tr": 1, "test_tr": 0, "gap_tr": 0},
+        device="cpu",
+    )
+    batch, _ = generator.next_batch("train")
+    assert batch["markers"].shape == (4, 33, 4) and len(batch["batch_idx"]) == 4
+    hparams = {
+        "backbone": "dtcn", "input_size": 4, "output_size": 4, "n_hid_layers": 1,
+        "n_hid_units": 8, "n_lags": 2, "activation": "lrelu", "lambda_weak": 0.5,
+        "lambda_strong": 1, "lambda_pred": 0.5, "sequence_pad": 4,
+    }  # fmt: skip
+    model = Segmenter(hparams)
+    folder = tmp_path / "results"
+    trainer = Trainer(
+        learning_rate=1e-3, l2_reg=0, min_epochs=1, max_epochs=2, val_check_interval=1,
+        rng_seed_train=0, enable_early_stop=False, early_stop_history=10, save_last_model=False,
+    )  # fmt: skip
+    trainer.fit(model, generator, save_path=str(folder))
+    for dtype in ("train", "val"):
+        file = folder / f"{dtype}_curves"
+        plot_training_curves(
+            str(folder / "metrics.csv"), dtype=dtype, save_file=str(file), format="png"
+        )
+        assert file.with_suffix(".png").is_file()
+    predictions = model.predict_labels(generator)["labels"]
+    states = np.argmax(np.vstack(predictions[0]), axis=1)
+    truth = np.genfromtxt(hand, delimiter=",", dtype=int)[1:, 1:].argmax(1)
+    scores = get_precision_recall(truth[: len(states)], states, background=0)
+    assert len(states) == 300 and len(scores["precision"]) == 3
+    again = Model.from_dir(folder)  # which daart cannot
+    assert again.config["sequence_length"] == 25
+    assert again.predict(data / "features" / "s0.csv").shape == (300, 4)
