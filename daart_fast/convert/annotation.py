@@ -93,6 +93,23 @@ class Source:
     #: how numbers are written: Excel, where it separates cells by ;, writes 0,5
     comma: str = "."
 
+    def header(self) -> list[str]:
+        """Return the first row; an error where there is none."""
+        if not self.rows or not any(self.rows[0]):
+            raise DataError(f"{self.path}: expected a row of column names, found nothing")
+        return self.rows[0]
+
+    def body(self, header: Sequence[str], top: int = 0) -> list[tuple[int, list[str]]]:
+        """Return the rows below `top` that hold something, each with its place in the file.
+
+        One that is longer or shorter than the header is an error.
+        """
+        found = [(i, row) for i, row in enumerate(self.rows) if i > top and any(row)]
+        for i, row in found:
+            if len(row) < len(header) or any(row[len(header) :]):
+                raise self.fail(i, f"expected {len(header)} cells, found {len(row)}")
+        return found
+
     def fail(self, row: int, text: str) -> DataError:
         return DataError(f"{self.path}, line {row + 1}: {text}")
 

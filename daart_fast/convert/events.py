@@ -72,12 +72,9 @@ def read_observer(source: Source) -> list[Annotation]:
 
 def _rows(source: Source, columns: _Columns) -> Iterator[tuple[int, list[str]]]:
     """Yield the rows of events: not the units that EthoVision writes below the header."""
-    header = source.rows[columns.row]
-    for i, row in enumerate(source.rows[columns.row + 1 :], start=columns.row + 1):
-        if any(row) and len(row) < len(header):
-            raise source.fail(i, f"expected {len(header)} cells, found {len(row)}")
-        marks_the_trial = columns.row > 0 and row and row[columns.behavior].lower() in _TRIAL
-        if any(row) and row[columns.behavior] and row[columns.event] and not marks_the_trial:
+    for i, row in source.body(source.rows[columns.row], columns.row):
+        marks_the_trial = columns.row > 0 and row[columns.behavior].lower() in _TRIAL
+        if row[columns.behavior] and row[columns.event] and not marks_the_trial:
             yield i, row
 
 

@@ -25,7 +25,7 @@ def looks_like_names(source: Source) -> bool:
 
 def read_names(source: Source) -> list[Annotation]:
     """Read a class name a row. Frames without a name, or called background, are not scored."""
-    header = source.rows[0]
+    header = source.header()
     rows = [(i, row) for i, row in enumerate(source.rows) if i > 0 and (any(row) or row == [""])]
     while rows and not any(rows[-1][1]):
         rows.pop()

@@ -31,11 +31,6 @@ _NOTHING = frozenset(("", "-", "nan", "na"))
 _BINARY = frozenset(("0", "1", "0.0", "1.0"))
 
 
-def _body(source: Source, top: int = 0) -> list[tuple[int, list[str]]]:
-    """Return the rows below the header that hold something, with their place in the file."""
-    return [(i, row) for i, row in enumerate(source.rows) if i > top and any(row)]
-
-
 def _frames(source: Source, rows: Sequence[tuple[int, list[str]]], at: int) -> list[int]:
     """Return the first frame of each row, and the frame after the last row.
 
@@ -87,7 +82,8 @@ def looks_like_time_table(source: Source) -> bool:
 
 def read_time_table(source: Source) -> list[Annotation]:
     """Read a behavioural binary table, as BORIS exports it: a time, then 0 or 1 a behaviour."""
-    header, rows = source.rows[0], _body(source)
+    header = source.header()
+    rows = source.body(header)
     _check_cells(source, header, rows, range(1, len(header)))
     frames = _frames(source, rows, 0)
     annotation = _annotation(source, header[1:], frames)
@@ -103,8 +99,6 @@ def _check_cells(
     places: Sequence[int],
 ) -> None:
     for i, row in rows:
-        if len(row) != len(header):
-            raise source.fail(i, f"expected {len(header)} cells, found {len(row)}")
         for place in places:
             if row[place] not in _BINARY:
                 raise source.fail(i, f"expected 0 or 1 for {header[place]}, found {row[place]!r}")
@@ -126,14 +120,12 @@ def looks_like_solomon(source: Source) -> bool:
 
 def read_solomon(source: Source) -> list[Annotation]:
     """Read a time a row, and in each further column the behaviour's name or nothing."""
-    header, rows = source.rows[0], _body(source)
-    for i, row in rows:
-        if len(row) > len(header) and any(row[len(header) :]):
-            raise source.fail(i, f"expected {len(header)} cells, found {len(row)}")
+    header = source.header()
+    rows = source.body(header)
     frames = _frames(source, rows, 0)
     annotation = _annotation(source, [], frames)
     for place in range(1, len(header)):
-        cells = [row[place] if place < len(row) else "" for _, row in rows]
+        cells = [row[place] for _, row in rows]
         _add_column(annotation, cells, frames)
     annotation.classes = list(dict.fromkeys(label for label, *_ in annotation.bouts))
     return [annotation]
@@ -164,7 +156,8 @@ def read_ethovision(source: Source) -> list[Annotation]:
     top = _ethovision_header(source)
     if top is None:
         raise DataError(f"{source.path}: expected a first line 'Number of header lines:'")
-    header, rows = source.rows[top], _body(source, top + 1)  # the units are below the names
+    header = source.rows[top]
+    rows = source.body(header, top + 1)  # the units are below the names
     places = _behaviours(source, header, rows)
     time = column_of(header, "recording time", "trial time")
     if time is None:
@@ -191,7 +184,7 @@ def _behaviours(
         return [header.index(name) for name in source.classes]
     found = []
     for place in range(len(header)):
-        cells = {row[place] for _, row in rows if place < len(row)}
+        cells = {row[place] for _, row in rows}
         if header[place] and cells <= _BINARY | _NOTHING and cells & _BINARY:
             found.append(place)
     if not found:

@@ -59,10 +59,18 @@ def read_eaf(source: Source) -> list[Annotation]:
                     f"{source.path}, tier {name}: annotation {item.get('ANNOTATION_ID')} has no "
                     "start or end; align it in ELAN and save again"
                 )
-            start, stop = (float(str(end)) / 1000 for end in ends)
+            start, stop = (_milliseconds(source, name, str(end)) / 1000 for end in ends)
             label = (item.findtext("ANNOTATION_VALUE") or "").strip() or name
             _add(source, annotation, name, label, start, stop)
     return [annotation]
+
+
+def _milliseconds(source: Source, tier: str, text: str) -> int:
+    if not text.isdecimal() or len(text) > 11:
+        raise DataError(
+            f"{source.path}, tier {tier}: expected a time in milliseconds, found {text!r}"
+        )
+    return int(text)
 
 
 _BEGIN = ("begin time - ss.msec", "begin time - msec", "begin time - hh:mm:ss.ms", "begin time")
@@ -81,19 +89,15 @@ def looks_like_elan(source: Source) -> bool:
 
 def read_elan(source: Source) -> list[Annotation]:
     """Read a bout a row; its class is the annotation's text, else its tier."""
-    header = source.rows[0]
+    header = source.header()
     tier_at, begin_at, end_at = (
         column_of(header, *names) or 0 for names in (("tier",), _BEGIN, _END)
     )
     label_at = column_of(header, "annotation", "value", "default", "annotation value")
     scale = 1000 if header[begin_at].lower().endswith("- msec") else 1
     annotation = Annotation([source.path.stem], [], fps=source.rate())
-    for i, row in enumerate(source.rows[1:], start=1):
-        if not any(row):
-            continue
-        if len(row) <= max(tier_at, begin_at, end_at):
-            raise source.fail(i, f"expected {len(header)} cells, found {len(row)}")
-        label = row[label_at] if label_at is not None and label_at < len(row) else ""
+    for i, row in source.body(header):
+        label = row[label_at] if label_at is not None else ""
         start, stop = (source.seconds(i, row[at]) / scale for at in (begin_at, end_at))
         _add(source, annotation, row[tier_at], label or row[tier_at], start, stop)
     return [annotation]
@@ -137,7 +141,8 @@ def read_via(source: Source) -> list[Annotation]:
         label = str(next(iter(said.values()), "")) if isinstance(said, dict) else ""
         if not label:
             raise source.fail(i, "expected a class in the segment's metadata, found nothing")
-        _add(source, annotation, "", label, float(times[0]), float(times[1]))
+        start, stop = (source.number(i, str(time)) for time in times)
+        _add(source, annotation, "", label, start, stop)
     return list(found.values()) or [Annotation([source.path.stem], [])]
 
 
