@@ -5,12 +5,10 @@ Each reader takes the rows of a file as text and gives one `Annotation` for each
 
 from __future__ import annotations
 
-import csv
-import io
 import logging
 import os
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,6 +32,7 @@ from daart_fast.convert.samples import (
     read_solomon,
     read_time_table,
 )
+from daart_fast.convert.sheets import read_sheets
 from daart_fast.convert.tiers import (
     looks_like_eaf,
     looks_like_elan,
@@ -42,7 +41,7 @@ from daart_fast.convert.tiers import (
     read_elan,
     read_via,
 )
-from daart_fast.errors import DataError, unreadable
+from daart_fast.errors import DataError
 from daart_fast.names import BACKGROUND
 
 __all__ = ["FORMATS", "Format", "read_annotations"]
@@ -83,26 +82,11 @@ def read_annotations(
         or its frame rate contradicts `fps`
     """
     path = Path(path)
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(unreadable(path, error, "a text file")) from None
-    lines = text.splitlines()
-    delimiter = _delimiter(lines)
-    try:
-        table = list(csv.reader(io.StringIO(text), delimiter=delimiter))
-    except csv.Error as error:
-        raise DataError(f"{path}: expected a table or a text: {error}") from None
-    rows = [[cell.strip() for cell in row] for row in table]
-    comma = "," if delimiter == ";" else "."
-    source = Source(path, lines, rows, fps, subject, tuple(classes), comma)
-    if format is None:
-        format = next((name for name, kind in FORMATS.items() if kind.looks(source)), None)
-    if format is None:
-        raise DataError(
-            f"{path}: expected labels of one of these kinds: {', '.join(FORMATS)}; found "
-            f"{', '.join(rows[0][:6]) if rows else 'nothing'}{_separator_hint(lines)}"
-        )
+    sources = {
+        sheet: Source(path, lines, rows, fps, subject, tuple(classes), comma)
+        for sheet, lines, rows, comma in read_sheets(path)
+    }
+    format, source = _recognised(path, sources, format)
     if subject is not None and not FORMATS[format].subjects:
         kinds = ", ".join(name for name, kind in FORMATS.items() if kind.subjects)
         raise DataError(f"{path}: --subject is for files of {kinds}, but this is {format}")
@@ -113,14 +97,27 @@ def read_annotations(
     return found
 
 
-def _delimiter(lines: Sequence[str]) -> str:
-    """Return what separates cells; a semicolon, as in Excel in Europe, only where it is clear."""
-    first = next(filter(str.strip, lines), "")
-    if ";" in first and not {",", "\t"} & set(first):
-        return ";"
-    head = lines[:60]
-    tabs, commas = (sum(line.count(mark) for line in head) for mark in "\t,")
-    return "\t" if tabs > commas else ","
+def _recognised(
+    path: Path, sources: Mapping[str, Source], format: str | None
+) -> tuple[str, Source]:
+    """Return the format of a file and the sheet that holds it."""
+    if format is not None and len(sources) == 1:
+        return format, next(iter(sources.values()))
+    for name in FORMATS if format is None else [format]:
+        found = [sheet for sheet, source in sources.items() if FORMATS[name].looks(source)]
+        if len(found) > 1:
+            raise DataError(
+                f"{path}: expected labels of format {name} in one sheet, found them in "
+                f"{', '.join(found)}; save each as a csv file"
+            )
+        if found:
+            return name, sources[found[0]]
+    source = next(iter(sources.values()))
+    rows = source.rows
+    raise DataError(
+        f"{path}: expected labels of one of these kinds: {', '.join(FORMATS)}; found "
+        f"{', '.join(rows[0][:6]) if rows else 'nothing'}{_separator_hint(source.lines)}"
+    )
 
 
 def _separator_hint(lines: Sequence[str]) -> str:

@@ -206,3 +206,59 @@ def test_partly_scored_frames_of_several_behaviours_are_missing(read):
     (found,) = read(RAW_DATA, "export.txt", fps=10)
     table = one_hot(found, found.classes, 4, multibinary=True)
     np.testing.assert_array_equal(table, [[0, 0], [1, 0], [np.nan, np.nan], [0, 1]])
+
+
+# ------------------------------------------------------------------------------ encodings, books
+
+
+def test_a_text_export_in_utf_16_is_read(tmp_path):
+    (tmp_path / "e.txt").write_bytes(MANUAL_SCORING.replace("\n", "\r\n").encode("utf-16"))
+    (found,) = read_annotations(tmp_path / "e.txt", fps=10)
+    assert found.bouts == SAMPLES["manual scoring"][2]
+
+
+@pytest.fixture
+def workbook(tmp_path):
+    """A function that writes sheets of cells, numbers as numbers, into a workbook."""
+    openpyxl = pytest.importorskip("openpyxl")
+
+    def write(**sheets: str) -> Path:
+        book = openpyxl.Workbook()
+        book.remove(book.active)
+        for name, text in sheets.items():
+            sheet = book.create_sheet(name)
+            mark = ";" if ";" in text else ","
+            for line in text.replace("\\\n", "").splitlines():
+                cells = [cell.strip('"').replace(",", ".") for cell in line.split(mark)]
+                sheet.append([float(c) if c.replace(".", "").isdigit() else c for c in cells])
+        book.save(tmp_path / "export.xlsx")
+        return tmp_path / "export.xlsx"
+
+    return write
+
+
+def test_the_sheet_of_labels_in_a_workbook_is_found(workbook):
+    path = workbook(Track="Number of header lines:;5\nx;y\n1;2", Scoring=MANUAL_SCORING)
+    (found,) = read_annotations(path, fps=10)
+    assert found.format == "observer" and found.bouts == SAMPLES["manual scoring"][2]
+    assert read_annotations(workbook(Events=OBSERVER), fps=10)[1].bouts == [("groom", 20, 30)]
+
+
+def test_two_sheets_of_labels_are_an_error(workbook):
+    path = workbook(A=OBSERVER, B=OBSERVER)
+    with pytest.raises(DataError, match="in one sheet, found them in A, B; save each as a csv"):
+        read_annotations(path, fps=10)
+
+
+def test_what_is_no_workbook_is_refused(tmp_path):
+    pytest.importorskip("openpyxl")
+    (tmp_path / "e.xlsx").write_text("text")
+    with pytest.raises(DataError, match=r"e.xlsx: expected a workbook"):
+        read_annotations(tmp_path / "e.xlsx", fps=10)
+
+
+def test_without_openpyxl_it_says_what_to_install(tmp_path, monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "openpyxl", None)
+    (tmp_path / "e.xlsx").write_bytes(b"PK\x03\x04")
+    with pytest.raises(DataError, match=r"pip install 'daart_fast\[excel\]'; or save the sheet"):
+        read_annotations(tmp_path / "e.xlsx", fps=10)
