@@ -313,7 +313,7 @@ def _look_at_labels(
         return
     found.classes = names
     if labels.ndim == 2:
-        found.counts = labels.sum(0).astype(int).tolist()
+        found.counts = (labels == 1).sum(0).tolist()
         return
     found.counts = np.bincount(labels, minlength=len(names)).tolist()
     share = found.counts[0] / max(len(labels), 1)

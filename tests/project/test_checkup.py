@@ -155,6 +155,15 @@ def test_a_single_scored_class_would_fail(project):
     assert not examine(project, classifier_type="multibinary").failures
 
 
+def test_labels_of_several_behaviours_may_be_partly_scored(project):
+    for session in ("m1", "m2"):
+        cells = ["1,0"] * 50 + [","] * 100 + ["0,1"] * 50
+        lines = [",walk,groom", *(f"{i},{cell}" for i, cell in enumerate(cells))]
+        (project / "labels-hand" / f"{session}.csv").write_text("\n".join(lines))
+    found = examine(project, classifier_type="multibinary")
+    assert not found.failures and found.sessions[0].counts == [50, 50]
+
+
 def test_few_scored_frames_are_a_surprise(project):
     for session in ("m1", "m2"):
         labels = np.repeat([0, 1, 2], [190, 5, 5])
