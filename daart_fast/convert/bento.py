@@ -60,8 +60,11 @@ def read_bento(source: Source) -> list[Annotation]:
 def _note_the_span(annotation: Annotation, said: dict[str, str]) -> None:
     """Frames before the first and after the last one of the file were not looked at."""
     first, last = (number_or_none(said.get(name, "")) for name in (_FIRST, _LAST))
+    stop = number_or_none(said.get("annotation stop time", ""))
     if last:
         annotation.n_observed = int(last)
+    elif stop and annotation.fps:
+        annotation.n_observed = round(stop * annotation.fps)
     if first and first > 1:
         annotation.unlabelled.append((0, int(first) - 1))
 

@@ -26,9 +26,11 @@ from daart_fast.convert.events import looks_like_observer, read_observer
 from daart_fast.convert.names import looks_like_names, read_names
 from daart_fast.convert.samples import (
     looks_like_ethovision,
+    looks_like_frame_table,
     looks_like_solomon,
     looks_like_time_table,
     read_ethovision,
+    read_frame_table,
     read_solomon,
     read_time_table,
 )
@@ -637,6 +639,7 @@ FORMATS = {
     "via": Format(looks_like_via, read_via, continuous=True),
     "boris": Format(_looks_like_boris, _boris, continuous=True, subjects=True),
     "deepethogram": Format(_looks_like_deepethogram, _deepethogram, continuous=True),
+    "frame-table": Format(looks_like_frame_table, read_frame_table, continuous=True),
     "time-table": Format(looks_like_time_table, read_time_table, continuous=True),
     "solomon": Format(looks_like_solomon, read_solomon, continuous=True),
     "names": Format(looks_like_names, read_names, continuous=True),

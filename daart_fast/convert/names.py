@@ -16,6 +16,8 @@ _UNSCORED = frozenset(("", "nan", "na", "none", "unlabelled", "unlabeled", BACKG
 def looks_like_names(source: Source) -> bool:
     """Whether the table has one column of names, beside frame numbers or not."""
     rows = [row for row in source.rows if any(row)]
+    if _has_no_header(rows):
+        return True
     if len(rows) < 3 or not 1 <= len(rows[0]) <= 2 or rows[0][-1].lower() not in _CLASS:
         return False
     if len(rows[0]) == 2 and rows[0][0].lower() not in _FRAME:
@@ -23,10 +25,19 @@ def looks_like_names(source: Source) -> bool:
     return all(number_or_none(row[-1]) is None and row[-1] != "0" for row in rows[1:50])
 
 
+def _has_no_header(rows: list[list[str]]) -> bool:
+    """Whether the rows are names from the first on: one that comes again is no header."""
+    if len(rows) < 3 or any(len(row) != 1 or number_or_none(row[0]) is not None for row in rows):
+        return False
+    names = [row[0] for row in rows]
+    return names[0] in names[1:] and len(set(names)) <= len(names) / 2
+
+
 def read_names(source: Source) -> list[Annotation]:
     """Read a class name a row. Frames without a name, or called background, are not scored."""
     header = source.header()
-    rows = [(i, row) for i, row in enumerate(source.rows) if i > 0 and (any(row) or row == [""])]
+    top = -1 if _has_no_header([row for row in source.rows if any(row)]) else 0
+    rows = [(i, row or [""]) for i, row in enumerate(source.rows) if i > top]
     while rows and not any(rows[-1][1]):
         rows.pop()
     names: list[str] = []

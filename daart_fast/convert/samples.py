@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Sequence
 
@@ -14,41 +15,55 @@ from daart_fast.convert.annotation import (
     runs_of,
 )
 from daart_fast.errors import DataError
+from daart_fast.names import BACKGROUND
 
 __all__ = [
     "looks_like_ethovision",
+    "looks_like_frame_table",
     "looks_like_solomon",
     "looks_like_time_table",
     "read_ethovision",
+    "read_frame_table",
     "read_solomon",
     "read_time_table",
 ]
 
 _TIME = re.compile(
-    r"(trial |recording )?(times?|timestamps?|seconds|t)( ?[\(\[]s\w*[\)\]])?", re.IGNORECASE
+    r"(trial |recording )?(times?|timestamps?|seconds|t)([ _]?[\(\[]?s(ec\w*)?[\)\]]?)?",
+    re.IGNORECASE,
+)
+_FRAME = re.compile(r"|frames?|(frame[ _]?|f)(number|num|id|idx|index)|index", re.IGNORECASE)
+#: what EthoVision computes, and nobody scores
+_COMPUTED = re.compile(
+    r".*\(.*|(in zone|result|movement|mobility|activity|zone|trial control|hardware).*",
+    re.IGNORECASE,
 )
 _NOTHING = frozenset(("", "-", "nan", "na"))
 _BINARY = frozenset(("0", "1", "0.0", "1.0"))
 
 
-def _frames(source: Source, rows: Sequence[tuple[int, list[str]]], at: int) -> list[int]:
+def _frames(
+    source: Source, rows: Sequence[tuple[int, list[str]]], at: int, rate: float
+) -> list[int]:
     """Return the first frame of each row, and the frame after the last row.
 
     A row holds from its time on up to the next one's; the last lasts as long as the one before it.
     """
-    rate = source.rate()
     times = [source.seconds(i, row[at]) for i, row in rows]
     for (i, _), before, time in zip(rows[1:], times, times[1:], strict=False):
         if time <= before:
-            raise source.fail(i, f"expected a time after {before:g} s, found {time:g}")
+            what = source.rows[0][at] or "a number"
+            raise source.fail(i, f"expected {what} after {before:g}, found {time:g}")
     if len(times) < 2:
-        raise DataError(f"{source.path}: expected at least two rows with a time")
+        raise DataError(f"{source.path}: expected at least two rows, found {len(times)}")
     step = (times[-1] - times[0]) / (len(times) - 1)
     return [round(time * rate) for time in [*times, times[-1] + step]]
 
 
-def _annotation(source: Source, classes: list[str], frames: Sequence[int]) -> Annotation:
-    annotation = Annotation([source.path.stem], [], classes, fps=source.rate())
+def _annotation(
+    source: Source, classes: list[str], frames: Sequence[int], fps: float | None
+) -> Annotation:
+    annotation = Annotation([source.path.stem], [], classes, fps=fps)
     annotation.n_observed = frames[-1]
     if frames[0] > 0:
         annotation.unlabelled.append((0, frames[0]))
@@ -69,27 +84,47 @@ def _add_column(
 # ------------------------------------------------------------------------------ 0 and 1
 
 
-def looks_like_time_table(source: Source) -> bool:
-    """Whether the first column is a time and all the others are 0 or 1."""
+def _is_binary(source: Source, first: re.Pattern[str]) -> bool:
+    """Whether the first column is called so and all the others are 0 or 1."""
     rows = source.rows
     return (
         len(rows) > 2
         and len(rows[0]) > 1
-        and _TIME.fullmatch(rows[0][0]) is not None
+        and first.fullmatch(rows[0][0]) is not None
         and all(set(row[1:]) <= _BINARY for row in rows[1:20] if any(row))
     )
 
 
+def looks_like_time_table(source: Source) -> bool:
+    """Whether the first column is a time and all the others are 0 or 1."""
+    return _is_binary(source, _TIME)
+
+
+def looks_like_frame_table(source: Source) -> bool:
+    """Whether the first column numbers frames and all the others are 0 or 1."""
+    return _is_binary(source, _FRAME)
+
+
 def read_time_table(source: Source) -> list[Annotation]:
     """Read a behavioural binary table, as BORIS exports it: a time, then 0 or 1 a behaviour."""
+    return [_binary_table(source, source.rate(), source.rate())]
+
+
+def read_frame_table(source: Source) -> list[Annotation]:
+    """Read a frame number, then 0 or 1 a behaviour; rows may stand for several frames."""
+    return [_binary_table(source, 1.0, None)]
+
+
+def _binary_table(source: Source, rate: float, fps: float | None) -> Annotation:
     header = source.header()
     rows = source.body(header)
     _check_cells(source, header, rows, range(1, len(header)))
-    frames = _frames(source, rows, 0)
-    annotation = _annotation(source, header[1:], frames)
-    for place, name in enumerate(header[1:], start=1):
+    frames = _frames(source, rows, 0, rate)
+    scored = [(i, name) for i, name in enumerate(header) if i and name.lower() != BACKGROUND]
+    annotation = _annotation(source, [name for _, name in scored], frames, fps)
+    for place, name in scored:
         _add_column(annotation, [row[place] for _, row in rows], frames, name)
-    return [annotation]
+    return annotation
 
 
 def _check_cells(
@@ -122,8 +157,8 @@ def read_solomon(source: Source) -> list[Annotation]:
     """Read a time a row, and in each further column the behaviour's name or nothing."""
     header = source.header()
     rows = source.body(header)
-    frames = _frames(source, rows, 0)
-    annotation = _annotation(source, [], frames)
+    frames = _frames(source, rows, 0, source.rate())
+    annotation = _annotation(source, [], frames, source.rate())
     for place in range(1, len(header)):
         cells = [row[place] for _, row in rows]
         _add_column(annotation, cells, frames)
@@ -162,8 +197,8 @@ def read_ethovision(source: Source) -> list[Annotation]:
     time = column_of(header, "recording time", "trial time")
     if time is None:
         raise source.fail(top, "expected a column Recording time or Trial time, found none")
-    frames = _frames(source, rows, time)
-    annotation = _annotation(source, [header[i] for i in places], frames)
+    frames = _frames(source, rows, time, source.rate())
+    annotation = _annotation(source, [header[i] for i in places], frames, source.rate())
     annotation.names += names_above(source, top)
     for place in places:
         cells = [row[place] for _, row in rows]
@@ -187,6 +222,13 @@ def _behaviours(
         cells = {row[place] for _, row in rows}
         if header[place] and cells <= _BINARY | _NOTHING and cells & _BINARY:
             found.append(place)
+    computed = [header[place] for place in found if _COMPUTED.fullmatch(header[place])]
+    if computed:
+        logging.warning(
+            f"{source.path}: EthoVision computes these columns of 0 and 1, so they are left out: "
+            f"{', '.join(computed)}; --classes names the columns that are behaviours"
+        )
+    found = [place for place in found if header[place] not in computed]
     if not found:
         raise DataError(
             f"{source.path}: expected columns of 0 and 1, the behaviours; found "

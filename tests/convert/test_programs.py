@@ -160,7 +160,7 @@ def test_a_time_table_is_scored_from_its_first_time_to_its_last(read):
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("time,walk\n0,0\n0,1\n1,1\n", "line 3: expected a time after 0 s, found 0"),
+        ("time,walk\n0,0\n0,1\n1,1\n", "line 3: expected time after 0, found 0"),
         ("time,walk\n0,0\n1,1\n" + "2,0\n" * 0 + "x,1\n", "line 4: expected a number, found 'x'"),
     ],
 )
@@ -169,7 +169,31 @@ def test_times_must_grow(read, text, said):
         read(text, "b.csv", fps=10)
 
 
+def test_a_table_of_0_and_1_may_number_its_frames(read):
+    (found,) = read("frame,background,walk\n10,1,0\n15,0,1\n20,1,0\n", "b.csv")
+    assert found.format == "frame-table" and found.classes == ["walk"]
+    assert found.bouts == [("walk", 15, 20)] and found.n_observed == 25
+    with pytest.raises(DataError, match="line 3: expected frame after 10, found 10"):
+        read("frame,walk\n10,0\n10,1\n11,0\n", "b.csv")
+
+
+def test_what_ethovision_computes_is_no_behaviour(read, caplog):
+    text = RAW_DATA.replace("X center", "In zone(center / nose)").replace(";1.5;", ";1;")
+    text = text.replace('"1.5"', '"1"')
+    (found,) = read(text, "export.txt", fps=10)
+    assert found.classes == ["rearing", "grooming"]
+    assert "computes these columns of 0 and 1, so they are left out: In zone(center" in caplog.text
+    (chosen,) = read(text, "export.txt", fps=10, classes=["In zone(center / nose)"])
+    assert chosen.bouts[0][1:] == (0, 2)
+
+
 # ------------------------------------------------------------------------------ names
+
+
+def test_names_may_come_without_a_header(read):
+    (found,) = read("walk\nwalk\ngroom\nwalk\n", "n.txt")
+    assert found.format == "names" and found.n_frames == 4
+    assert found.bouts == [("walk", 0, 2), ("groom", 2, 3), ("walk", 3, 4)]
 
 
 def test_a_row_without_a_name_is_not_scored(read):
