@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from daart_fast.config import resolve_path
+from daart_fast.eval import plot_ethogram, smoother_of
 from daart_fast.readers.label_record import LabelFile, write_label_record
 from daart_fast.readers.labels import read_labels
 
@@ -163,7 +164,6 @@ def finish_demo(results: Sequence[tuple[Any, Any]]) -> None:
 def draw_minute(model_dir: Path, save_file: Path) -> None:
     """Draw the held-out session's first minute: hand labels, predicted classes, probabilities."""
     from daart_fast.api.model import HPARAMS, read_hparams
-    from daart_fast.eval import plot_ethogram, smoother_of
 
     hparams = read_hparams(model_dir / HPARAMS)
     states = np.load(model_dir / f"{HELD_OUT}_states.npy")

@@ -56,6 +56,26 @@ def test_predict_imports_nothing_that_it_does_not_use(tmp_path):
     assert done.stdout.splitlines()[-1] == "[]"
 
 
+@pytest.mark.parametrize("command", ["doctor", "convert-labels"])
+def test_commands_that_only_read_files_do_without_torch(command, tmp_path):
+    for folder in ("markers", "labels-hand"):
+        (tmp_path / folder).mkdir()
+    rows = "".join(f"{i},{i % 7},{i % 3}\n" for i in range(50))
+    (tmp_path / "markers" / "m1.csv").write_text("frame,speed,angle\n" + rows)
+    (tmp_path / "m1.csv").write_text("class,start,stop\nwalk,3,9\n")
+    arguments = {
+        "doctor": [str(tmp_path)],
+        "convert-labels": ["m1.csv", "--markers", "markers", "--unscored", "--output_dir", "out"],
+    }
+    code = "import sys\nfrom daart_fast.cli import main\n"
+    code += f"code = main({[command, *arguments[command]]})\n"
+    code += f"print([name for name in {('torch', *UNUSED)} if name in sys.modules])"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.stdout.splitlines()[-1:] == ["[]"], done.stdout + done.stderr
+
+
 def save_model(folder):
     """Write a small model of two channels, as training does."""
     hparams = {"backbone": "dtcn", "input_size": 2, "output_size": 3, "n_hid_layers": 1}

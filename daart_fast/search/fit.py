@@ -9,6 +9,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from daart_fast.eval import summarise
+from daart_fast.eval.printed import print_scores
 from daart_fast.experiment.claim import (
     all_settings,
     clean_tt_dir,
@@ -36,8 +38,6 @@ def fit(trial: Any, *_: Any) -> str:
         The version folder.
     """
     from daart_fast.data.from_config import build_data_generator
-    from daart_fast.eval import summarise
-    from daart_fast.eval.printed import print_scores
     from daart_fast.models import Segmenter, export_states
     from daart_fast.train import Trainer
     from daart_fast.train.callbacks import collect_callbacks

@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from daart_fast.config import split_ids
+from daart_fast.eval.figures import write
+from daart_fast.eval.pictures import plot_settings
 from daart_fast.experiment.stored import load_plain_yaml, read_metrics
 from daart_fast.files import replacing
 
@@ -219,8 +221,6 @@ def draw(path: Path, rows: Sequence[Row], score: str, formats: str = "png") -> l
     formats
         As ``picture_format`` in a config.
     """
-    from daart_fast.eval.figures import write
-    from daart_fast.eval.pictures import plot_settings
 
     finished = [row for row in rows if row.status == "finished"]
     scores = [row.number_of(score) for row in finished]

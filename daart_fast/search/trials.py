@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from daart_fast.config import IDS, KEYS, split_ids
+from daart_fast.data.sessions import signal_paths
 from daart_fast.errors import MENDABLE, ConfigError, DataError, print_error
 from daart_fast.experiment.claim import FAILED
 from daart_fast.experiment.folders import get_tt_expt_dir
@@ -198,7 +199,6 @@ def _labelled(data_dir: str, input_type: str, sessions: tuple[str, ...]) -> Coll
 
     That is where there are no inputs, or no labels of any.
     """
-    from daart_fast.data.sessions import signal_paths  # late, as few searches have folds
 
     project = {"data_dir": data_dir, "input_type": input_type}
     try:
