@@ -42,6 +42,7 @@ HEADS = {
     "recon": "decoder",
     "task": "task_predictor",
 }
+CAUSAL = "causal"  # marks the weights of a model that reads only the past
 KL_EPOCHS = 100  # the epochs over which the weight of the KL divergence grows to 1
 
 
@@ -118,7 +119,16 @@ class Segmenter(BaseModel):
         self.model = nn.ModuleDict()
         self.build_model()
         self.class_loss = _ClassWeights(hparams.get("class_weights"))
+        if hparams.get("causal", False):
+            # daart knows no causal models: this name makes it refuse the weights
+            self.register_buffer(CAUSAL, torch.ones(()))
         self._objective = self._whole_objective()
+
+    def load_state_dict(self, state_dict: Mapping[str, Any], *args: Any, **kwargs: Any) -> Any:
+        """Load weights; those of causal models without the mark of one are as good."""
+        if CAUSAL in self._buffers and CAUSAL not in state_dict:
+            state_dict = {**state_dict, CAUSAL: torch.ones(())}
+        return super().load_state_dict(state_dict, *args, **kwargs)
 
     # ---------------------------------------------------------------------------- construction
 

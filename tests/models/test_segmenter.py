@@ -11,7 +11,7 @@ from torch import Tensor
 
 from daart_fast.backbones import BACKBONES
 from daart_fast.data.ignored import IGNORED
-from daart_fast.errors import ConfigError
+from daart_fast.errors import ConfigError, DataError
 from daart_fast.models import Segmenter
 
 Make = Callable[..., dict[str, Any]]
@@ -545,3 +545,13 @@ def test_the_task_head_is_that_of_daart(make_hparams):
     layers = model.model["task_predictor"]
     hidden = torch.nn.functional.leaky_relu(layers[0](x), 0.05)
     torch.testing.assert_close(layers(x), layers[2](hidden))
+
+
+def test_daart_refuses_the_weights_of_a_causal_model(make_hparams):
+    causal = Segmenter(make_hparams(causal=True))
+    as_daart = Segmenter(make_hparams(causal=False))  # which knows no causal models
+    with pytest.raises(DataError, match=r'Unexpected key\(s\) in state_dict: "causal"'):
+        as_daart.load_parameters(causal.state_dict())
+    without_a_mark = {n: w for n, w in causal.state_dict().items() if n != "causal"}
+    causal.load_parameters(without_a_mark)
+    assert set(causal.state_dict()) - set(as_daart.state_dict()) == {"causal"}
