@@ -67,7 +67,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="the program that wrote the files, if they are not recognised (bouts: class, start, "
         "stop)",
     )
-    parser.add_argument("--subject", help="use only the behaviours of this subject (BORIS)")
+    parser.add_argument(
+        "--subject", help="use only the behaviours of this subject, channel (Bento) or tier (ELAN)"
+    )
     parser.add_argument("--classes", nargs="+", help="use only these classes, in this order")
     between = parser.add_mutually_exclusive_group()
     between.add_argument(

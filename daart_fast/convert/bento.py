@@ -38,7 +38,6 @@ def read_bento(source: Source) -> list[Annotation]:
     movie = said.get("movie file(s)", "").partition(";")[0].strip()
     names = [source.path.stem, stem_of(movie)] if movie else [source.path.stem]
     annotation = Annotation(names, [], _section(source, "list of annotations"))
-    annotation.all_subjects = set(channels)
     rate = source.rate(number_or_none(said[_RATE])) if said.get(_RATE) else None
     annotation.fps = rate
     for channel, label, row, start, stop in bouts:
@@ -53,6 +52,7 @@ def read_bento(source: Source) -> list[Annotation]:
         annotation.subjects.append(channel)
     used = list(dict.fromkeys(annotation.subjects))
     annotation.channels = used if source.subject is None else []
+    annotation.all_subjects = set(used if source.subject is None else channels)
     _note_the_span(annotation, said)
     return [annotation]
 
