@@ -257,6 +257,21 @@ ANNOTATIONS = (
     ",nose_x,speed,walk,groom\n0,1.5,0.5,0,0\n1,1.6,0.5,1,0\n2,1.7,0.7,0,1\n",
     "class,start,stop,session\nwalk,1,3,a\ngroom,3,5,a\n",
     "behavior,onset,duration\nwalk,1,3\n",
+    "Bento annotation file\nAnnotation start frame: 1\nAnnotation framerate: 10\n\n"
+    "List of channels:\nCh1\n\nCh1-----\n>walk\nStart\tStop\tDuration\n0.5\t1.0\t0.6\n",
+    "Time_Relative_sf,Observation,Subject,Behavior,Event_Type\n1,a,m,walk,State start\n"
+    "2,a,m,walk,State stop\n2.5,a,m,jump,Point\n",
+    '"Number of header lines:";"4"\n"Video file";"a.mpg"\n"Trial time";"walk"\n"s";""\n'
+    '"0.0";"0"\n"0.1";"1"\n"0.2";"-"\n',
+    "Time,Behaviour\n0.0,\n0.2,walk\n0.4,groom\n",
+    "time\twalk\tgroom\n0.0\t0\t0\n0.5\t1\t0\n1.0\t0\t1\n",
+    "frame,behavior\n0,walk\n1,\n2,groom\n",
+    "Tier\tBegin Time - ss.msec\tEnd Time - ss.msec\tAnnotation\nrat\t1.0\t2.5\twalk\n",
+    '<ANNOTATION_DOCUMENT><TIME_SLOT TIME_SLOT_ID="a" TIME_VALUE="100"/><TIME_SLOT '
+    'TIME_SLOT_ID="b" TIME_VALUE="900"/><TIER TIER_ID="rat"><ALIGNABLE_ANNOTATION '
+    'TIME_SLOT_REF1="a" TIME_SLOT_REF2="b"/></TIER></ANNOTATION_DOCUMENT>\n',
+    "# CSV_HEADER = metadata_id,file_list,temporal_coordinates,metadata\n"
+    '"1","[""a.mp4""]","[1.0,2.5]","{""1"":""walk""}"\n',
 )
 N_FRAMES = 50
 
