@@ -156,10 +156,11 @@ Model.from_dir({!r})
 print(time.process_time() - start)
 """
 MEMORY = """
-import resource
+import re
+from pathlib import Path
 from daart_fast.readers.inputs import read_inputs
 def most():
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
+    return int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) / 1e3
 before = most()
 read_inputs({!r}, {})
 print(most() - before)
@@ -205,10 +206,11 @@ class Parts:
                 called(lambda path=path: pd.read_csv(path, header=None, skiprows=3)),
             ]
             own, pandas = in_turns(sides, self.rounds)
-            megabytes = printed(MEMORY.format(str(path), THRESHOLD))()
-            times = megabytes / (path.stat().st_size / 1e6)
-            name = f"read_inputs, {'csv' if path is self.inputs else 'csv.gz'}"
-            self.add(name, own, ("pandas", pandas), path, **{"times MB": times})
+            name, more = f"read_inputs, {'csv' if path is self.inputs else 'csv.gz'}", {}
+            if sys.platform == "linux":
+                megabytes = printed(MEMORY.format(str(path), THRESHOLD))()
+                more["times MB"] = megabytes / (path.stat().st_size / 1e6)
+            self.add(name, own, ("pandas", pandas), path, **more)
         (own,) = in_turns([called(lambda: read_inputs(array))], self.rounds)
         self.add("read_inputs, npy", own, file=array)
 
