@@ -159,35 +159,17 @@ def inputs_of(
     markers: Markers, path: Path, likelihood_threshold: float = 0.0, gaps: str = "interpolate"
 ) -> Inputs:
     """Make inputs of the tracked points in a file, as `read_inputs` does."""
-    values, names = _flatten(markers, likelihood_threshold)
-    _check_some_are_sure(values, names, path, likelihood_threshold)
-    return Inputs(fill_gaps(values, names, path, gaps), names)
+    names = [f"{name}_{axis}" for axis in "xy" for name in markers.names]
+    unsure = markers.unsure(likelihood_threshold)
+    # the threshold may be the reason why a channel has no value
+    hint = f" (likelihood_threshold is {likelihood_threshold:g})" if likelihood_threshold else ""
+    parts = [markers.xs, markers.ys]
+    return Inputs(_filled(parts, names, path, gaps, unsure, hint), names)
 
 
 def hold_inputs(path: PathLike, likelihood_threshold: float = 0.0) -> Inputs:
     """Read any file of inputs, as `read_inputs`; missing values hold the last one."""
     return read_inputs(path, likelihood_threshold, "hold")
-
-
-def _check_some_are_sure(
-    values: np.ndarray, names: Sequence[str], path: Path, threshold: float
-) -> None:
-    """Name the threshold where a channel is without any value, as it may be the reason."""
-    empty = np.flatnonzero(np.isnan(values).all(0))
-    if len(empty) and threshold > 0:
-        raise DataError(
-            f"{path}: channel '{names[int(empty[0])]}' has no value at all "
-            f"(likelihood_threshold is {threshold:g})"
-        )
-
-
-def _flatten(markers: Markers, threshold: float) -> tuple[np.ndarray, list[str]]:
-    """Put all x before all y, unsure points missing."""
-    unsure = markers.unsure(threshold)
-    values = np.concatenate([markers.xs, markers.ys], 1)
-    values[np.concatenate([unsure, unsure], 1)] = np.nan
-    names = [f"{name}_{axis}" for axis in "xy" for name in markers.names]
-    return values, names
 
 
 def fill_gaps(
@@ -218,21 +200,41 @@ def fill_gaps(
     DataError
         if a channel has no value at all, or one that float32 cannot hold
     """
+    return _filled([np.asarray(values)], names, source, gaps)
+
+
+def _filled(
+    parts: Sequence[np.ndarray],
+    names: Sequence[str],
+    source: PathLike,
+    gaps: str,
+    unsure: np.ndarray | None = None,
+    hint: str = "",
+) -> np.ndarray:
+    """Fill gaps, as `fill_gaps` does, in channels that lie side by side in parts (T, n).
+
+    Where unsure, (T, n) bool, values count as missing in every part. They are rounded to float32
+    first: a copy of all frames in float64 takes as long as to read them.
+    """
     with np.errstate(over="ignore"):
-        filled = np.array(values, dtype=np.float32, order="C")
+        filled = np.concatenate(parts, 1, dtype=np.float32, casting="same_kind")
+    if unsure is not None:
+        filled[np.concatenate([unsure] * len(parts), 1)] = np.nan
+    columns = [column for part in parts for column in part.T]
     if np.isinf(filled).any():
         row, channel = np.argwhere(np.isinf(filled))[0].tolist()
         raise DataError(
-            f"{source}, frame {row}, channel '{names[channel]}': {values[row, channel]:g} is too "
+            f"{source}, frame {row}, channel '{names[channel]}': {columns[channel][row]:g} is too "
             "large a number"
         )
-    missing = np.isnan(filled) if gaps == "interpolate" else ~(np.abs(values) < TOO_LARGE)
-    for channel in np.flatnonzero(missing.any(0)).tolist():
-        frames = np.flatnonzero(missing[:, channel])
+    all_missing = np.isnan(filled) if gaps == "interpolate" else ~(np.abs(filled) < TOO_LARGE)
+    for channel in np.flatnonzero(all_missing.any(0)).tolist():
+        missing = np.ascontiguousarray(all_missing[:, channel])
+        frames = np.flatnonzero(missing)
         if len(frames) == len(filled):
-            raise DataError(f"{source}: channel '{names[channel]}' has no value at all")
-        known = _beside(missing[:, channel])
-        seen = values[known, channel]
+            raise DataError(f"{source}: channel '{names[channel]}' has no value at all{hint}")
+        known = _beside(missing)
+        seen = columns[channel][known]
         if gaps == "interpolate":
             filled[frames, channel] = np.interp(frames, known, seen)
         else:
