@@ -30,6 +30,7 @@ def run(options: argparse.Namespace) -> None:
     print(f"cores: {_cores()} of {os.cpu_count()} usable, {torch.get_num_threads()} threads")
     print(f"GPU: {_gpu()}")
     print(ops.report())
+    print(f"csv: {_csv()}")
     print(f"OpenMP runtime: {_openmp()}")
 
 
@@ -40,6 +41,14 @@ def _version(package: str) -> str:
         return version(package)
     except PackageNotFoundError:
         return "not installed"
+
+
+def _csv() -> str:
+    from importlib.util import find_spec
+
+    if find_spec("daart_fast._text") is None:
+        return "read by the cell, which is slow: daart_fast._text was not built"
+    return "scanned natively"
 
 
 def _cores() -> int:

@@ -114,7 +114,9 @@ def test_an_error_that_nobody_foresaw_is_one_line_too(monkeypatch, capsys):
 def test_info_names_versions_cores_and_the_openmp_runtime(capsys):
     assert main(["info"]) == 0
     out = capsys.readouterr().out
-    assert all(word in out for word in ("numba", "torch", "cores: ", "GPU: ", "OpenMP runtime: "))
+    assert all(
+        word in out for word in ("numba", "torch", "cores: ", "GPU: ", "csv: ", "OpenMP runtime: ")
+    )
 
 
 # ------------------------------------------------------------------------------ predict
