@@ -18,7 +18,7 @@ rm -f "$site"/daart_fast/_*.so
 
 DAART_FAST_NO_CUDA=1 cmake -S "$root" -B "$build" "${generator[@]}" -DDAART_FAST_CHECKS=ON \
   -DDAART_FAST_PACKAGE="$site/daart_fast" -DPython_EXECUTABLE="$(command -v python)" \
-  -DCMAKE_BUILD_TYPE=None \
+  -DCMAKE_BUILD_TYPE=None -DDAART_FAST_OPTIMISATION=-O1 \
   -DCMAKE_CXX_FLAGS="-fsanitize=address,undefined -fno-sanitize-recover=all -g1" > /dev/null
 cmake --build "$build" --parallel "$(nproc)"
 "$build/check_kernels"
