@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
-import tarfile
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -479,8 +479,7 @@ def real_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
         pytest.skip("no shared/data beside the repository")
     folder = tmp_path_factory.mktemp("real")
     for archive in archives:
-        with tarfile.open(archive) as tar:
-            tar.extractall(folder, filter="data")
+        shutil.unpack_archive(archive, folder)
     return folder
 
 
