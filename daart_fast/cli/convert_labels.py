@@ -365,9 +365,9 @@ def _check_spelling(classes: Sequence[str]) -> None:
     spellings: dict[str, list[str]] = {}
     for name in classes:
         spellings.setdefault(name.casefold(), []).append(name)
-    for alike in spellings.values():
-        if len(alike) > 1:
+    for variants in spellings.values():
+        if len(variants) > 1:
             raise DataError(
-                f"expected one spelling of each class, found {' and '.join(alike)}; make them "
-                f"alike in the files, or choose by --classes"
+                f"expected one spelling of each class, found {' and '.join(variants)}; use one "
+                f"in all files, or choose by --classes"
             )

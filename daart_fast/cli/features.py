@@ -3,7 +3,7 @@
 Training does this by itself with input_type: features-kinematic; the files are for a look at the
 features, or for use elsewhere. A folder of them inside data_dir is an input_type too. Files that
 are there already, and are others, are replaced with --overwrite alone. A session that cannot be
-read is told of, and the others go on.
+read is reported, and the other sessions go on.
 """
 
 from __future__ import annotations
@@ -73,9 +73,9 @@ def run(options: argparse.Namespace) -> int:
         others = []
         for session in there:
             with failures.going_on(session):
-                content, told = build(files[session])
+                content, metadata = build(files[session])
                 if holds(outputs[session], content):
-                    done[session] = told
+                    done[session] = metadata
                 else:
                     others.append(outputs[session])
         spare_others(others, "one of the same features")

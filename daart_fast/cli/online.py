@@ -4,7 +4,7 @@ Reads frames from standard input, or from a file, and writes a line for each: th
 and the probabilities. A csv may have the header rows of DeepLabCut (scorer, bodyparts, coords) or
 of features (one row of names), with the frame number first; without a header its rows are the
 model's channels, or poses with --layout. Empty cells are held at their last value. A row that can't
-be read is told, and held as a whole; so are frames that the numbers skip, while numbers that do not
+be read is reported, and held as a whole. So are frames that the numbers skip. Numbers that do not
 rise are refused. At the end the latency is printed, from a frame that is read to its line.
 """
 
@@ -146,10 +146,10 @@ def _answer_all(model: Any, stream: BinaryIO, options: argparse.Namespace) -> No
 def _print_answer(frame: int, probabilities: list[float], names: list[str], several: bool) -> None:
     """Print a frame's row; its class is what ``predict`` calls it that does not smooth."""
     if several:  # at once
-        told = "+".join(name for name, p in zip(names, probabilities, strict=True) if p > 0.5)
+        label = "+".join(name for name, p in zip(names, probabilities, strict=True) if p > 0.5)
     else:
-        told = names[probabilities.index(max(probabilities))]
-    _print_row([str(frame), told, *(f"{p:.6g}" for p in probabilities)])
+        label = names[probabilities.index(max(probabilities))]
+    _print_row([str(frame), label, *(f"{p:.6g}" for p in probabilities)])
 
 
 def _print_row(cells: list[str]) -> None:
@@ -279,7 +279,7 @@ class _Rows:
     def rows(self, n_raw: int, delay: int) -> Iterator[Frame]:
         """Yield each row's frame, and before it those that its number skips.
 
-        A row that can't be read is told of, and is a frame that is missing. Where frames are
+        A row that can't be read is reported, and is a frame that is missing. Where frames are
         numbered, and its own is lost, the numbers of the rows that follow say whether one is.
         """
         expected = n_raw if self.n_cells is None else self.n_cells
@@ -350,7 +350,7 @@ class _Rows:
         while data := self.stream.read(4 * n_raw):
             if len(data) < 4 * n_raw:
                 print(
-                    f"{self.source}: it ends amid a frame, after {len(data)} of {4 * n_raw} bytes",
+                    f"{self.source}: ends within a frame, after {len(data)} of {4 * n_raw} bytes",
                     file=sys.stderr,
                 )
                 return

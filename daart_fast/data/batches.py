@@ -85,7 +85,7 @@ class HostBatches:
         return as_it_is, batch
 
     def pseudo_labels_changed(self, session: int) -> None:
-        """Nothing to do: the sessions are read anew for each batch."""
+        """Nothing to do: the sessions are read again for each batch."""
 
 
 class _Buffer:

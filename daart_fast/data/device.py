@@ -234,7 +234,7 @@ class StreamedBatches:
         return as_it_is, slot.send(split, members, part, self._stream)
 
     def pseudo_labels_changed(self, session: int) -> None:
-        """Nothing to do: the sessions are read anew for each batch."""
+        """Nothing to do: the sessions are read again for each batch."""
 
 
 class _Slot:
@@ -247,7 +247,7 @@ class _Slot:
         self._tensors: dict[str, Batch] = {}
 
     def send(self, split: str, members: np.ndarray, part: slice, stream: Any) -> Batch:
-        self.copied.synchronize()  # the host waits: the pinned tensors are being read till then
+        self.copied.synchronize()  # the host waits: the pinned tensors are being read until then
         _, batch = self.host.inputs(split, members, part)
         stream.wait_event(self.used)  # the device waits: the last batch may still be worked on
         sent = self._room(split, batch, min(self.host.sizes[split], len(members)))

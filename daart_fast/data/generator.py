@@ -347,7 +347,7 @@ class DataGenerator:
     # ---------------------------------------------------------------------------- checkpoints
 
     def description(self) -> dict[str, Any]:
-        """Describe what was read, so that other data can be told from it.
+        """Describe what was read, so that different data can be recognised.
 
         See `daart_fast.data.description.describe`.
         """

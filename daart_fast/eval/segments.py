@@ -5,7 +5,7 @@ action segmentation and detection, CVPR) as Farha and Gall 2019 (MS-TCN, CVPR) r
 to 1 rather than in percent.
 
 A bout is a run of frames of one class. Frames that don't count (unlabelled, or of the ignored
-class by their label) are blank in labels and predictions alike: they end a bout and start none.
+class by their label) are blank in both labels and predictions: they end a bout and start none.
 Predicted bouts of the ignored class are no bouts, as background segments are none in these papers.
 """
 

@@ -118,7 +118,7 @@ def _windowed(
     """Fill mean and spread (T, N) over the frames from t - before to t + after that exist.
 
     A window's sums follow from the last one's: add the frame that enters, take off the one that
-    leaves. They are of differences from the first frame's values, in float64, and begin anew with
+    leaves. They are of differences from the first frame's values, in float64, and begin again with
     each call, so rounding does not pile up. ``sums`` (2, N) float64 is overwritten.
     """
     n_frames, n_channels = values.shape

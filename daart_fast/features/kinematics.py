@@ -34,7 +34,7 @@ GROUPS = {
     "likelihoods": "of each keypoint, 0 where it was not detected",
 }
 
-#: Frames that one thread fills at a time. Running sums begin anew with each, so that the answer
+#: Frames that one thread fills at a time. Running sums begin again with each, so that the answer
 #: does not depend on the number of threads.
 CHUNK = 4096
 

@@ -54,8 +54,8 @@ class Ensembler:
             True averages the logits and takes the softmax of the average; False averages the
             probabilities.
         weights
-            None weighs the models alike. An array (n_models,) of numbers >= 0 weighs them as
-            given, scaled to sum to 1. ``"entropy"`` weighs them anew in each frame, in proportion
+            None weighs all models equally. An array (n_models,) of numbers >= 0 weighs them as
+            given, scaled to sum to 1. ``"entropy"`` weighs them again in each frame, in proportion
             to ``exp(-H)``, H being the entropy in nats of the model's own probabilities there: a
             model's weight falls as it hesitates, inversely to the number of classes that it
             effectively hesitates between (its perplexity).

@@ -111,5 +111,5 @@ def plain_linear(head: nn.Module) -> nn.Linear | None:
         return None
     linear = layers[0]
     hooks = (linear._forward_hooks, linear._forward_pre_hooks, head._forward_hooks)
-    # pruning and the like keep the weight elsewhere, and make it anew in a hook
+    # pruning and the like keep the weight elsewhere, and make it again in a hook
     return None if any(hooks) or linear._parameters.get("weight") is None else linear

@@ -60,7 +60,7 @@ def binary_cross_entropy(
     labels
         (B, W, C) floats in [0, 1], NaN where a behaviour was not labelled.
     class_weights
-        (C,) floats, one for each behaviour; None weighs all alike.
+        (C,) floats, one for each behaviour; None gives all the same weight.
     reduce
         See the top of this module.
     """
@@ -100,7 +100,7 @@ def kl_div_to_std_normal(
 
 @torch.no_grad()
 def binary_accuracy(logits: Tensor, labels: Tensor, reduce: str = "batch") -> Tensor:
-    """Fraction of the labelled behaviours that are told rightly, at a probability of 0.5.
+    """Fraction of the labelled behaviours that are predicted rightly, at a probability of 0.5.
 
     ``logits`` and ``labels`` are (B, W, C) floats; a label is NaN where there is none.
     """

@@ -18,11 +18,10 @@ Result = TypeVar("Result")
 def several_at_a_time(work: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Result]:
     """Do some work for each item, for as many at a time as torch has threads.
 
-    Sessions, and chunks of one, know nothing of each other, whereas threads that share one wait for
-    each other at every layer: so each item has one thread, and is read and written while others are
-    computed. A lone item has all threads, which may differ from one in rounding. The work must not
-    change what others use (a model stays in its mode), and begins in torch's own modes: with
-    gradients.
+    Sessions and chunks are independent, whereas threads that share one wait for each other at every
+    layer. So each item has one thread, and is read and written while other items are computed. A
+    single item has all threads, which may change the rounding. The work must not change what other
+    threads use (a model stays in its mode), and begins in torch's own modes: with gradients.
 
     Parameters
     ----------

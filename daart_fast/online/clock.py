@@ -16,7 +16,7 @@ DRIFT = 0.005
 
 
 class FrameClock(NamedTuple):
-    """When frames are due, by the times of those that came, so that lateness is told from loss.
+    """When frames are due, by the times of those that came: it separates late from lost frames.
 
     A frame may come late, by a time that jitters, but not early. So it is compared with when it is
     due, as the earliest frames tell, and not with the frame before it:

@@ -114,7 +114,7 @@ class Debounce:
         self.reset()
 
     def reset(self) -> None:
-        """Begin anew, with every behaviour off."""
+        """Start over, with every behaviour off."""
         self._triggers = [
             (self.names.index(name), name, _Trigger(rule)) for name, rule in self.rules.items()
         ]

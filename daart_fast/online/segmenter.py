@@ -179,7 +179,7 @@ class OnlineSegmenter:
         time
             Seconds, later than the last frame's. With `fps` known, frames that were skipped are
             taken as missing ones, without an answer; `missed` counts them. `FrameClock` says what
-            is told apart from a frame that is late.
+            is distinguished from a frame that is late.
         out
             A contiguous float32 array to write the answer to; None makes a new one.
 
@@ -235,7 +235,7 @@ class OnlineSegmenter:
         return self._without_axis(answers[first:])
 
     def flush(self) -> np.ndarray:
-        """End the stream: return the answers that are still due, and begin anew.
+        """End the stream: return the answers that are still due, and start over.
 
         Returns
         -------
@@ -255,7 +255,7 @@ class OnlineSegmenter:
         self.engine.prepare()
 
     def reset(self) -> None:
-        """Begin anew, as before the first frame."""
+        """Start over, as before the first frame."""
         self.engine.reset()
         if self._kinematics is not None:
             self._kinematics.reset()
@@ -302,8 +302,8 @@ class OnlineSegmenter:
 
     def _hold(self, missed: int) -> None:
         """Take this many frames that are missing."""
-        # what has been held for longer than the model remembers need not be told again, but for
-        # the place of the frame in its window
+        # what has been held for longer than the model remembers changes nothing but the frame's
+        # position in its window
         held = min(missed, self._memory)
         for _ in range(held + (missed - held) % self._period):
             self._take(None, None)

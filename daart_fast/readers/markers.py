@@ -304,7 +304,7 @@ def _by_animal(
         names = [f"{animal}-{part}" for animal in animals for part in parts]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        raise DataError(f"{path}: two tracks or nodes are named alike: {', '.join(twice)}")
+        raise DataError(f"{path}: two tracks or nodes have the same name: {', '.join(twice)}")
     flat = (len(xs), len(names))
     return Markers(xs.reshape(flat), ys.reshape(flat), likelihoods.reshape(flat), names)
 

@@ -44,7 +44,7 @@ def loads_plain(data: bytes, source: str) -> Any:
 
 
 class _PlainUnpickler(pickle._Unpickler):
-    """Gives stand-ins for NumPy's helpers, made anew for each pickle, as it may write to them.
+    """Gives stand-ins for NumPy's helpers, made for each pickle, as it may write to them.
 
     It is the unpickler in Python, which takes no memory for what a broken pickle only claims.
     """

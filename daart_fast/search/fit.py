@@ -1,4 +1,4 @@
-"""From a trial to a finished model: what a search calls with each trial, unless told otherwise."""
+"""From a trial to a finished model: what a search calls with each trial by default."""
 
 from __future__ import annotations
 

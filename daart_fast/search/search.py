@@ -1,4 +1,4 @@
-"""A search: its trials, run wherever they are to run, and what is told at the end.
+"""A search: its trials, run wherever they are to run, and what is printed at the end.
 
 ``examples/fit_models.py`` and daart's scripts come here through ``optimize_parallel_cpu`` and
 ``optimize_parallel_gpu``, Python callers through `fit_models`.
@@ -178,10 +178,10 @@ class Search:
 
     @property
     def _retries_failed(self) -> bool:
-        """Whether trials that failed in another call are run again: a lone one always is.
+        """Whether trials that failed in another call are run again: a single one always is.
 
         A search is called again to go on with what is left of it, and a failure may take its time;
-        there is nothing else that calling a lone training again could mean.
+        there is nothing else that calling a single training again could mean.
         """
         return self.options.retry_failed or len(self.jobs) == 1
 
@@ -210,7 +210,7 @@ class Search:
         return jobs
 
     def _check_devices(self, jobs: Sequence[Job], places: Sequence[Place]) -> None:
-        """Refuse GPUs that are not here, before any trial (a lone one finds out itself)."""
+        """Refuse GPUs that are not here, before any trial (a single one finds out itself)."""
         if self.options.executor == "local" and jobs and hasattr(jobs[0].trial, "device"):
             for place in places[: len(jobs)]:
                 with environment(place.environment):
@@ -264,10 +264,10 @@ class Search:
         if not set(keys) - {"search_fold"}:
             return
         names = ", ".join(name.removeprefix("search_") for name in keys)
-        told = f"search_pruning compares trials of the same {names}: other losses are not alike"
+        message = f"search_pruning compares trials of the same {names}: other losses do not compare"
         if max(losses.count(own) for own in losses) < 3:
-            told += ". No trial has two others to be compared with, so none is stopped"
-        print(told, file=sys.stderr)
+            message += ". No trial has two others to be compared with, so none is stopped"
+        print(message, file=sys.stderr)
 
     def _say_who_is_never_held_out(self) -> None:
         """Name the sessions that cross-validation leaves out, having nothing to score."""
@@ -287,8 +287,8 @@ class Search:
                 file=sys.stderr,
             )
         if never:
-            told = "held out in no fold, as they have no hand labels in use"
-            print(f"{told} (they train all the same): {some(never)}", file=sys.stderr)
+            reason = "held out in no fold, as they have no hand labels in use"
+            print(f"{reason} (they train all the same): {some(never)}", file=sys.stderr)
 
     @property
     def _cross_validated(self) -> bool:
@@ -333,8 +333,8 @@ class Search:
         table = self.folder / "search_summary.csv"
         summary.write_table(table, [row.cells() for row in rows])
         counts = [row.status for row in rows]
-        told = ", ".join(f"{counts.count(s)} {s}" for s in dict.fromkeys(counts))
-        print(f"{len(rows)} trial{'s' * (len(rows) > 1)}: {told}\nsummary: {table}")
+        outcomes = ", ".join(f"{counts.count(s)} {s}" for s in dict.fromkeys(counts))
+        print(f"{len(rows)} trial{'s' * (len(rows) > 1)}: {outcomes}\nsummary: {table}")
         for number in self.failed:
             job, outcome = self.jobs[number - 1], self.outcomes[number]
             where = job.log
@@ -485,7 +485,7 @@ def run_trials(
 
     A single trial runs in this process, several in worker processes, which must be able to import
     the function (functions of a script can be imported; ones defined inside others run in this
-    process too). A trial that fails is told of with its traceback, and the others go on.
+    process too). A trial that fails is reported with its traceback, and the other trials go on.
 
     Parameters
     ----------

@@ -68,7 +68,7 @@ def on_slurm(
     """Submit the trials as one job array, and, if asked to wait, tell what becomes of them.
 
     A trial whose job is in the queue already, since another call of the same search, is not
-    submitted again: that job is what is told of.
+    submitted again: that job is what is reported.
 
     Parameters
     ----------

@@ -105,7 +105,7 @@ def packed(outcome: Outcome) -> Outcome:
 
 
 def unpacked(outcome: Outcome) -> Outcome:
-    """Undo `packed`, in the parent; a result that cannot be read here is told of in words."""
+    """Undo `packed`, in the parent; a result that cannot be read here is described in words."""
     try:
         return replace(outcome, result=ForkingPickler.loads(outcome.result))
     except Exception as error:

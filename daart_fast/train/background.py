@@ -14,7 +14,7 @@ class Background:
     """Runs one job at a time in a thread; what a job raises is raised here, none is lost.
 
     As a context manager it waits for the job under way when the block ends, however it ends. If
-    the block raises, that is what is seen, and a job's failure is only told of.
+    the block raises, that is what is seen, and a job's failure is only logged.
     """
 
     def __init__(self) -> None:

@@ -321,7 +321,7 @@ class PseudoLabels(BaseCallback):
     def on_epoch_start(
         self, *, trainer: Any, model: Any, data_generator: Any, **kwargs: Any
     ) -> None:
-        """Label the training sessions anew."""
+        """Label the training sessions again."""
         if trainer.curr_epoch < self.epoch_start:
             return
         for session in data_generator.training_sessions:
@@ -330,7 +330,7 @@ class PseudoLabels(BaseCallback):
             data_generator.set_pseudo_labels(session, labels)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the labels, which a training that goes on amid an epoch cannot make again."""
+        """Return the labels, which a training that resumes within an epoch cannot make again."""
         return {"labels": self._labels}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -361,11 +361,11 @@ class UPS(PseudoLabels):
 
     Of the paper, this is the selection of positive labels. Its negative labels ("surely not class
     c") are used with classifier_type multibinary, where they are plain targets, by the mirrored
-    thresholds; a softmax classifier learns from none. Labels are chosen anew in each epoch of one
+    thresholds; a softmax classifier learns from none. Labels are chosen again in each epoch of one
     training, where the paper starts over from fresh weights after each choice.
 
-    A model without dropout answers every pass alike: then this is `PseudoLabels`, and the log
-    says so.
+    A model without dropout gives the same answer in every pass. Then this is `PseudoLabels`, and
+    the log says so.
 
     Parameters
     ----------

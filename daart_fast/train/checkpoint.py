@@ -76,7 +76,7 @@ class Checkpoint:
             check_archive(self.file)
             state = torch.load(self.file, map_location="cpu", weights_only=True)
         except Exception as error:  # a zip error, an unpickling error, an end of file: all the same
-            logging.warning(f"{self.file}: cannot be read, so training starts anew: {error}")
+            logging.warning(f"{self.file}: cannot be read, so training starts over: {error}")
             return None
         return state if isinstance(state, dict) else None
 

@@ -1,7 +1,7 @@
 """Asking a training to stop where it can go on later.
 
-A worker process is told to stop by another thread or by a signal. Neither may break off a training
-amid a batch, so they only ask, and the trainer looks after each batch, writes its checkpoint and
+A worker process is asked to stop by another thread or by a signal. Neither may break off a training
+within a batch, so they only ask, and the trainer looks after each batch, writes its checkpoint and
 raises `Interrupted`.
 """
 
@@ -14,7 +14,7 @@ class Interrupted(KeyboardInterrupt):
     """The training stopped as it was asked to; its checkpoint is written."""
 
 
-# no threading.Event: its lock would wait for ever where a signal comes amid the handler of another
+# no threading.Event: its lock would wait for ever where a signal comes during another's handler
 _asked = False
 
 

@@ -457,7 +457,7 @@ def checkpoints(folder: Path) -> Sequence[bytes]:
 
 
 def read_checkpoint(path: Path) -> None:
-    """A training goes on from it, or, if it is damaged, starts anew: the end is the same."""
+    """A training goes on from it, or, if it is damaged, starts over: the end is the same."""
     assert _training().run(path.parent) == _training().unbroken
 
 

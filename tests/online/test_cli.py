@@ -211,7 +211,7 @@ def test_binary_frames(model, monkeypatch, capsys):
     run(model, frames.tobytes() + b"cut", monkeypatch, "--binary")
     out, err = capsys.readouterr()
     np.testing.assert_allclose(answers(out), offline(model, frames), atol=2e-5)
-    assert "ends amid a frame, after 3 of 16 bytes" in err
+    assert "ends within a frame, after 3 of 16 bytes" in err
 
 
 def test_rows_that_cannot_be_read_are_told_and_held(model, monkeypatch, capsys):

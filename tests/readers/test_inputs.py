@@ -489,7 +489,7 @@ def test_animals_without_names_are_numbered(tmp_path):
         ({"tracks": np.ones((2, 3, 2))}, "expected 'tracks' of axes (track xy node frame), found"),
         ({"tracks": np.ones((2, 2, 4, 5))}, "expected 'tracks' of shape (animals, 2, 3, frames)"),
         ({"track_names": [b"a"]}, "expected 2 track names, found 1"),
-        ({"track_names": [b"a", b"a"]}, "are named alike: a-body, a-head, a-tail"),
+        ({"track_names": [b"a", b"a"]}, "have the same name: a-body, a-head, a-tail"),
         ({"tracks": np.ones((0, 2, 3, 5)), "point_scores": None}, "found 5 frames, 0 tracks"),
     ],
 )

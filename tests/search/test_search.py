@@ -422,4 +422,4 @@ def test_a_trial_whose_loss_weighs_more_is_not_stopped_for_that(settings, capsys
     settings |= {"lambda_pred": [0, 0.01, 0.02, 5], "tt_n_cpu_workers": 1}
     assert [row.results["pruned_epoch"] for row in fit_models(settings).rows()] == [None] * 4
     err = capsys.readouterr().err
-    assert "compares trials of the same lambda_pred: other losses are not alike. No trial" in err
+    assert "compares trials of the same lambda_pred: other losses do not compare. No trial" in err

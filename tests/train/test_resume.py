@@ -178,7 +178,7 @@ def test_a_damaged_checkpoint_is_told_of_and_training_starts_afresh(project, tra
     count = _Count()
     training(hparams, count).fit()
     assert count.epochs == [0, 1]
-    assert "checkpoint.pt: cannot be read, so training starts anew" in caplog.text
+    assert "checkpoint.pt: cannot be read, so training starts over" in caplog.text
 
 
 @pytest.mark.parametrize("change", [{"n_hid_units": 4}, {"batch_size": 3}, {"learning_rate": 0.5}])
@@ -415,7 +415,7 @@ def test_a_checkpoint_of_which_one_byte_has_changed_is_not_gone_on_from(
     file.write_bytes(data)
     torch.load(file, weights_only=True)
     resumed = training(hparams, name="broken").fit()
-    assert "cannot be read, so training starts anew: the checksum" in caplog.text
+    assert "cannot be read, so training starts over: the checksum" in caplog.text
     assert same_weights(resumed.weights, unbroken.weights)
 
 
