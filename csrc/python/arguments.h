@@ -57,10 +57,11 @@ T* pointer(uintptr_t address) {
     return reinterpret_cast<T*>(address);
 }
 
-// y and its gradient are contiguous.
+// y and its gradient are contiguous. Sizes are checked after this, so their product may overflow.
 inline ConvShape conv_shape(const ConvSizes& n) {
+    const int64_t y_stride = int64_t(uint64_t(n.frames_out) * uint64_t(n.channels_out));
     return {n.batch, n.frames_in, n.frames_out, n.channels_in, n.channels_out,
-            n.width, n.dilation,  n.pad_left,   n.x_stride,    n.frames_out * n.channels_out};
+            n.width, n.dilation,  n.pad_left,   n.x_stride,    y_stride};
 }
 
 inline HeadShape head_shape(const HeadSizes& n) {
