@@ -6,9 +6,9 @@ Nothing in daart_fast imports this module.
 from daart_fast.train.callbacks import UPS, AnnealHparam, BaseCallback, EarlyStopping, PseudoLabels
 
 __all__ = [
+    "UPS",
     "AnnealHparam",
     "BaseCallback",
     "EarlyStopping",
     "PseudoLabels",
-    "UPS",
 ]

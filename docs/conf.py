@@ -15,11 +15,11 @@ from pathlib import Path
 # help texts are as wide as this says, on any terminal; and in one colour
 os.environ.update(COLUMNS="100", NO_COLOR="1", PYTHON_COLORS="0")
 
-from sphinx.application import Sphinx  # noqa: E402
+from sphinx.application import Sphinx
 
-from daart_fast import __version__  # noqa: E402
-from daart_fast.cli import COMMANDS, main  # noqa: E402
-from daart_fast.config import KEYS  # noqa: E402
+from daart_fast import __version__
+from daart_fast.cli import COMMANDS, main
+from daart_fast.config import KEYS
 
 project = "daart_fast"
 author = "daart_fast developers"

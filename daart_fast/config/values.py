@@ -90,7 +90,7 @@ def _minutes(text: str) -> int:
     if len(parts) > 3 or min(parts) < 0:
         raise ValueError
     if dash:
-        hours, minutes, seconds = (parts + [0, 0])[:3]
+        hours, minutes, seconds = [*parts, 0, 0][:3]
     else:
         hours, minutes, seconds = {1: [0, *parts, 0], 2: [0, *parts], 3: parts}[len(parts)]
     return _one_or_more(math.ceil(int(days or 0) * 1440 + hours * 60 + minutes + seconds / 60))

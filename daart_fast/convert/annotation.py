@@ -111,6 +111,7 @@ class Source:
         return found
 
     def fail(self, row: int, text: str) -> DataError:
+        """Return the error that names the file and, counted from 1, the line."""
         return DataError(f"{self.path}, line {row + 1}: {text}")
 
     def rate(self, fps: float | None = None) -> float:
@@ -141,6 +142,7 @@ class Source:
         return total
 
     def number(self, row: int, cell: str) -> float:
+        """Return the number in a cell; an error that names file and line if it holds none."""
         try:
             number = float(cell.replace(self.comma, "."))
         except ValueError:
@@ -176,6 +178,7 @@ def stem_of(path: str) -> str:
 
 
 def runs_of(cells: Sequence[str]) -> Iterator[tuple[str, int, int]]:
+    """Yield each run of equal cells: the cell, its first row, the row after its last."""
     start = 0
     for i in range(1, len(cells) + 1):
         if i == len(cells) or cells[i] != cells[start]:

@@ -54,6 +54,7 @@ def _boris_header(source: Source) -> int | None:
 
 
 def looks_like_boris(source: Source) -> bool:
+    """Say whether a file has the columns of BORIS' tabular or aggregated events."""
     return _boris_header(source) is not None
 
 

@@ -21,6 +21,7 @@ _STOP = ("stop", "end", "stop (s)", "end (s)", "stop_time", "end_time", "offset"
 
 
 def looks_like_bouts(source: Source) -> bool:
+    """Say whether a file has columns of classes, starts, and stops or durations."""
     header = source.rows[0] if source.rows else []
     ends = column_of(header, *_STOP) is not None or column_of(header, "duration") is not None
     return (

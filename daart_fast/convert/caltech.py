@@ -12,6 +12,7 @@ __all__ = ["looks_like_caltech", "read_caltech"]
 
 
 def looks_like_caltech(source: Source) -> bool:
+    """Say whether a file begins as the Caltech Behavior Annotator begins its files."""
     return any("Caltech Behavior Annotator" in line for line in source.lines[:5])
 
 

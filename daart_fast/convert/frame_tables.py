@@ -43,6 +43,7 @@ def _from_table(source: Source, places: Sequence[int]) -> Annotation:
 
 
 def looks_like_deepethogram(source: Source) -> bool:
+    """Say whether a file has a header of classes after an empty cell, and numbers of frames."""
     rows = source.rows
     return (
         len(rows) > 1
@@ -89,6 +90,7 @@ def _features_of_0_and_1(source: Source) -> list[str]:
 
 
 def looks_like_simba(source: Source) -> bool:
+    """Say whether a file has columns of 0 and 1 behind numbers."""
     if len(source.rows) < 2 or len(source.rows[0]) < 3:
         return False
     places = _simba_targets(source) if not source.classes else [1]

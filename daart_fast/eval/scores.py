@@ -147,7 +147,7 @@ def _bouts_of(
     n_classes: int,
     fps: float | None,
 ) -> tuple[list[dict[str, float]], list[dict[str, float]]]:
-    """Count and time true and predicted bouts; an uncounted frame parts one session from another"""
+    """Count and time true and predicted bouts; an uncounted frame ends a session."""
     true: list[np.ndarray] = []
     pred: list[np.ndarray] = []
     for t, p in zip(labels, classes, strict=True):

@@ -434,8 +434,11 @@ class Segmenter(BaseModel):
         frames: int,
         reduce: str,
     ) -> dict[str, Tensor]:
-        """Compute ``loss_weak``, ``fc`` (how often the hand-label head agrees with the weak labels)
-        and ``loss_strong``, as far as there are heads for them, over ``frames`` frames."""
+        """Compute the losses of labels over ``frames`` frames, as far as there are heads for them.
+
+        They are ``loss_strong``, ``loss_weak`` and ``fc``: how often the hand-label head agrees
+        with the weak labels.
+        """
 
         def loss(
             head: str, labels: Tensor | None, **others: Tensor | None
@@ -472,8 +475,10 @@ class Segmenter(BaseModel):
         frames: int,
         reduce: str,
     ) -> tuple[Tensor, Tensor]:
-        """Return a head's loss over ``frames`` frames of z, where ``labels`` count and ``unless``
-        do not; and how often it agrees with ``compared``."""
+        """Return a head's loss over ``frames`` frames of z, and its agreement with ``compared``.
+
+        Frames count where there are ``labels`` and ``unless`` has none.
+        """
         if self.classifier_type == "multibinary":
             seen = (None if t is None else t.narrow(1, first, frames) for t in (unless, compared))
             return self._labels_loss(
@@ -520,8 +525,11 @@ class Segmenter(BaseModel):
         mask: Tensor,
         reduce: str,
     ) -> tuple[Tensor, Tensor]:
-        """Return the loss of logits (B, W, C) of several labels a frame, (B, W, C), where these
-        count and ``unless`` do not; and how often the logits agree with ``compared``."""
+        """Return the loss of logits of several labels a frame, and their agreement.
+
+        Logits and labels are (B, W, C). Frames count where there are labels and ``unless`` has
+        none. The agreement is with ``compared``.
+        """
         targets = self._targets(labels, mask)
         if unless is not None:
             targets = torch.where(self._targets(unless, mask).isnan(), targets, torch.nan)

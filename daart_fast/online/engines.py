@@ -235,7 +235,8 @@ class RecurrentEngine(_TorchEngine):
         if frame > 0 and windows[0] > self._windows(frame - 1)[0]:
             del self.states[0]
         self.states += [None] * (len(windows) - len(self.states))
-        return [self._advance(i, inputs) for i in range(len(windows))][0]
+        answers = [self._advance(i, inputs) for i in range(len(windows))]
+        return answers[0]
 
     def _advance(self, i: int, inputs: Tensor) -> Tensor:
         state = self.states[i]

@@ -269,6 +269,7 @@ class OnlineSegmenter:
 
     @property
     def held(self) -> list[int]:
+        """Return the channels whose last value was held in the last frame."""
         return self.engine.held if self._held is None else self._held
 
     def _without_axis(self, answers: np.ndarray) -> np.ndarray:

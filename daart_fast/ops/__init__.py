@@ -15,9 +15,9 @@ from daart_fast.ops.objective import (
 from daart_fast.ops.stack import BlockParameters, dilation_stack
 
 __all__ = [
+    "HEADS",
     "Adam",
     "BlockParameters",
-    "HEADS",
     "Network",
     "ObjectiveInputs",
     "can_take_objective",

@@ -22,8 +22,10 @@ def check_shape(name: str, tensor: Tensor | None, shape: Sequence[int]) -> None:
 
 
 def check_kind(name: str, tensor: Tensor | None, x: Tensor, dtype: torch.dtype) -> None:
-    """Raise where there is a tensor, and it has another dtype (TypeError) or is not on x's device
-    (ValueError)."""
+    """Raise if a tensor has a different dtype (TypeError) or is not on x's device (ValueError).
+
+    There may be no tensor.
+    """
     if tensor is None:
         return
     if tensor.dtype != dtype:

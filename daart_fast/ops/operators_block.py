@@ -68,8 +68,11 @@ def _outputs(activation: int, y: Tensor, hidden: Tensor, inner: Tensor, norms: T
 
 
 def prepare(tensors: Sequence[Tensor | None]) -> tuple[tuple[Tensor | None, ...], int]:
-    """A block's tensors, all contiguous but masks that are columns of one tensor, and the elements
-    from one row of a mask to the next (0: contiguous)."""
+    """Return a block's tensors, and the elements from one row of a mask to the next.
+
+    All tensors are contiguous but masks that are columns of one tensor; 0 elements say that the
+    masks are contiguous too.
+    """
     masks = [m for m in tensors[-2:] if m is not None]
     steps = {m.stride(0) for m in masks}
     if len(steps) == 1 and all(m.stride(1) == 1 for m in masks):

@@ -13,8 +13,8 @@ from daart_fast.ops.operators import differentiable, operator
 
 
 def dense_frames(x: Tensor) -> Tensor:
-    """x (B, T, C) with each sequence contiguous: itself if it is a slice in time or batch."""
-    b, t, c = x.shape
+    """Return x (B, T, C), or a copy unless it is a slice in time or batch of dense sequences."""
+    _, t, c = x.shape
     if (c == 1 or x.stride(2) == 1) and (t == 1 or x.stride(1) == c):
         return x
     return x.contiguous()

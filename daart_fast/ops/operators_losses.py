@@ -35,8 +35,10 @@ def _error_sizes(prediction: Tensor, first: int, scored: int, ahead: int) -> Any
 
 
 def _head_loss_fake(x: Tensor, weight: Tensor, *rest: Any) -> tuple[Tensor, ...]:
-    """loss, agreement; and for backward: 1 / weight of each sequence, targets, slopes of the
-    logits."""
+    """Return empty loss and agreement, and what backward needs.
+
+    That is 1 / weight of each sequence, targets, and slopes of the logits.
+    """
     frames, by_sequence = rest[-2:]
     means, scored = _means_shape(x, by_sequence), (x.shape[0], frames)
     return (

@@ -94,10 +94,12 @@ def check_frame_numbers(table: Table) -> None:
 
 
 def shown_frame(number: float) -> str:
+    """Return a frame number as an error shows it."""
     return "nothing" if np.isnan(number) else f"{number:.15g}"
 
 
 def check_names(names: Sequence[str], path: PathLike) -> None:
+    """Raise an error if there are no names, an empty one, or one twice."""
     if not names:
         raise DataError(f"{path}: expected columns after the frame number, found none")
     if "" in names:

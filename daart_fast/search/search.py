@@ -99,7 +99,7 @@ class Search:
         Where the summary, the picture and the trials' output are; None for a single trial.
     """
 
-    def __init__(self, trials: Sequence[Any], options: Options = Options()) -> None:  # noqa: B008
+    def __init__(self, trials: Sequence[Any], options: Options = Options()) -> None:
         self.options = options
         self.trials = folds(trials)
         self.keys = searched_keys(self.trials)

@@ -54,8 +54,11 @@ LOSS_KEYS = (
 )  # fmt: skip
 
 #: Keys that decide the inputs, which are themselves what lambda_pred and lambda_recon predict.
-INPUT_KEYS = ("input_type", "likelihood_threshold", "normalization") + tuple(
-    name for name in KEYS if name.startswith("kinematic_")
+INPUT_KEYS = (
+    "input_type",
+    "likelihood_threshold",
+    "normalization",
+    *(name for name in KEYS if name.startswith("kinematic_")),
 )
 
 

@@ -601,7 +601,7 @@ def test_labels_without_a_length_need_one(tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
-    "given, expected",
+    ("given", "expected"),
     [
         (["--smoothing_frames", "9"], "--smoothing_frames: expected --smoothing too"),
         (

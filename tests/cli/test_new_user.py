@@ -8,6 +8,7 @@ import re
 import shlex
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -39,7 +40,7 @@ def lab(tmp_path: Path) -> Path:
         labels = one_hot.argmax(1)
         edges = [0, *(np.flatnonzero(np.diff(labels)) + 1), len(labels)]
         rows = []
-        for start, stop in zip(edges, edges[1:], strict=False):
+        for start, stop in pairwise(edges):
             label = classes[labels[start]]
             for kind, frame in (("START", start), ("STOP", stop)):
                 if label != "background":

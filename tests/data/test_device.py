@@ -285,7 +285,7 @@ class LazyDevice:
         self.by_speed = self.draw.sample((self.compute, self.side), 2)
         self.Stream = lambda *_: self.side  # type: ignore[assignment]
 
-    def Event(self) -> _Event:
+    def Event(self) -> _Event:  # noqa: N802 (as torch calls it)
         event = _Event()
         event.device = self  # type: ignore[attr-defined]
         return event

@@ -381,11 +381,11 @@ def test_several_behaviours_at_once_come_as_numbers_with_nan_for_none(write):
     generator = generator_of(
         {"s": write("s", 57), "u": write("u", 42, labelled=False)}, classifier_type="multibinary"
     )
-    labelled, unlabelled = generator.datasets
+    labelled, _ = generator.datasets
     assert labelled[5]["labels_strong"].shape == (LENGTH + 2 * PAD, 3)
     assert labelled[5]["labels_strong"][-1].isnan().all()  # beyond the session's end
     generator.reset_iterators("train")
-    batch, sessions = generator.next_batch("train")
+    batch, _ = generator.next_batch("train")
     assert batch["labels_strong"].dtype == torch.float32
 
 

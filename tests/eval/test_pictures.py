@@ -189,7 +189,7 @@ def test_settings_are_compared_by_means_and_standard_deviations_without_lines_be
     assert kinds.get_ylabel() == "macro-F1 (sessions held out)"
     assert folds.get_xlabel() == "fold of sessions held out"
     assert texts(figure.legends[0]) == ["one model", "mean and standard deviation"]
-    first, second = kinds.containers
+    first, _ = kinds.containers
     assert first.lines[0].get_ydata().tolist() == pytest.approx([0.2])
     (segment,) = first.lines[2][0].get_segments()
     assert segment[1, 1] - segment[0, 1] == pytest.approx(2 * 0.1 * 2**0.5)

@@ -133,7 +133,7 @@ def slow_bouts(true: list[int], pred: list[int], background: int | None):
     for which, found in zip((true, pred), out, strict=True):
         blank = [t < 0 or t == background for t in true]
         cells = [None if blank[i] else which[i] for i in range(len(true))]
-        for label, group in groupby(range(len(true)), key=lambda i: cells[i]):  # noqa: B023
+        for label, group in groupby(range(len(true)), key=lambda i: cells[i]):
             if label is not None and label != background:
                 found.append((label, set(group)))
     return out

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import product
+from itertools import pairwise, product
 from types import SimpleNamespace
 
 import numpy as np
@@ -103,7 +103,7 @@ def test_viterbi_finds_the_best_of_all_paths(n_frames, n_classes, seed):
     moves = np.log(draw.dirichlet(np.ones(n_classes), n_classes))
 
     def score(path) -> float:
-        steps = sum(moves[a, b] for a, b in zip(path, path[1:], strict=False))
+        steps = sum(moves[a, b] for a, b in pairwise(path))
         return steps + sum(evidence[t, c] for t, c in enumerate(path))
 
     found = np.empty(n_frames, np.int64)

@@ -10,7 +10,7 @@ import importlib.util
 import re
 import sys
 import sysconfig
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -244,7 +244,7 @@ def test_missing_tensors_and_unknown_numbers_are_refused(module: ModuleType) -> 
 
 
 @pytest.fixture
-def device(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def device(monkeypatch: pytest.MonkeyPatch) -> None:
     """A device that has nothing but properties."""
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (9, 0))
     monkeypatch.setattr(
@@ -254,7 +254,6 @@ def device(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     )
     monkeypatch.setattr(torch.cuda, "is_current_stream_capturing", lambda: False)
     monkeypatch.setattr(cuda_check, "_convolutions", SelfTest("convolutions"))
-    yield
 
 
 @needs_compiler

@@ -27,7 +27,7 @@ def test_the_order_in_which_sessions_come_does_not_matter():
 
 def test_conditions_that_begin_a_name_are_both_held_out():
     names = [f"{condition}_{i}" for condition in ("control", "drug") for i in range(5)]
-    held_out = choose_held_out(dict.fromkeys(names, ["x"]))
+    held_out = choose_held_out({name: ["x"] for name in names})
     assert [name.split("_")[0] for name in held_out] == ["control", "drug"]
 
 

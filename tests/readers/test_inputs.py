@@ -703,13 +703,13 @@ def test_a_first_column_of_values_is_a_channel_as_in_daart(write, first):
 
 def test_a_channel_that_counts_up_is_not_dropped_silently(write, caplog):
     path = write("s.csv", "count,angle\n5,1\n6,1\n7,1\n")
-    values, names = load_feature_csv(path)
+    _, names = load_feature_csv(path)
     assert names == ["angle"] and first_frame(path) == 5
     assert "the first column 'count' counts up by one, so it is taken for" in caplog.text
 
 
 def test_a_first_channel_that_grows_is_named(write, caplog):
-    values, names = load_feature_csv(write("s.csv", "time,angle\n0,1\n0.04,1\n0.08,1\n"))
+    _, names = load_feature_csv(write("s.csv", "time,angle\n0,1\n0.04,1\n0.08,1\n"))
     assert names == ["time", "angle"]
     assert "the first column 'time' grows from row to row, and is a channel" in caplog.text
 

@@ -56,9 +56,12 @@ def test_paths_are_taken_from_the_config_files_folder(configs, tmp_path):
 
 def test_lists_are_searched_over(configs):
     params = get_all_params(
-        "grid_search", configs("activation: relu\nweight_classes: [true, false]\n" + DATA)
-        + ["--set", "n_lags=[1, 2, 4]"]
-    )  # fmt: skip
+        "grid_search",
+        [
+            *configs("activation: relu\nweight_classes: [true, false]\n" + DATA),
+            *("--set", "n_lags=[1, 2, 4]"),
+        ],
+    )
     seen = []
     results = params.optimize_parallel_cpu(
         lambda trial: seen.append((trial.n_lags, trial.weight_classes)) or len(seen), None, 1

@@ -195,7 +195,7 @@ def test_a_recorded_training_ends_bit_for_bit_where_a_launched_one_does(sides, r
 
 
 def test_steps_are_launched_one_by_one_until_they_have_warmed_up(sides):
-    launched, recorded = sides(batch_size=1)
+    _, recorded = sides(batch_size=1)
     recorded.generator.reset_iterators("train")
     recorded.steps(WARM_UP)
     assert (recorded.graph.n_recorded, recorded.recorder.n_replayed) == (0, 0)
@@ -383,7 +383,7 @@ def test_a_loss_that_is_no_number_is_the_trainers_to_notice(sides, caplog):
         with torch.no_grad():
             next(side.model.parameters()).fill_(torch.nan)
 
-    launched, recorded = sides(batch_size=1)
+    _, recorded = sides(batch_size=1)
     recorded.epoch(spoil)
     assert recorded.graph.n_recorded == 1
     assert not recorded.graph.why_launched
