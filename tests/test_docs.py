@@ -13,13 +13,13 @@ import pytest
 import yaml
 
 import daart_fast as df
-from daart_fast.cli import COMMANDS
+from daart_fast.cli import COMMANDS, COMMON
 from daart_fast.config import KEYS
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 NAMES = [page.name for page in PAGES]
-OPTIONS = {"--debug", "--help", "--version", "--no-resume"}
+OPTIONS = {*COMMON, "--help", "--version", "--no-resume"}
 
 
 def blocks(page: Path) -> Iterator[tuple[str, str]]:

@@ -11,11 +11,13 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import nullcontext, redirect_stderr
 from types import ModuleType
 from typing import NoReturn
 
 from daart_fast import __version__
 from daart_fast.cli import (
+    completion,
     convert_labels,
     doctor,
     evaluate,
@@ -43,6 +45,14 @@ COMMANDS: dict[str, ModuleType] = {
     "report": report,
     "keys": keys,
     "info": info,
+    "completion": completion,
+}
+
+#: options of every command
+COMMON = {
+    "--quiet": "print results and errors only: no progress, no warnings",
+    "--verbose": "print the log too: which kernels run, what is read and resumed",
+    "--debug": "show the traceback of an error",
 }
 
 EPILOG = """'daart-fast COMMAND --help' has examples of each command.
@@ -58,14 +68,13 @@ exit codes:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit code (2 for what the user can mend)."""
     given = list(sys.argv[1:] if arguments is None else arguments)
-    debug = "--debug" in given
-    terminal = logging.StreamHandler()
-    terminal.setLevel(logging.WARNING)  # a training's log says more, which is for console.log
-    logging.basicConfig(format="%(levelname)s: %(message)s", handlers=[terminal])
+    debug, quiet = "--debug" in given, "--quiet" in given
+    _log_to_terminal(quiet, "--verbose" in given)
     options = argparse.Namespace()
     try:
         options = _options(given)
-        return options.module.run(options) or 0
+        with open(os.devnull, "w") as nothing, redirect_stderr(nothing) if quiet else nullcontext():
+            return options.module.run(options) or 0
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:  # whoever read the output has seen enough
@@ -75,6 +84,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if debug:
             raise
         return _print(error, options)
+
+
+def _log_to_terminal(quiet: bool, verbose: bool) -> None:
+    """Send warnings to the terminal; with ``verbose`` also what a training writes to its log."""
+    level = logging.ERROR if quiet else logging.INFO if verbose else logging.WARNING
+    terminal = logging.StreamHandler()
+    terminal.setLevel(level)
+    logging.basicConfig(format="%(levelname)s: %(message)s", handlers=[terminal])
+    if verbose:
+        logging.getLogger().setLevel(level)
 
 
 def _print(error: Exception, options: argparse.Namespace) -> int:
@@ -114,7 +133,9 @@ def _options(given: list[str]) -> argparse.Namespace:
             f"the commands are {', '.join(COMMANDS)}"
         )
     if command == "train" and "-h" not in given and "--help" not in given:
-        return argparse.Namespace(module=train, arguments=given[1:])
+        return argparse.Namespace(
+            module=train, arguments=[word for word in given[1:] if word not in COMMON]
+        )
     options, unknown = _parser().parse_known_args(given)
     if unknown:
         known = options.parser._option_string_actions
@@ -131,6 +152,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _parser() -> argparse.ArgumentParser:
+    """Return the parser of all commands; of ``train`` without the config keys."""
     parser = _Parser(
         prog="daart-fast",
         description="Segment animal behaviour, frame by frame, from tracked body points.",
@@ -148,6 +170,7 @@ def _parser() -> argparse.ArgumentParser:
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         module.add_arguments(command)
-        command.add_argument("--debug", action="store_true", help="show the traceback of an error")
-        command.set_defaults(module=module, parser=command)
+        for option, meaning in COMMON.items():
+            command.add_argument(option, action="store_true", help=meaning)
+        command.set_defaults(module=module, parser=command, whole_parser=parser)
     return parser

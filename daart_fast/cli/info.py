@@ -1,8 +1,9 @@
-"""Tell what runs here: versions, kernels and why not others, cores, GPU, OpenMP runtimes."""
+"""Print what runs here: versions, cores, GPU, kernels and why others don't, OpenMP runtimes."""
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import re
 from pathlib import Path
@@ -10,11 +11,12 @@ from pathlib import Path
 HELP = "versions, and which kernels run here and why the others don't"
 EXAMPLES = """
   daart-fast info
+  daart-fast info --json
 """
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Nothing to ask."""
+    parser.add_argument("--json", action="store_true", help="print it as JSON")
 
 
 def run(options: argparse.Namespace) -> None:
@@ -25,13 +27,23 @@ def run(options: argparse.Namespace) -> None:
 
     from daart_fast import __version__, ops
 
-    print(f"daart_fast {__version__}, Python {platform.python_version()}, {platform.platform()}")
-    print(f"numpy {np.__version__}, numba {_version('numba')}, pandas {_version('pandas')}")
-    print(f"cores: {_cores()} of {os.cpu_count()} usable, {torch.get_num_threads()} threads")
-    print(f"GPU: {_gpu()}")
-    print(ops.report())
-    print(f"csv: {_csv()}")
-    print(f"OpenMP runtime: {_openmp()}")
+    rows = {
+        "daart_fast": __version__,
+        "Python": f"{platform.python_version()}, {platform.platform()}",
+        "numpy": np.__version__,
+        "numba": _version("numba"),
+        "pandas": _version("pandas"),
+        "cores": f"{_cores()} of {os.cpu_count()} usable, {torch.get_num_threads()} threads",
+        "GPU": _gpu(),
+        "kernels": ops.report().splitlines(),
+        "csv": _csv(),
+        "OpenMP runtime": _openmp(),
+    }
+    if options.json:
+        print(json.dumps(rows, indent=2))
+    else:
+        for name, value in rows.items():
+            print(*(value if isinstance(value, list) else [f"{name}: {value}"]), sep="\n")
 
 
 def _version(package: str) -> str:
@@ -69,7 +81,7 @@ def _openmp() -> str:
     """Name the OpenMP libraries in this process; two of them would fight over the cores."""
     maps = Path("/proc/self/maps")
     if not maps.exists():
-        return "this system does not tell"
+        return "unknown on this system"
     found = sorted(set(re.findall(r"/\S*/(lib[gi]?omp\S*|libomp\S*)", maps.read_text())))
     if not found:
         return "none"

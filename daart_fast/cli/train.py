@@ -61,7 +61,7 @@ def run(options: argparse.Namespace) -> int:
     from daart_fast.search.arguments import get_all_params
     from daart_fast.search.fit import fit
 
-    words = [word for word in options.arguments if word != "--debug"]
+    words = options.arguments
     params = get_all_params("grid_search", args=_arguments(words))
     results = params.optimize_parallel(fit)
     if any(folder is None for _, folder in results):

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import os
 import re
 import shutil
 import stat
+import subprocess
 import sys
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +20,9 @@ import pandas as pd
 import pytest
 import yaml
 
+import daart_fast as df
 from daart_fast.cli import COMMANDS, main
-from daart_fast.config import with_defaults
+from daart_fast.config import KEYS, with_defaults
 from daart_fast.data.from_config import build_data_generator
 from daart_fast.eval import Smoother
 from daart_fast.experiment.stored import export_hparams
@@ -117,6 +121,62 @@ def test_info_names_versions_cores_and_the_openmp_runtime(capsys):
     assert all(
         word in out for word in ("numba", "torch", "cores: ", "GPU: ", "csv: ", "OpenMP runtime: ")
     )
+
+
+def test_info_and_keys_are_json_for_scripts(capsys):
+    assert main(["info", "--json"]) == 0
+    info = json.loads(capsys.readouterr().out)
+    assert info["daart_fast"] == df.__version__ and any("torch" in line for line in info["kernels"])
+    assert main(["keys", "n_lags", "fps", "--json"]) == 0
+    keys = json.loads(capsys.readouterr().out)
+    assert list(keys) == [name for name in KEYS if name in ("n_lags", "fps")]
+    assert keys["n_lags"]["default"] == KEYS["n_lags"].default and keys["n_lags"]["file"] == "model"
+
+
+def complete(*words: str) -> list[str]:
+    """What bash offers after these words, the last of which is being typed."""
+    script = """eval "$(cat)"; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); COMP_LINE="$*"
+        completer=$(complete -p daart-fast | sed 's/.*-F \\([^ ]*\\).*/\\1/')
+        "$completer" daart-fast "${@: -1}" "${@: -2:1}"
+        printf '%s\n' "${COMPREPLY[@]}" """
+    with redirect_stdout(io.StringIO()) as completion:
+        assert main(["completion", "bash"]) == 0
+    done = subprocess.run(
+        ["bash", "-c", script, "bash", *words],
+        input=completion.getvalue(),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return done.stdout.split()
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="no bash")
+def test_the_shell_completes_commands_options_and_config_keys():
+    pytest.importorskip("shtab")
+    assert complete("daart-fast", "eva") == ["evaluate"]
+    assert "--backbone" in complete("daart-fast", "train", "--backb")
+    assert complete("daart-fast", "predict", "--out") == ["--output_dir"]
+    assert set(complete("daart-fast", "train", "--backbone", "")) >= {"dtcn", "lstm"}
+
+
+def test_quiet_prints_errors_and_verbose_prints_the_log(tmp_path):
+    write_project(tmp_path, "m1", "m2")
+    settings = ["--fps", "25", "--n_hid_units", "4", "--max_epochs", "2", "--min_epochs", "1"]
+    settings += ["--sequence_length", "20"]
+
+    def train(*options: str) -> str:
+        words = [sys.executable, "-m", "daart_fast", "train", str(tmp_path), *options]
+        return subprocess.run(words, capture_output=True, text=True, check=True).stderr
+
+    assert train(*settings, "--quiet", "--rng_seed_model", "0") == ""
+    assert "INFO" in train("--verbose", "--rng_seed_model", "1")
+    wrong = subprocess.run(
+        [sys.executable, "-m", "daart_fast", "predict", "nowhere", "x.csv", "--quiet"],
+        capture_output=True,
+        text=True,
+    )
+    assert wrong.returncode == 2 and wrong.stderr.startswith("daart-fast: error: ")
 
 
 # ------------------------------------------------------------------------------ predict
