@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from daart_fast.convert import Annotation
+    from daart_fast.convert.onehot import Tracked
 
 HELP = "turn labels of BORIS, SimBA, Caltech, DeepEthogram or bout tables into one-hot csv"
 EXAMPLES = """
@@ -95,16 +96,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
+    from daart_fast.convert.onehot import warn_of_length
 
     _check_classes(options)
     annotations = _read(options)
     files = session_files([options.markers]) if options.markers else {}
     matched = _matched(options, annotations, files)
-    lengths = {
-        session: _length(options, annotation, files.get(session))
+    tracked = {
+        session: _tracked(options, annotation, files.get(session))
         for session, annotation in matched.items()
     }
-    labels = _label(options, _classes(options, annotations), matched, lengths)
+    for session, annotation in matched.items():
+        warn_of_length(annotation, session, tracked[session])
+    labels = _label(options, _classes(options, annotations), matched, tracked)
     read_label_record(options.output_dir)  # one that cannot be read is an error before any writing
     paths = {session: _path(options.output_dir, session) for session in matched}
     texts = {paths[session]: labels.text(session).encode() for session in matched}
@@ -120,7 +124,7 @@ def run(options: argparse.Namespace) -> None:
             annotation.source,
             annotation.format,
             annotation.fps or options.fps,
-            lengths[session],
+            tracked[session].n_frames,
             labels.between,
         )
         for session, annotation in matched.items()
@@ -169,18 +173,19 @@ def _matched(
     return matched
 
 
-def _length(options: argparse.Namespace, annotation: Annotation, inputs: Path | None) -> int:
-    """Return how many frames a session has."""
-    from daart_fast.readers.inputs import read_inputs
+def _tracked(options: argparse.Namespace, annotation: Annotation, inputs: Path | None) -> Tracked:
+    """Return which frames a session has."""
+    from daart_fast.convert.onehot import Tracked
+    from daart_fast.readers.inputs import first_frame, read_inputs
 
     if inputs is not None:
-        return len(read_inputs(inputs).values)
+        return Tracked(int(first_frame(inputs) or 0), len(read_inputs(inputs).values))
     n_frames = options.n_frames or annotation.n_frames
     if not n_frames:
         raise DataError(
             f"{annotation.source}: how many frames are there? Give --markers or --n_frames"
         )
-    return n_frames
+    return Tracked(0, n_frames)
 
 
 def _path(folder: Path, session: str) -> Path:
@@ -197,6 +202,7 @@ class _Labels:
 
     names: list[str]
     tables: dict[str, np.ndarray]
+    tracked: Mapping[str, Tracked]
     #: the class of frames between bouts, and how many there are
     between: str | None
     n_between: int
@@ -204,7 +210,7 @@ class _Labels:
     def text(self, session: str) -> str:
         from daart_fast.convert import one_hot_text
 
-        return one_hot_text(self.tables[session], self.names)
+        return one_hot_text(self.tables[session], self.names, self.tracked[session].first_frame)
 
     def counts(self, sessions: Iterable[str]) -> str:
         """Say how many frames sessions have, and how many of each class."""
@@ -221,24 +227,31 @@ def _label(
     options: argparse.Namespace,
     classes: list[str],
     matched: Mapping[str, Annotation],
-    lengths: Mapping[str, int],
+    tracked: Mapping[str, Tracked],
 ) -> _Labels:
     """Make the tables, once it is decided what frames between bouts are."""
     from daart_fast.convert import one_hot
     from daart_fast.convert.onehot import BACKGROUND, frames_between_bouts
 
+    before = {name: tracked[name].before(annotation) for name, annotation in matched.items()}
+
     def tables(classes: list[str], other: str | None) -> dict[str, np.ndarray]:
+        """Make tables of the video from its first frame on."""
         how = (options.overlaps, other, options.multibinary)
         return {
-            name: one_hot(annotation, classes, lengths[name], *how)
+            name: one_hot(annotation, classes, before[name] + tracked[name].n_frames, *how)
             for name, annotation in matched.items()
         }
 
+    def cut(tables: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        return {name: table[before[name] :] for name, table in tables.items()}
+
     first = tables(classes, None)
     if options.multibinary:
-        return _Labels(classes, first, None, 0)
+        return _Labels(classes, cut(first), tracked, None, 0)
     without = {
-        name: frames_between_bouts(annotation, first[name]) for name, annotation in matched.items()
+        name: frames_between_bouts(annotation, first[name], before[name])
+        for name, annotation in matched.items()
     }
     between = options.other
     if between is None and not options.unscored and any(without.values()):
@@ -247,7 +260,8 @@ def _label(
         )
     if between is not None and between not in classes:
         classes = [between, *classes]
-    return _Labels([BACKGROUND, *classes], tables(classes, between), between, sum(without.values()))
+    found = cut(tables(classes, between))
+    return _Labels([BACKGROUND, *classes], found, tracked, between, sum(without.values()))
 
 
 def _default_class(classes: Sequence[str], annotations: Sequence[Annotation]) -> str:

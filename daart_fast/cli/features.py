@@ -96,6 +96,10 @@ def _features(kinematics: Kinematics, threshold: float, file: Path) -> tuple[byt
     """Return the features of a session as csv, and how many there are in words."""
     import pandas as pd
 
+    from daart_fast.readers.inputs import first_frame
+
     values, names = kinematics.read(file, threshold)
-    text = pd.DataFrame(values, columns=names).to_csv(float_format="%.6g", lineterminator="\n")
+    first = int(first_frame(file) or 0)
+    table = pd.DataFrame(values, columns=names, index=range(first, first + len(values)))
+    text = table.to_csv(float_format="%.6g", lineterminator="\n")
     return text.encode(), f"{len(values)} frames, {len(names)} features"

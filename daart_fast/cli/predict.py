@@ -244,6 +244,7 @@ def _predict_and_write(
     import numpy as np
 
     from daart_fast.eval import smoother_of, write_bouts, write_predictions
+    from daart_fast.readers.inputs import first_frame
 
     model, (name, file) = _model(model_dir), session
     origin = records.origin(file)  # of the inputs as they are before they are read
@@ -253,10 +254,11 @@ def _predict_and_write(
     names = model.config.get("label_names") or [f"class_{i}" for i in range(states.shape[1])]
     fps = records.fps or model.config.get("fps")
     classes = smoother_of(model.model_dir, model.config)(states)
-    about = _about(model, session, classes, names, fps)
+    first = int(first_frame(file) or 0)
+    about = _about(model, session, classes, names, fps, first)
     with records.writing(name, origin, about) as outputs:
-        write_predictions(outputs.predictions, states, classes, names, fps)
-        write_bouts(outputs.bouts, classes, names, fps)
+        write_predictions(outputs.predictions, states, classes, names, fps, first)
+        write_bouts(outputs.bouts, classes, names, fps, first)
         with replacing(outputs.states) as temporary:
             np.save(temporary, states)
     return Done(f"{file}: {len(states)} frames, {states.shape[1]} classes", len(states))
@@ -268,6 +270,7 @@ def _about(
     classes: np.ndarray,
     names: Sequence[str],
     fps: float | None,
+    first_frame: int,
 ) -> About:
     """Return what `evaluate` and `report` need to know of a session that is predicted."""
     from daart_fast.eval import describe_session
@@ -281,7 +284,7 @@ def _about(
         fps=fps,
         contents={
             "split": role_of(model.config, name),
-            **describe_session(classes, names, fps),
+            **describe_session(classes, names, fps, first_frame=first_frame),
         },
     )
 

@@ -447,6 +447,8 @@ def _session_of(
 
     Its inputs are not read: they may be gone.
     """
+    from dataclasses import replace
+
     import numpy as np
 
     from daart_fast.data.sessions import read_session
@@ -465,6 +467,7 @@ def _session_of(
     }
     kind = hparams["classifier_type"]
     session = read_session(one.session, paths, classifier_type=kind, read=no_channels)
+    session = replace(session, first_frame=one.about.contents.get("first_frame", 0))
     if file is None:
         return session, []
     _check_frame_rate(file, hparams["fps"])

@@ -5,21 +5,25 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
 from daart_fast.convert.annotation import Annotation
 from daart_fast.errors import DataError
 from daart_fast.names import BACKGROUND, session_name
+from daart_fast.readers.frames import frames_before
 from daart_fast.rows import csv_line, joined_rows, number_cells
 
 __all__ = [
     "BACKGROUND",
     "OTHER",
+    "Tracked",
     "frames_between_bouts",
     "match_sessions",
     "one_hot",
     "one_hot_text",
+    "warn_of_length",
 ]
 
 #: What frames between bouts are called, where somebody looked at them.
@@ -177,7 +181,45 @@ def _overlap(annotation: Annotation, names: Sequence[str], frame: int, n_frames:
     return f"{what}one subject ({', '.join(subjects)}) by --subject; for all together, {rest}"
 
 
-def frames_between_bouts(annotation: Annotation, table: np.ndarray) -> int:
+class Tracked(NamedTuple):
+    """Which frames of the video a session has: the number of the first one, and how many."""
+
+    first_frame: int
+    n_frames: int
+
+    def before(self, annotation: Annotation) -> int:
+        """Return how many frames of what was labelled come before the session's first one.
+
+        None do if the labels are a table of as many rows as the session has frames.
+        """
+        n_rows = annotation.n_frames if annotation.a_row_a_frame else None
+        if n_rows is not None and abs(n_rows - self.n_frames) <= 1:
+            return 0
+        return frames_before(self.first_frame)
+
+
+def warn_of_length(annotation: Annotation, session: str, tracked: Tracked) -> None:
+    """Warn if more or less of the video was observed than tracked, and if bouts are left out."""
+    before = tracked.before(annotation)
+    n_frames, observed = before + tracked.n_frames, annotation.n_observed
+    if observed and annotation.fps and abs(observed - n_frames) > 0.01 * n_frames:
+        logging.warning(
+            f"{annotation.source}: {observed / annotation.fps:g} s were observed, which are "
+            f"{observed} frames at {annotation.fps:g} frames a second, but the tracks of {session} "
+            f"end at frame {n_frames}. If the frame rate is right, check that labels and tracks "
+            f"begin at the same frame of the video"
+        )
+    if early := [bout for bout in annotation.bouts if bout[2] <= before]:
+        names = ", ".join(sorted({name for name, *_ in early}))
+        one = len(early) == 1
+        logging.warning(
+            f"{annotation.source}: {len(early)} bout{'' if one else 's'} ({names}) "
+            f"end{'s' if one else ''} before frame {tracked.first_frame}, where the tracks of "
+            f"{session} begin; {'it is' if one else 'they are'} left out"
+        )
+
+
+def frames_between_bouts(annotation: Annotation, table: np.ndarray, first: int = 0) -> int:
     """Count the frames without a bout that somebody looked at.
 
     Parameters
@@ -186,11 +228,13 @@ def frames_between_bouts(annotation: Annotation, table: np.ndarray) -> int:
         of a recording
     table
         what `one_hot` made of it without a class for these frames
+    first
+        frames before this one are not counted
     """
     without = table[:, 0] == 1
     for start, stop in _unobserved(annotation, len(table)):
         without[start:stop] = False
-    return int(without.sum())
+    return int(without[first:].sum())
 
 
 def _unobserved(annotation: Annotation, n_frames: int) -> list[tuple[int, int]]:
@@ -206,13 +250,6 @@ def _unobserved(annotation: Annotation, n_frames: int) -> list[tuple[int, int]]:
 
 def _check_length(annotation: Annotation, n_frames: int) -> None:
     """Compare a table of a row a frame with the session, as `read_session` does label files."""
-    observed = annotation.n_observed
-    if observed and annotation.fps and abs(observed - n_frames) > 0.01 * n_frames:
-        logging.warning(
-            f"{annotation.source}: {observed / annotation.fps:g} s were observed, which are "
-            f"{observed} frames at {annotation.fps:g} frames a second, but the session has "
-            f"{n_frames}; is the frame rate right?"
-        )
     n_rows = annotation.n_frames
     if not annotation.a_row_a_frame or n_rows is None or n_rows == n_frames:
         return
@@ -226,10 +263,10 @@ def _check_length(annotation: Annotation, n_frames: int) -> None:
     )
 
 
-def one_hot_text(table: np.ndarray, names: Sequence[str]) -> str:
+def one_hot_text(table: np.ndarray, names: Sequence[str], first_frame: int = 0) -> str:
     """Return a table (T, C) of 0 and 1 as csv: a header row of class names, frames numbered.
 
     Cells that are NaN stay empty.
     """
-    columns = [number_cells(np.arange(len(table))), *map(number_cells, table.T)]
+    columns = [number_cells(first_frame + np.arange(len(table))), *map(number_cells, table.T)]
     return csv_line(["", *names]) + joined_rows(columns).decode()

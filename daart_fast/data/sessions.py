@@ -70,6 +70,8 @@ class Session:
         C class names; empty if it has no labels
     tasks
         (T, n_tasks) float32 or None
+    first_frame
+        the number of the first frame, as the file of inputs counts them
     mean, std
         (N,) float64, what normalisation takes off and divides by
     """
@@ -82,6 +84,7 @@ class Session:
     label_names: list[str] = field(default_factory=list)
     tasks: np.ndarray | None = None
     task_names: list[str] = field(default_factory=list)
+    first_frame: int = 0
     mean: np.ndarray = field(default_factory=lambda: np.empty(0))
     std: np.ndarray = field(default_factory=lambda: np.empty(0))
 
@@ -405,6 +408,7 @@ def read_session(
         label_names=label_names,
         tasks=tasks,
         task_names=task_names,
+        first_frame=int(about["first_frame"] or 0),
         mean=np.array(about["mean"]),
         std=np.array(about["std"]),
     )

@@ -70,6 +70,7 @@ def draw_all(
         figure = plot_ethogram(
             states[dataset.id], names, dataset.session.labels_strong, fps, background,
             classes=classes[dataset.id], title=dataset.id, splits=_splits_of(dataset),
+            first_frame=dataset.session.first_frame,
         )  # fmt: skip
         files += write(figure, folder / f"{dataset.id}_ethogram", formats)
     split = split_shown(summary["scores"])

@@ -54,6 +54,7 @@ def plot_ethogram(
     classes: ArrayLike | None = None,
     title: str = "",
     splits: Mapping[str, np.ndarray] | None = None,
+    first_frame: int = 0,
 ) -> Any:
     """Draw when each class is there by hand label and prediction, and how probable it is.
 
@@ -84,6 +85,8 @@ def plot_ethogram(
     splits
         By what they are called (``"frames trained on"``) which frames training had for training,
         validation and test, and which are new: (T,) bool in this order. They are drawn above.
+    first_frame
+        The number of the first frame in the file of inputs.
 
     Returns
     -------
@@ -129,7 +132,7 @@ def plot_ethogram(
             strip = {kind: track[c] for kind, track in tracks.items()}
             _draw_strip(panel, row, strip, colours[c], scale, label_names[c])
             _draw_probability(panel, row, states[:, c], colours[c], scale, labels is not None)
-        time_axis(panel, len(states), fps)
+        time_axis(panel, len(states), fps, first_frame)
         figure.axes[0].set_title(shortened([title], 90)[0], loc="left")
         kinds = [kind for kind in BANDS if kind in tracks and tracks[kind].any()]
         _explain(figure, kinds, [colours[c] for c in shown[:3]], used)

@@ -18,6 +18,7 @@ from typing import Any
 
 from daart_fast.config import PICTURE_FORMATS
 from daart_fast.files import replacing
+from daart_fast.readers.frames import frames_before
 
 __all__ = [
     "ACCENT",
@@ -187,20 +188,23 @@ STEPS = (
 MOST_TICKS = 9
 
 
-def time_axis(panel: Any, n_frames: int, fps: float | None) -> None:
+def time_axis(panel: Any, n_frames: int, fps: float | None, first_frame: int = 0) -> None:
     """Mark time along a panel whose x is seconds, or frames without `fps`, up to its very end.
 
     Seconds are seconds in a recording of up to two minutes, then minutes, from an hour on hours.
+    x counts from the session's first frame, and what is written there is the video's time, or the
+    frame's number.
     """
-    end = n_frames / (fps or 1.0)
-    step = _step(end, fps is not None)
-    ticks = [i * step for i in range(int(end // step) + 1)]
+    begin = (frames_before(first_frame) if fps else first_frame) / (fps or 1.0)
+    end = begin + n_frames / (fps or 1.0)
+    step = _step(end - begin, fps is not None)
+    ticks = [i * step for i in range(math.ceil(begin / step), int(end // step) + 1)]
     if len(ticks) > 1 and end - ticks[-1] < 0.6 * step:
         ticks.pop()  # there would be no room beside the end's
     ticks.append(end)
     unit, spell = _clock(end) if fps else ("frame", "{:,.0f}".format)
-    panel.set_xlim(0, max(end, 1e-9))
-    panel.set_xticks(ticks, [spell(tick) for tick in ticks])
+    panel.set_xlim(0, max(end - begin, 1e-9))
+    panel.set_xticks([tick - begin for tick in ticks], [spell(tick) for tick in ticks])
     panel.set_xlabel(unit)
 
 

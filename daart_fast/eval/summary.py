@@ -2,8 +2,8 @@
 
 Beside ``<sess_id>_states.npy``, which stays the raw probabilities whatever is done here:
 
-- ``<sess_id>_predictions.csv``: frame, time (seconds; empty without fps), class, and the
-  probability of each class;
+- ``<sess_id>_predictions.csv``: frame (numbered as in the inputs), time in the video (seconds;
+  empty without fps), class, and the probability of each class;
 - ``<sess_id>_bouts.csv``: class, start, stop, duration (seconds; frames without fps);
 - ``smoothing.json``: how classes were smoothed, for new sessions;
 - ``summary.json``: how much of each behaviour there is in each session, and every score;
@@ -33,6 +33,7 @@ from daart_fast.eval.smoothing import Smoother
 from daart_fast.eval.stored import input_checksums
 from daart_fast.eval.time_budget import TIME_BUDGET, write_time_budget
 from daart_fast.files import replacing
+from daart_fast.readers.frames import frames_before
 from daart_fast.rows import ROWS, csv_line, joined_rows, number_cells, share_cells, text_cells
 
 if TYPE_CHECKING:
@@ -59,6 +60,7 @@ def write_predictions(
     classes: np.ndarray,
     label_names: Sequence[str],
     fps: float | None = None,
+    first_frame: int = 0,
 ) -> None:
     """Write frame, time in seconds, class, and each class's probability, a row a frame.
 
@@ -76,15 +78,19 @@ def write_predictions(
         the C classes
     fps
         frames a second; without it ``time`` is empty
+    first_frame
+        the number of the first frame in the file of inputs. Times are the video's
     """
+    before = frames_before(first_frame)
     with replacing(path) as temporary, open(temporary, "wb") as file:
         file.write(csv_line(["frame", "time", "class", *label_names]).encode())
         for first in range(0, len(states), ROWS):
             part = slice(first, first + ROWS)
             frames = np.arange(first, min(part.stop, len(states)))
-            times = number_cells(frames / fps, TIME_DECIMALS) if fps else text_cells([""])
+            seconds = (before + frames) / fps if fps else None
+            times = text_cells([""]) if seconds is None else number_cells(seconds, TIME_DECIMALS)
             columns = [
-                number_cells(frames),
+                number_cells(first_frame + frames),
                 np.broadcast_to(times, (len(frames), times.shape[1])),
                 _class_cells(classes[part], label_names),
                 share_cells(states[part]),
@@ -106,6 +112,7 @@ def write_bouts(
     classes: np.ndarray,
     label_names: Sequence[str],
     fps: float | None = None,
+    first_frame: int = 0,
 ) -> None:
     """Write class, start, stop, duration of each bout, in order of time.
 
@@ -113,6 +120,7 @@ def write_bouts(
     `write_predictions`; of several behaviours at once each has bouts of its own.
     """
     found, unit = _all_bouts(classes), float(fps) if fps else 1
+    found[:, 1:] += frames_before(first_frame) if fps else first_frame
     starts, stops = found[:, 1], found[:, 2]
     columns = [text_cells([*label_names, ""])[found[:, 0]]]
     for frames in (starts, stops, stops - starts):
@@ -141,11 +149,13 @@ def describe_session(
     fps: float | None = None,
     labels: np.ndarray | None = None,
     background: int | None = None,
+    first_frame: int = 0,
 ) -> dict[str, Any]:
     """Describe how much of each class a session has: frames, share, bouts, durations, latency.
 
-    Durations, and the latency to the first bout, are in seconds, without fps in frames. With hand
-    labels, the frames that they score (give another class than the background) are counted too.
+    Durations, and the latency from the session's first frame to the first bout, are in seconds,
+    without fps in frames. With hand labels, the frames that they score (give another class than the
+    background) are counted too.
     """
     n = len(label_names)
     if classes.ndim == 2:
@@ -157,6 +167,7 @@ def describe_session(
     tracks = classes.T == 1 if classes.ndim == 2 else np.arange(n)[:, None] == classes
     described: dict[str, Any] = {
         "frames": len(classes),
+        "first_frame": first_frame,
         "seconds": len(classes) / fps if fps else None,
         "classes": {
             name: {
@@ -240,11 +251,12 @@ def summarise(
     sessions = {}
     for dataset in data_generator.datasets:
         name, labels = dataset.id, dataset.session.labels_strong
+        first = dataset.session.first_frame
         if tables:
             path = folder / f"{name}_predictions.csv"
-            write_predictions(path, states[name], classes[name], names, fps)
-            write_bouts(folder / f"{name}_bouts.csv", classes[name], names, fps)
-        contents = describe_session(classes[name], names, fps, labels, background)
+            write_predictions(path, states[name], classes[name], names, fps, first)
+            write_bouts(folder / f"{name}_bouts.csv", classes[name], names, fps, first)
+        contents = describe_session(classes[name], names, fps, labels, background, first)
         split = next((split for split in SPLITS if dataset.frames_of(split).any()), None)
         sessions[name] = {"split": split, **contents}
     write_time_budget(folder / TIME_BUDGET, sessions)

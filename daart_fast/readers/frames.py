@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from daart_fast.errors import DataError
 
-__all__ = ["Frames", "compare_frames"]
+__all__ = ["Frames", "compare_frames", "frames_before"]
 
 
 class Frames(NamedTuple):
@@ -16,6 +16,14 @@ class Frames(NamedTuple):
     path: str | Path
     first: float | None
     n_rows: int
+
+
+def frames_before(first_frame: int) -> int:
+    """Return how many frames of the video come before a file's first one, given its number.
+
+    A file that counts from 1 begins with the video, as one that counts from 0 does.
+    """
+    return 0 if first_frame == 1 else first_frame
 
 
 def compare_frames(rows: Frames, inputs: Frames) -> list[str]:

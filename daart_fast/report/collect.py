@@ -30,6 +30,7 @@ from daart_fast.eval.segments import bouts
 from daart_fast.eval.selection import background_of, labels_on, smoother_of
 from daart_fast.eval.splits import PRINTED, describe_split, split_title
 from daart_fast.eval.stored import scores_are_current, states_are_current
+from daart_fast.readers.frames import frames_before
 from daart_fast.report.headline import headline
 
 if TYPE_CHECKING:
@@ -88,11 +89,11 @@ def collect(
     else:
         known, note = {dataset.id: dataset for dataset in new.datasets}, ""
     sessions, fine, worst = [], [], []
-    background = background_of(hparams, summary["label_names"])
+    background, fps = background_of(hparams, summary["label_names"]), summary["fps"]
     for name, contents in summary["sessions"].items():
         states = _states(name, [results, folder if new is None else new.folder])
         classes = smoother_of(results)(states)
-        sessions.append(_session(name, contents, states, classes, known.get(name), background))
+        sessions.append(_session(name, contents, states, classes, known.get(name), background, fps))
         fine.append(_chunks(states))
         if name in known and hparams["classifier_type"] != "multibinary":
             worst += _worst(known[name], _whole_split(summary["scores"]), classes, background)
@@ -184,15 +185,19 @@ def _session(
     classes: np.ndarray,
     known: Dataset | None,
     background: int | None,
+    fps: float | None,
 ) -> dict[str, Any]:
     """Return one session: runs of classes, of labels and of splits, and its own scores."""
     labels = None if known is None else known.session.labels_strong
     if labels is not None and labels.ndim == 2:
         labels = scored_labels(labels, background)
+    first_frame = contents.get("first_frame", 0)  # earlier summaries lack it
     return {
         "id": name,
         "split": contents.get("split"),
         "frames": len(states),
+        "first_frame": first_frame,
+        "shift": frames_before(first_frame) if fps else first_frame,
         "predicted": [_runs(column) for column in _tracks(classes)],
         "truth": None if labels is None else [_runs(column) for column in _tracks(labels)],
         "splits": None if known is None else _runs(_splits(known)),

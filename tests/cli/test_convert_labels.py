@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from daart_fast.cli import main
+from daart_fast.readers.inputs import first_frame
 from daart_fast.readers.label_record import read_label_record
 from daart_fast.readers.labels import read_labels
 
@@ -78,6 +79,34 @@ def test_unscored_leaves_frames_between_bouts_to_the_background(lab, capsys):
     assert "frames between bouts are 'background' (15 of 60 frames, 25%), as nobody looked" in out
     assert "neither learned nor scored" in out
     assert read_label_record(lab / "labels-hand").between_bouts is None
+
+
+def tracks_from(lab: Path, session: str, first: int, n_frames: int) -> None:
+    """Let a session's tracks be of these frames of the video."""
+    path = lab / "markers" / f"{session}{NETWORK}.csv"
+    lines = path.read_text().splitlines()
+    cells = [line.partition(",")[2] for line in lines[3 : 3 + n_frames]]
+    numbered = [f"{first + i},{row}" for i, row in enumerate(cells)]
+    path.write_text("\n".join([*lines[:3], *numbered]))
+
+
+def test_labels_have_the_frames_of_tracks_that_start_late(lab, capsys):
+    tracks_from(lab, "m1", first=8, n_frames=22)
+    assert convert(lab) == 0
+    assert classes_of(lab, "m1") == "ww" + "gggggggggg" + "oooooooooo"
+    path = lab / "labels-hand" / "m1.csv"
+    assert path.read_text().splitlines()[1].startswith("8,") and first_frame(path) == 8
+    assert main(["doctor", str(lab)]) == 0
+    assert "20 frames" not in capsys.readouterr().err
+
+
+def test_a_table_as_long_as_late_tracks_is_of_their_frames(lab):
+    tracks_from(lab, "m1", first=8, n_frames=20)
+    rows = [f"{i},{int(i >= 5)},{int(i < 5)}" for i in range(20)]  # DeepEthogram's
+    (lab / "boris" / "m1.csv").write_text("\n".join([",background,walk", *rows]))
+    (lab / "boris" / "m2.csv").unlink()
+    assert convert(lab) == 0
+    assert classes_of(lab, "m1") == "w" * 5 + "o" * 15
 
 
 def test_the_class_of_frames_between_bouts_may_be_called_differently(lab):

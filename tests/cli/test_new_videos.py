@@ -98,6 +98,34 @@ def contents(folder: Path) -> dict[str, bytes]:
 # ------------------------------------------------------------------------------ without labels
 
 
+@pytest.mark.parametrize(("first", "seconds"), [(0, 0.0), (1, 0.0), (100, 4.0)])
+def test_frames_and_times_are_those_of_the_video(model, tmp_path, first, seconds):
+    """A file that counts from 1 begins with the video; one that counts from 100 does not."""
+    inputs = write_inputs(tmp_path / "late" / "n1.csv", seed=7)
+    table = pd.read_csv(inputs, index_col=0)
+    table.index += first
+    table.to_csv(inputs)
+    labels = pd.read_csv(write_labels(tmp_path / "late" / "labels-hand" / "n1.csv"), index_col=0)
+    labels.index += first
+    labels.to_csv(tmp_path / "late" / "labels-hand" / "n1.csv")
+    folder = tmp_path / "predictions"
+    assert main(["predict", str(model), str(inputs.parent), "--output_dir", str(folder)]) == 0
+    frames = pd.read_csv(folder / "n1_predictions.csv")
+    assert frames["frame"].tolist() == list(range(first, first + 200))
+    np.testing.assert_allclose(frames["time"], seconds + np.arange(200) / 25)
+    bouts = pd.read_csv(folder / "n1_bouts.csv")
+    assert bouts["start"][0] == seconds and bouts["stop"].iloc[-1] == seconds + 8
+    budget = pd.read_csv(folder / "time_budget.csv")
+    assert budget["latency"].min() == 0  # from the first frame that was tracked
+    assert main(["report", str(folder)]) == 0
+    (session,) = report_of(folder / "report.html")["sessions"]
+    assert (session["first_frame"], session["shift"]) == (first, round(seconds * 25))
+    inputs.unlink()
+    assert main(["report", str(folder)]) == 0
+    (session,) = report_of(folder / "report.html")["sessions"]
+    assert session["first_frame"] == first
+
+
 @pytest.mark.slow
 def test_predictions_without_labels_have_pictures_and_time_budgets(predictions, new, capsys):
     before = contents(new)

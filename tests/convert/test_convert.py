@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from daart_fast.convert import Annotation, match_sessions, one_hot, one_hot_text, read_annotations
-from daart_fast.convert.onehot import frames_between_bouts
+from daart_fast.convert.onehot import Tracked, frames_between_bouts, warn_of_length
 from daart_fast.errors import DataError
 from daart_fast.readers.labels import read_labels
 
@@ -379,11 +379,19 @@ def test_a_long_unwatched_end_has_no_labels_of_several_behaviours():
 
 
 def test_an_observation_of_another_length_is_reported(caplog):
-    seen = walking(("walk", 1, 3), n_observed=100, fps=10)
-    one_hot(seen, ["walk"], 101)
+    seen = walking(("walk", 50, 53), n_observed=100, fps=10)
+    warn_of_length(seen, "m1", Tracked(0, 101))
+    warn_of_length(seen, "m1", Tracked(40, 60))
     assert not caplog.messages
-    one_hot(seen, ["walk"], 120)
+    warn_of_length(seen, "m1", Tracked(20, 100))
     assert "10 s were observed, which are 100 frames at 10 frames a second" in caplog.text
+    assert "the tracks of m1 end at frame 120" in caplog.text
+
+
+def test_bouts_before_the_first_tracked_frame_are_reported(caplog):
+    seen = walking(("walk", 1, 3), ("walk", 18, 22))
+    warn_of_length(seen, "m1", Tracked(20, 100))
+    assert "1 bout (walk) ends before frame 20, where the tracks of m1 begin" in caplog.text
 
 
 def test_bouts_beyond_the_end_are_an_error():

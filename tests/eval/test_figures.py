@@ -17,11 +17,11 @@ from daart_fast.eval.figures import (
 )
 
 
-def ticks(n_frames: int, fps: float | None) -> tuple[list[str], str]:
+def ticks(n_frames: int, fps: float | None, first_frame: int = 0) -> tuple[list[str], str]:
     """What stands below a panel of so many frames."""
     with drawing(183, 40) as figure:
         panel = figure.subplots()
-        time_axis(panel, n_frames, fps)
+        time_axis(panel, n_frames, fps, first_frame)
         return [label.get_text() for label in panel.get_xticklabels()], panel.get_xlabel()
 
 
@@ -50,6 +50,12 @@ def test_frames_are_ticked_in_whole_numbers():
     assert ticks(12345, None) == (expected, "frame")
     assert ticks(2, None)[0] == ["0", "1", "2"]
     assert ticks(0, 30)[0][-1] == "0"
+
+
+def test_an_axis_of_late_tracks_shows_the_videos_time():
+    assert ticks(300, 30, 1) == ticks(300, 30)
+    assert ticks(300, 30, 60) == (["2", "4", "6", "8", "10", "12"], "time (s)")
+    assert ticks(300, None, 1000)[0][::2] == ["1,000", "1,100", "1,200", "1,300"]
 
 
 def test_long_names_lose_their_middle_and_still_differ():

@@ -9,10 +9,13 @@ byId("model").addEventListener("change", (event) => choose(Number(event.target.v
 byId("whole").addEventListener("click", () => zoomTo(0, view.frames));
 if (models.length) choose(0);
 
-/** A link may end in #session/first/last, in frames. */
+/** A link may end in #session/first/last, in frames as the inputs count them. */
 function showLinked() {
   const [id, first, last] = decodeURIComponent(location.hash.slice(1)).split("/");
-  if (sessions.includes(id)) show(id, first && Number(first), last && Number(last));
+  if (sessions.includes(id)) {
+    const start = models.map((model) => sessionOf(model, id)).find(Boolean).first_frame;
+    show(id, first && Number(first) - start, last && Number(last) - start);
+  }
   return sessions.includes(id);
 }
 window.addEventListener("hashchange", showLinked);

@@ -26,6 +26,8 @@ function clock(seconds, digits = 2) {
 const time = (frame, fps) => (fps ? clock(frame / fps) : `frame ${Math.round(frame)}`);
 const duration = (frames, fps) => (fps ? `${(frames / fps).toFixed(2)} s` : `${frames}`);
 
+const sessionOf = (model, id) => model.sessions.find((session) => session.id === id);
+
 /** A cell is a text, a number, or a function that fills the cell. */
 function fill(cell, content) {
   if (typeof content === "function") content(cell); else cell.textContent = content;

@@ -82,6 +82,8 @@ function show(id, first, last) {
   view.probabilities = once(`q${m}-${s}`, () => new Probabilities(models[m], models[m].sessions[s], `fine-${m}-${s}`));
   view.band = bandOf(m, s);
   view.frames = models[m].sessions[s].frames;
+  view.number = models[m].sessions[s].first_frame;  // of the first frame, as the inputs count them
+  view.shift = models[m].sessions[s].shift;
   const height = view.rows.length * (ROW + GAP) + (view.band ? BAND + GAP : 0) + CURVE + AXIS + MAP + 10;
   byId("plot").style.height = `${height}px`;
   showLegend();
@@ -201,9 +203,12 @@ function draw() {
   drawAxis(top);
   drawMap(top + AXIS);
   const { fps } = view.probabilities.model;
-  byId("where").textContent = `${time(view.first, fps)} to ${time(view.last, fps)} of ${time(view.frames, fps)}`;
+  byId("where").textContent = `${timeOf(view.first, fps)} to ${timeOf(view.last, fps)} of ${timeOf(view.frames, fps)}`;
   drawCursor(top);
 }
+
+/** Time in the video, or the frame's number, of a frame that is counted from the session's first. */
+const timeOf = (frame, fps) => time(frame + view.shift, fps);
 
 function fitCanvas() {
   const scale = Math.max(window.devicePixelRatio || 1, document.body.classList.contains("printing") ? 2 : 1);
@@ -267,10 +272,12 @@ function drawAxis(top) {
   drawTitle(fps ? "min:s" : "frame", top + 7, 24);  // clear of the first tick's label
   pen.fillStyle = "#555";
   pen.textAlign = "center";
-  for (let at = Math.ceil(view.first / unit / step) * step; at <= view.last / unit; at += step) {
-    pen.fillRect(xOf(at * unit), top - 6, 1, 5);
+  const first = (view.first + view.shift) / unit, last = (view.last + view.shift) / unit;
+  for (let at = Math.ceil(first / step) * step; at <= last; at += step) {
+    const x = xOf(at * unit - view.shift);
+    pen.fillRect(x, top - 6, 1, 5);
     const text = fps ? clock(at, digits) : String(Number(at.toPrecision(6)));
-    pen.fillText(text, Math.min(xOf(at * unit), canvas.clientWidth - pen.measureText(text).width / 2), top + 7);
+    pen.fillText(text, Math.min(x, canvas.clientWidth - pen.measureText(text).width / 2), top + 7);
   }
 }
 
@@ -306,7 +313,7 @@ function drawCursor(bottom) {
 function fillTip(frame) {
   const { model } = view.probabilities;
   tip.replaceChildren();
-  add(tip, "b", `${time(frame, model.fps)}${model.fps ? ` (${(frame / model.fps).toFixed(2)} s, frame ${frame})` : ""}`);
+  add(tip, "b", `${timeOf(frame, model.fps)}${model.fps ? ` (${((frame + view.shift) / model.fps).toFixed(2)} s, frame ${frame + view.number})` : ""}`);
   const at = (row) => row.name(row.runs.classes[row.runs.at(frame)]);
   for (const row of view.rows) add(tip, "div", `${row.title}: ${at(row)}`);
   if (view.band) add(tip, "div", `used as: ${at(view.band)}`);

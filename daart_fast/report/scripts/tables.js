@@ -181,7 +181,7 @@ function showWorst(model, parent) {
   if (!model.worst.length) { add(parent, "p", "Every frame of every labelled bout is predicted right."); return; }
   add(parent, "p", `Labelled bouts with the most frames predicted wrong, of ${model.titles[split][0]}. Click one to see it in the ethogram.`, { class: "hint" });
   const body = table(parent, ["session", "class", "start", `length${model.fps ? "" : ", frames"}`, "wrong", "taken for"], model.worst.map((bout) => [
-    bout.session, model.classes[bout.class], time(bout.start, model.fps), duration(bout.stop - bout.start, model.fps),
+    bout.session, model.classes[bout.class], time(bout.start + sessionOf(model, bout.session).shift, model.fps), duration(bout.stop - bout.start, model.fps),
     `${Math.round((100 * bout.wrong) / (bout.stop - bout.start))}%`, model.classes[bout.taken_for]]));
   model.worst.forEach((bout, i) => clickable(body.rows[i], () => {
     const margin = Math.max(bout.stop - bout.start, 20);
