@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from daart_fast.backbones import backbone_of
-from daart_fast.config import KEYS
+from daart_fast.config import KEYS, with_defaults
 from daart_fast.data.sessions import Session, statistics
 from daart_fast.errors import ConfigError, DataError, did_you_mean, some, unreadable
 from daart_fast.experiment.stored import WEIGHTS, best_weights, load_plain_yaml
@@ -34,10 +34,10 @@ __all__ = ["Model"]
 
 HPARAMS = "hparams.yaml"
 #: keys whose values decide what a model is and does
-CHECKED = ("backbone", "n_hid_layers", "n_hid_units", "n_lags", "activation", "dropout", "causal",
+CHECKED = {"backbone", "n_hid_layers", "n_hid_units", "n_lags", "activation", "dropout", "causal",
            "bidirectional", "variational", "classifier_type", "lambda_strong", "lambda_weak",
            "lambda_pred", "lambda_recon", "lambda_task", "sequence_length", "normalization",
-           "likelihood_threshold", "gaps", "fps", "rng_seed_model")  # fmt: skip
+           "likelihood_threshold", "gaps", "fps", "rng_seed_model"}  # fmt: skip
 NEEDED = ("backbone", "input_size", "output_size", "n_hid_layers", "n_hid_units", "activation")
 
 
@@ -61,7 +61,7 @@ class Model:
         model_dir: str | os.PathLike[str] | None = None,
     ) -> None:
         self.model = model
-        self.config = config
+        self.config = with_defaults(config)
         self.model_dir = Path(model_dir) if model_dir is not None else None
 
     @classmethod
@@ -95,8 +95,7 @@ class Model:
     def from_config(cls, config_path: str | os.PathLike[str] | dict[str, Any]) -> Model:
         """Make an untrained model from hparams, given as a dict or as a YAML file."""
         if isinstance(config_path, dict):
-            config, source = config_path, "config"
-            _check_needed(config, source)
+            config, source = _completed(config_path, "config"), "config"
         else:
             config, source = read_hparams(Path(config_path)), str(config_path)
         return cls(_segmenter(config, source), config)
@@ -140,13 +139,13 @@ class Model:
         output = None if output_file is None else _with_npy(Path(output_file))
         if output is not None:
             spare_inputs([output], [expt_file])
-        threshold = float(self.config.get("likelihood_threshold") or 0.0)
+        threshold = float(self.config["likelihood_threshold"])
         values, names = reader_of(self.config)(Path(expt_file), threshold)
         source = str(expt_file) if sess_id is None else f"session {sess_id}, {expt_file}"
         values = self._select(values, names, source, named=suffix_of(expt_file) != ".npy")
         name = sess_id or Path(expt_file).stem
         session = Session(name, values, list(names)).normalised_by(**statistics(values))
-        if self.config.get("normalization") == "train":
+        if self.config["normalization"] == "train":
             session = session.normalised_by(*self.training_statistics())
         probabilities = predict_session(self.model, session, progress=progress)
         if output is not None:
@@ -248,7 +247,7 @@ def _plain(values: Tensor | None) -> list[float] | None:
 
 
 def _device(config: dict[str, Any]) -> torch.device:
-    wanted = str(config.get("device") or "cpu")
+    wanted = str(config["device"])
     why = why_not_on(wanted)
     if why:
         _say_cpu(wanted, why)
@@ -284,31 +283,30 @@ def read_hparams(path: Path) -> dict[str, Any]:
         raise DataError(f"{path}: expected keys and values, got a {type(hparams).__name__}")
     if "backbone" not in hparams and "model_type" in hparams:
         hparams["backbone"] = hparams["model_type"]
-    _check_needed(hparams, str(path))
-    return hparams
+    return _completed(hparams, str(path))
 
 
-def _check_needed(config: dict[str, Any], source: str) -> None:
-    """Check every value that a model is made of."""
-    missing = [name for name in NEEDED if config.get(name) is None]
+def _completed(hparams: Mapping[str, Any], source: str) -> dict[str, Any]:
+    """Check every value that a model is made of; return them with those that are left out."""
+    given = {name: v for name, v in hparams.items() if v is not None or name not in CHECKED}
+    missing = [name for name in NEEDED if given.get(name) is None]
     if missing:
         raise DataError(f"{source}: expected a value for {', '.join(missing)}")
-    for name in CHECKED:
-        if config.get(name) is None:
-            continue
+    for name in given.keys() & CHECKED:
         try:
-            config[name] = KEYS[name].check(config[name])
+            given[name] = KEYS[name].check(given[name])
         except ValueError as error:
             wanted = str(error) or KEYS[name].wants
-            found = config[name]
-            raise DataError(f"{source}: {name!r} is {found!r}: expected {wanted}") from None
-    if "n_lags" in backbone_of(config).keys and config.get("n_lags") is None:
+            raise DataError(f"{source}: {name!r} is {given[name]!r}: expected {wanted}") from None
+    if "n_lags" in backbone_of(given).keys and "n_lags" not in given:
         raise DataError(f"{source}: expected a value for n_lags")
+    config = with_defaults(given)
     _check_sizes(config, ("input_size", "output_size"), source)
     for name in ("input_names", "label_names"):
         names = config.get(name) or []
         if not isinstance(names, list) or not all(isinstance(one, str) for one in names):
             raise DataError(f"{source}: {name!r} is {names!r}: expected a list of names")
+    return config
 
 
 def _check_sizes(config: dict[str, Any], names: Sequence[str], source: str) -> None:

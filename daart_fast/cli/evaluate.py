@@ -32,7 +32,6 @@ from daart_fast.cli.predictions import (
 )
 from daart_fast.cli.predictions import add_arguments as add_arguments_of_new_videos
 from daart_fast.cli.sessions import model_folders
-from daart_fast.config import with_defaults
 from daart_fast.errors import ConfigError, DataError, some
 from daart_fast.experiment.check_settings import check_together
 
@@ -159,7 +158,7 @@ def _changes(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     if {"smoothing_seconds", "smoothing_frames"} <= set(given):
         raise ConfigError("--smoothing_seconds and --smoothing_frames: expected one of them")
     if given:
-        smoothing = {**read_hparams(folder / HPARAMS), **changes}.get("smoothing")
+        smoothing = {**read_hparams(folder / HPARAMS), **changes}["smoothing"]
     for name in given:
         if smoothing is None:
             raise ConfigError(
@@ -203,7 +202,7 @@ def evaluate(
     from daart_fast.eval.selection import SMOOTHER_FILE, smoother_of
 
     model = Model.from_dir(folder)
-    hparams = with_defaults({**model.config, **changes, "device": "cpu"})
+    hparams = {**model.config, **changes, "device": "cpu"}
     check_together(hparams)
     generator = _generator_of(model, hparams["data_dir"])
     if output is None:
@@ -226,7 +225,7 @@ def _generator_of(model: Model, data_dir: str) -> DataGenerator:
 
     generator = build_data_generator({**model.config, "data_dir": data_dir, "device": "cpu"})
     _check_names(model.config, generator, data_dir)
-    if model.config.get("normalization") == "train":
+    if model.config["normalization"] == "train":
         generator.normalise_by(*model.training_statistics())
     return generator
 

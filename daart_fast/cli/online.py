@@ -177,7 +177,7 @@ def _print_held(n_held: int, n_frames: int, config: dict[str, Any]) -> None:
     if not n_held:
         return
     held = f"values were missing in {n_held} of {n_frames} frames, and held the last value"
-    if config.get("gaps") != "hold":
+    if config["gaps"] != "hold":
         held += (
             "; the model was trained with gaps: interpolate, so 'daart-fast predict' answers "
             "other probabilities ('daart-fast train --online' makes a model whose answers agree)"

@@ -87,7 +87,7 @@ def run(options: argparse.Namespace) -> int:
     _model.cache_clear()
     options.model_dir = model_folder(options.model_dir)
     config = _model(options.model_dir).config  # what is wrong with it comes before any session
-    sessions = session_files(options.files, config.get("input_type") or "markers")
+    sessions = session_files(options.files, config["input_type"])
     if options.executor == "slurm":
         _submit(options, list(_open_ones(options, sessions).values()))
         return 0
@@ -252,7 +252,7 @@ def _predict_and_write(
         file, sess_id=name, progress=None if progress is None else partial(progress.update, name)
     )
     names = model.config.get("label_names") or [f"class_{i}" for i in range(states.shape[1])]
-    fps = records.fps or model.config.get("fps")
+    fps = records.fps or model.config["fps"]
     classes = smoother_of(model.model_dir, model.config)(states)
     first = int(first_frame(file) or 0)
     about = _about(model, session, classes, names, fps, first)

@@ -19,7 +19,7 @@ from daart_fast.cli.records import (
     unfinished_in,
 )
 from daart_fast.cli.sessions import model_folders, session_files
-from daart_fast.config import KEYS, with_defaults
+from daart_fast.config import KEYS
 from daart_fast.errors import ConfigError, DataError, some
 from daart_fast.readers.label_record import read_label_record
 
@@ -135,7 +135,7 @@ def _sessions_to_predict(model_dir: Path, data_dir: Path) -> dict[str, Path] | N
     from daart_fast.data.sessions import folder_of, input_files
     from daart_fast.eval.new_sessions import name_in_training, trained_sessions
 
-    hparams = with_defaults(read_hparams(model_dir / HPARAMS))
+    hparams = read_hparams(model_dir / HPARAMS)
     project = data_dir / folder_of(hparams["input_type"])
     folder = project if project.is_dir() else data_dir
     if not folder.is_dir() or not input_files(folder):
@@ -203,7 +203,7 @@ def read_predictions(
     every = [one for one in predicted_in(folder) if only is None or one.session in only]
     where = _model_of(folder, every, model_dir)
     _check_states(folder, every)
-    hparams = with_defaults({**read_hparams(where / HPARAMS), "fps": _frame_rate(folder, every)})
+    hparams = {**read_hparams(where / HPARAMS), "fps": _frame_rate(folder, every)}
     names = hparams.get("label_names") or _names_of(every)
     roles, cautions = _roles(hparams, where, every)
     labels_dir = labels_dir or _labels_before(folder)

@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from daart_fast.config import KEYS, Setting, load_config, settings_in, split_ids
+from daart_fast.config import KEYS, Setting, load_config, settings_in, split_ids, with_defaults
 from daart_fast.errors import ConfigError, DataError, some
 from daart_fast.files import replacing
 from daart_fast.names import session_name
@@ -211,7 +211,7 @@ def labelled_sessions(
     """
     from daart_fast.data.sessions import labels_elsewhere, session_ids, signal_paths
 
-    input_type = (settings or {}).get("input_type", "markers")
+    input_type = with_defaults(settings or {})["input_type"]
     project = {
         "data_dir": str(folder),
         "input_type": input_type[0] if isinstance(input_type, list) else input_type,

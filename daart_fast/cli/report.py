@@ -30,7 +30,6 @@ from daart_fast.cli.predictions import (
 from daart_fast.cli.predictions import add_arguments as add_arguments_of_new_videos
 from daart_fast.cli.records import FolderFiles
 from daart_fast.cli.sessions import model_folders
-from daart_fast.config import with_defaults
 from daart_fast.errors import ConfigError, DataError
 
 REPORT = "report.html"
@@ -130,7 +129,7 @@ def _is_current(folder: Path, data_dir: Path | None) -> bool:
     from daart_fast.eval.stored import scores_are_current, states_are_current
 
     try:
-        trained = with_defaults(Model.from_dir(folder).config)
+        trained = Model.from_dir(folder).config
     except DataError:
         return True
     now = {**trained, "device": "cpu", "data_dir": str(data_dir or trained["data_dir"])}

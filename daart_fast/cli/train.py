@@ -21,6 +21,7 @@ from typing import Any
 
 from daart_fast.cli.evaluate import evaluate
 from daart_fast.cli.project import prepare
+from daart_fast.config import with_defaults
 from daart_fast.errors import ConfigError
 from daart_fast.machine import check_device
 
@@ -88,7 +89,7 @@ def _arguments(words: Sequence[str]) -> list[str]:
         folder, given = Path(given[0]), given[1:]
         asked, files = settings_of(given)
         if asked.get("executor") != "slurm":  # config files would keep a device that is not here
-            check_device({"device": asked.get("device", "cpu")})
+            check_device({"device": with_defaults(asked)["device"]})
         paths = {name: files.get(name, folder / f"{name}.yaml") for name in FILES}
         prepare(folder, paths, asked, hold_out)
         given = [*(f"--{name}_config={path}" for name, path in paths.items()), *given]

@@ -26,6 +26,7 @@ from daart_fast.config.values import (
 from daart_fast.errors import did_you_mean
 
 __all__ = [
+    "DAART_DEFAULTS",
     "DERIVED",
     "FLOAT",
     "IDS",
@@ -364,6 +365,21 @@ def no_such_key(name: str, others: Iterable[str] = ()) -> str:
     return f"there is no key {name!r}{hint or did_you_mean(name, [*KEYS, *others])}"
 
 
+#: What daart takes where hparams lack a key, if that is not the default of a config file here:
+#: models that it trained, and scripts that make hparams by hand, rely on it.
+DAART_DEFAULTS = {
+    "bidirectional": False,
+    "dropout": 0.2,
+    "early_stop_history": 10,
+    "enable_early_stop": False,
+    "max_epochs": 200,
+}
+
+
 def with_defaults(hparams: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a copy of hparams in which every key of ``KEYS`` has a value."""
-    return {name: key.default for name, key in KEYS.items()} | dict(hparams)
+    """Return a copy of hparams in which every key of ``KEYS`` has a value.
+
+    A config that `load_config` read has them all. Hparams of daart's, or made by hand, may lack
+    some, which are as in ``DAART_DEFAULTS``, or else as in ``KEYS``.
+    """
+    return {name: key.default for name, key in KEYS.items()} | DAART_DEFAULTS | dict(hparams)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from daart_fast.config import with_defaults
 from daart_fast.names import BACKGROUND
 
 __all__ = [
@@ -26,11 +27,12 @@ def ignored_class(hparams: Mapping[str, Any]) -> int:
     nobody scored: any other at ``ignore_class`` is a behaviour as the rest are. ``binary`` is
     softmax over two classes of which the first, its background, is scored too.
     """
-    ignored, kind = hparams.get("ignore_class", 0), hparams.get("classifier_type", "multiclass")
+    settings = with_defaults(hparams)
+    ignored, kind = settings["ignore_class"], settings["classifier_type"]
     if ignored is None or kind == "binary":
         return IGNORED
     if kind == "multibinary":
-        names = dict(enumerate(hparams.get("label_names") or ()))
+        names = dict(enumerate(settings.get("label_names") or ()))
         return int(ignored) if names.get(ignored, "").lower() == BACKGROUND else IGNORED
     return int(ignored)
 

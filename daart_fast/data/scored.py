@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from daart_fast.config import with_defaults
 from daart_fast.data.ignored import ignored_class
 from daart_fast.data.sessions import LABEL_FOLDERS, Session
 from daart_fast.readers.label_record import LABEL_RECORD
@@ -77,7 +78,7 @@ def scored_frames(
     Scored or None
         None for several behaviours at once, as their labels say where none occurs
     """
-    if hparams.get("classifier_type") == "multibinary" or not names:
+    if with_defaults(hparams)["classifier_type"] == "multibinary" or not names:
         return None
     ignored = ignored_class({**hparams, "label_names": names})
     counts, n_frames = np.zeros(len(names), dtype=np.int64), 0

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from daart_fast.config import KINEMATIC
+from daart_fast.config import KINEMATIC, with_defaults
 from daart_fast.data.cache import Cached, cache_folder, cached
 from daart_fast.data.gather import gather_window_numpy, repeated
 from daart_fast.errors import DataError, did_you_mean, some
@@ -295,7 +295,7 @@ def inputs_folder(hparams: Mapping[str, Any]) -> Path:
     if data_dir.is_file():
         config = " (a config file is given by --data_config)" * (data_dir.suffix in YAML)
         raise DataError(f"{data_dir}: expected the project's folder, found a file{config}")
-    folder = data_dir / folder_of(hparams.get("input_type", "markers"))
+    folder = data_dir / folder_of(with_defaults(hparams)["input_type"])
     if not folder.is_dir():
         raise DataError(f"{folder}: expected a folder of inputs; {_what_is_there(folder)}")
     return folder
@@ -485,13 +485,14 @@ def load_session(hparams: Mapping[str, Any], session_id: str) -> Session:
 
     It is for a user's scripts: training reads its sessions through `SingleDataset`.
     """
+    settings = with_defaults(hparams)
     return read_session(
         session_id,
-        signal_paths(hparams, session_id),
-        hparams.get("likelihood_threshold", 0.0),
-        hparams.get("classifier_type", "multiclass"),
-        reader_of(hparams),
-        cache_folder(hparams.get("cache_dir")),
+        signal_paths(settings, session_id),
+        settings["likelihood_threshold"],
+        settings["classifier_type"],
+        reader_of(settings),
+        cache_folder(settings["cache_dir"]),
     )
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from daart_fast.config import with_defaults
 from daart_fast.data.ignored import scored_labels
 from daart_fast.eval.ethogram import plot_ethogram
 from daart_fast.eval.figures import remove, write
@@ -59,8 +60,9 @@ def draw_all(
         the files
     """
     folder, names = Path(folder), data_generator.label_names
-    background, fps = background_of(hparams, names), hparams.get("fps")
-    formats = hparams.get("picture_format") or "png"
+    settings = with_defaults(hparams)
+    background = background_of(hparams, names)
+    fps, formats = settings["fps"], settings["picture_format"]
     stored = folder if states_dir is None else Path(states_dir)
     states = {name: np.load(stored / f"{name}_states.npy") for name in data_generator.ids}
     smooth = smoother_of(folder, hparams)

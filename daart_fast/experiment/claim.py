@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from daart_fast.config import IDS, KEYS, check_name, split_ids
+from daart_fast.config import IDS, KEYS, check_name, split_ids, with_defaults
 from daart_fast.errors import some
 from daart_fast.experiment.folders import get_expt_dir, get_model_dir
 from daart_fast.experiment.identity import finished_versions, matching_versions
@@ -39,7 +39,7 @@ def print_hparams(hparams: Mapping[str, Any]) -> str:
     for name in _settings(hparams):
         key, value = KEYS[name], hparams[name]
         # a list of GPUs says nothing where none is used
-        if value == key.default or (name == "gpus_vis" and hparams.get("device") == "cpu"):
+        if value == key.default or (name == "gpus_vis" and hparams["device"] == "cpu"):
             continue
         sessions = some(split_ids(value), 12) if key.kind is IDS else value
         lines.append(f"  {name}: {sessions}")
@@ -132,7 +132,7 @@ def _spell_as_daart(hparams: dict[str, Any], name: str) -> None:
 
 def _interrupted(hparams: Mapping[str, Any]) -> Experiment | None:
     """Hold a version of the same parameters that was cut short and that nobody works on."""
-    if not hparams.get("resume", True):
+    if not with_defaults(hparams)["resume"]:
         return None
     for folder, stored in matching_versions(hparams["tt_expt_dir"], hparams):
         if not stored.get("training_completed") and (taken := Experiment.take_up(folder)):

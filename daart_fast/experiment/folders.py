@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from daart_fast.config import check_name, split_ids, with_defaults
+from daart_fast.config import KEYS, check_name, split_ids, with_defaults
 from daart_fast.errors import ConfigError, DataError
 from daart_fast.files import replacing, writing
 
@@ -161,8 +161,9 @@ def get_model_dir(base_dir: StrPath, model_params: Mapping[str, Any]) -> str:
         if one of the two would lead out of `base_dir`
     """
     kind = model_params["backbone"]
-    if model_params.get("model_class", "segmenter") != "segmenter":
-        kind = model_params["model_class"]
+    model_class = with_defaults(model_params)["model_class"]
+    if model_class != KEYS["model_class"].default:  # of daart's own; here there is one
+        kind = model_class
     name = model_params.get("experiment_name") or ""
     if name:
         check_name(name, "an experiment name", nested=True)

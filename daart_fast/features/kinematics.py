@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from daart_fast.config import KINEMATIC
+from daart_fast.config import KINEMATIC, with_defaults
 from daart_fast.errors import ConfigError, DataError, did_you_mean
 from daart_fast.features import kernels
 from daart_fast.features.skeleton import Animal, animals_of, orbits
@@ -91,19 +91,20 @@ class Kinematics:
     @classmethod
     def from_hparams(cls, hparams: Mapping[str, Any]) -> Kinematics | None:
         """Read the settings out of hparams; None where their inputs are files as they are."""
-        if hparams.get("input_type") != KINEMATIC:
+        settings = with_defaults(hparams)
+        if settings["input_type"] != KINEMATIC:
             return None
-        axis = _words(hparams.get("kinematic_axis"))
+        axis = _words(settings["kinematic_axis"])
         if len(axis) not in (0, 2):
             raise ConfigError(f"'kinematic_axis': expected two body parts, got {';'.join(axis)}")
         return cls(
-            groups=tuple(_words(hparams.get("kinematic_groups") or "distances;speeds")),
-            windows=_windows(hparams.get("kinematic_windows")),
-            fps=hparams.get("fps"),
+            groups=tuple(_words(settings["kinematic_groups"])),
+            windows=_windows(settings["kinematic_windows"]),
+            fps=settings["fps"],
             axis=(axis[0], axis[1]) if axis else None,
-            causal=bool(hparams.get("causal")),
-            any_order=bool(hparams.get("kinematic_any_order")),
-            gaps=str(hparams.get("gaps") or "interpolate"),
+            causal=bool(settings["causal"]),
+            any_order=bool(settings["kinematic_any_order"]),
+            gaps=str(settings["gaps"]),
         )
 
     def __call__(self, markers: Markers, source: str | os.PathLike[str] = "") -> Inputs:
@@ -354,4 +355,4 @@ def reader_of(hparams: Mapping[str, Any]) -> Callable[[str | Path, float], Input
     kinematics = Kinematics.from_hparams(hparams)
     if kinematics is not None:
         return kinematics.read
-    return hold_inputs if hparams.get("gaps") == "hold" else read_inputs
+    return hold_inputs if with_defaults(hparams)["gaps"] == "hold" else read_inputs

@@ -144,8 +144,8 @@ def _in_windows(
     model: Segmenter, n_frames: int, frames: Frames, names: Collection[str] | None
 ) -> Iterator[dict[str, np.ndarray]]:
     """Run in the windows that training uses, zeros beyond the session's ends."""
-    length, pad = model.hparams["sequence_length"], model.hparams.get("sequence_pad", 0)
-    before, after = (2 * pad, 0) if model.hparams.get("causal", False) else (pad, pad)
+    length, pad = model.settings["sequence_length"], model.hparams.get("sequence_pad", 0)
+    before, after = (2 * pad, 0) if model.settings["causal"] else (pad, pad)
     step = max(1, BATCH_FRAMES // length) * length
     for start in range(0, n_frames, step):
         firsts = range(start, min(start + step, n_frames), length)
@@ -222,7 +222,7 @@ def _by_sequence(
 ) -> Iterator[dict[str, np.ndarray]]:
     """Yield the answer to each sequence of a dataset, some thousand frames run at a time."""
     pad = model.hparams.get("sequence_pad", 0)
-    before, after = (2 * pad, 0) if model.hparams.get("causal", False) else (pad, pad)
+    before, after = (2 * pad, 0) if model.settings["causal"] else (pad, pad)
     step = max(1, BATCH_FRAMES // (dataset.sequence_length + 2 * pad))
     for start in range(0, dataset.n_sequences, step):
         numbers = range(start, min(start + step, dataset.n_sequences))

@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from daart_fast.config import with_defaults
 from daart_fast.errors import ConfigError
 from daart_fast.models.base import BaseModel, backbone_sizes
 
@@ -38,11 +39,11 @@ class RNN(BaseModel):
         out_size: int | None = None,
     ) -> None:
         super().__init__()
-        self.hparams = dict(hparams)
+        self.hparams = hparams = with_defaults(hparams)
         in_size, hid_size, out_size = backbone_sizes(hparams, type, in_size, hid_size, out_size)
         backbone = hparams["backbone"].lower()
-        bidirectional = bool(hparams.get("bidirectional", False))
-        if bidirectional and hparams.get("causal", False):
+        bidirectional = bool(hparams["bidirectional"])
+        if bidirectional and hparams["causal"]:
             raise ConfigError(
                 "causal: true needs bidirectional: false, as the other way reads later frames"
             )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections import ChainMap
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 
 from daart_fast import ops
 from daart_fast.backbones import backbone_of
+from daart_fast.config import with_defaults
 from daart_fast.data.ignored import IGNORED, ignored_class
 from daart_fast.errors import ConfigError, did_you_mean
 from daart_fast.models.base import (
@@ -93,6 +95,8 @@ class Segmenter(BaseModel):
 
     Attributes
     ----------
+    settings : Mapping
+        ``hparams``, and the defaults of the keys that they lack.
     loss_weights : dict
         Weight of each term in the loss: ``strong``, ``weak``, ``pred``, ``recon``, ``task``.
         Starts from the lambda_* keys; annealing changes it, and so does a change of these keys
@@ -104,7 +108,8 @@ class Segmenter(BaseModel):
     def __init__(self, hparams: dict[str, Any], heads: Collection[str] | None = None) -> None:
         super().__init__()
         self.hparams = hparams
-        self.classifier_type = hparams.get("classifier_type", "multiclass")
+        self.settings = ChainMap(hparams, with_defaults({}))
+        self.classifier_type = self.settings["classifier_type"]
         if self.classifier_type not in CLASSIFIER_TYPES:
             raise ConfigError(
                 f"classifier_type must be one of {', '.join(CLASSIFIER_TYPES)}, "
@@ -119,7 +124,7 @@ class Segmenter(BaseModel):
         self.model = nn.ModuleDict()
         self.build_model()
         self.class_loss = _ClassWeights(hparams.get("class_weights"))
-        if hparams.get("causal", False):
+        if self.settings["causal"]:
             # daart knows no causal models: this name makes it refuse the weights
             self.register_buffer(CAUSAL, torch.ones(()))
         self._objective = self._whole_objective()
@@ -136,7 +141,7 @@ class Segmenter(BaseModel):
         """Make the modules, initialised from rng_seed_model (0); torch's own generator is kept."""
         backbone = backbone_of(self.hparams).load()
         with torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(int(self.hparams.get("rng_seed_model") or 0))
+            torch.default_generator.manual_seed(int(self.settings["rng_seed_model"] or 0))
             self._build(backbone)
 
     def _build(self, backbone: Callable[..., Any]) -> None:
@@ -155,7 +160,7 @@ class Segmenter(BaseModel):
             self.model["task_predictor"] = _two_layers(hidden, hparams["task_size"])
 
     def _lambdas(self) -> dict[str, float]:
-        return {name: float(self.hparams.get(f"lambda_{name}") or 0) for name in HEADS}
+        return {name: float(self.settings[f"lambda_{name}"] or 0) for name in HEADS}
 
     def read_lambdas(self) -> None:
         """Take over the lambda_* keys of hparams that were changed, as daart's callbacks do.
@@ -181,7 +186,7 @@ class Segmenter(BaseModel):
 
     def _configured_heads(self) -> set[str]:
         heads = {head for loss, head in HEADS.items() if self.loss_weights[loss] > 0}
-        if self.hparams.get("semi_supervised_algo") not in (None, "none"):
+        if self.settings["semi_supervised_algo"] not in (None, "none"):
             heads.add("classifier_weak")
         return heads
 
@@ -203,7 +208,7 @@ class Segmenter(BaseModel):
     @property
     def variational(self) -> bool:
         """Whether the embedding is a distribution, sampled in training."""
-        return bool(self.hparams.get("variational", False))
+        return bool(self.settings["variational"])
 
     def __str__(self) -> str:
         lines = [f"{self.hparams['backbone'].upper()} architecture", "-" * 24]
@@ -583,7 +588,7 @@ class Segmenter(BaseModel):
     def _scored(self, frames: int) -> tuple[int, int]:
         """The first frame inside the padding of sequences of so many frames, and how many are."""
         pad = self.hparams.get("sequence_pad", 0)
-        before = 2 * pad if self.hparams.get("causal", False) else pad
+        before = 2 * pad if self.settings["causal"] else pad
         return before, max(frames - 2 * pad, 0)
 
 

@@ -9,6 +9,7 @@ from typing import Any, cast
 from torch import Tensor, nn
 
 from daart_fast import ops
+from daart_fast.config import with_defaults
 from daart_fast.errors import ConfigError
 from daart_fast.models.base import BaseModel, backbone_sizes, get_activation_func_from_str
 from daart_fast.models.layers import Conv1d, WeightNormConv1d, dropout_mask, total_context
@@ -20,8 +21,6 @@ __all__ = ["DilatedTCN", "DilationBlock"]
 Place = tuple[Mapping[str, Tensor | None], str]
 
 _NOTHING: Mapping[str, Tensor | None] = {"weight": None, "bias": None}
-#: What daart takes for a dropout that hparams lack (a config file that lacks it means 0.1).
-MISSING_DROPOUT = 0.2
 #: The last of so many layers looks back 17 million frames: days of video.
 MOST_LAYERS = 24
 
@@ -135,7 +134,7 @@ class DilatedTCN(BaseModel):
         out_size: int | None = None,
     ) -> None:
         super().__init__()
-        self.hparams = dict(hparams)
+        self.hparams = hparams = with_defaults(hparams)
         in_size, hid_size, out_size = backbone_sizes(hparams, type, in_size, hid_size, out_size)
         n_layers = hparams["n_hid_layers"]
         if n_layers < 1:
@@ -158,8 +157,8 @@ class DilatedTCN(BaseModel):
                 2 * hparams["n_lags"] + 1,
                 dilation,
                 hparams["activation"],
-                hparams.get("dropout", MISSING_DROPOUT),
-                bool(hparams.get("causal", False)),
+                hparams["dropout"],
+                bool(hparams["causal"]),
             )
         if type == "decoder":
             layers[f"final_dense_{n_layers:02d}"] = Conv1d(out_size, out_size, 1)

@@ -8,6 +8,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from daart_fast.config import with_defaults
 from daart_fast.models.base import BaseModel, backbone_sizes, get_activation_func_from_str
 from daart_fast.models.layers import Conv1d, total_context
 
@@ -42,7 +43,7 @@ class TemporalMLP(BaseModel):
         out_size: int | None = None,
     ) -> None:
         super().__init__()
-        self.hparams = dict(hparams)
+        self.hparams = hparams = with_defaults(hparams)
         in_size, hid_size, out_size = backbone_sizes(hparams, type, in_size, hid_size, out_size)
         n_layers = hparams["n_hid_layers"]
         activation = get_activation_func_from_str(hparams["activation"])
@@ -54,7 +55,7 @@ class TemporalMLP(BaseModel):
                     widths[i],
                     widths[i + 1],
                     2 * hparams["n_lags"] + 1,
-                    causal=bool(hparams.get("causal", False)),
+                    causal=bool(hparams["causal"]),
                 )
             else:
                 layers[f"dense_layer_{i:02d}"] = nn.Linear(widths[i], widths[i + 1])

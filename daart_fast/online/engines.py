@@ -97,9 +97,9 @@ def memory_of(model: Segmenter) -> tuple[int, int]:
 
 def _window(model: Segmenter) -> tuple[int, int]:
     """Return a recurrent model's window in frames, and how many frames before it are read."""
-    hparams = model.hparams
-    length = int(hparams.get("sequence_length") or 0) or (1 << 62)
-    return length, int(hparams.get("sequence_pad") or 0) * (2 if hparams.get("causal") else 1)
+    settings = model.settings
+    pad = int(settings.get("sequence_pad") or 0)
+    return int(settings["sequence_length"]), pad * (2 if settings["causal"] else 1)
 
 
 class _TorchEngine:

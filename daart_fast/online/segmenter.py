@@ -128,7 +128,7 @@ class OnlineSegmenter:
         self.mode, self.delay = _mode(model, mode)
         self._memory, self._period = memory_of(model.model)
         self.exact = self.mode != "provisional"
-        self.fps = float(fps or config.get("fps") or 0.0) or None
+        self.fps = float(fps or config["fps"] or 0.0) or None
         if self.fps is not None and not 0.0 < self.fps < math.inf:
             raise ConfigError(f"fps: expected frames a second, got {self.fps}")
         kinematics = Kinematics.from_hparams(config)
@@ -411,13 +411,13 @@ class OnlineSegmenter:
         if self.streams is not None:
             raise ConfigError("models of kinematic features take one stream: leave streams out")
 
-        threshold = float(self.config.get("likelihood_threshold") or 0.0)
+        threshold = float(self.config["likelihood_threshold"])
         return OnlineKinematics(kinematics, self.keypoints, threshold)
 
     def _make_intake(self, mean: np.ndarray, scale: np.ndarray) -> Intake:
         n, names = self.config["input_size"], self.config.get("input_names") or []
         none = np.full(n, -1, dtype=np.int64)
-        threshold = float(self.config.get("likelihood_threshold") or 0.0)
+        threshold = float(self.config["likelihood_threshold"])
         if self._kinematics is not None:
             places = {name: i for i, name in enumerate(self._kinematics.names)}
             missing = [name for name in names if name not in places]
@@ -443,7 +443,7 @@ def _mode(model: Model, mode: str | None) -> tuple[str, int]:
         )
     encoder = model.model.model["encoder"]
     if isinstance(encoder, RNN):
-        if model.config.get("bidirectional"):
+        if model.config["bidirectional"]:
             raise ConfigError(
                 "a bidirectional model reads each sequence from its end: expected a model trained "
                 "with bidirectional: false, as 'daart-fast train --online' makes it"
@@ -486,7 +486,7 @@ def _mean_and_scale(model: Model, stats: Stats | None) -> tuple[np.ndarray, np.n
 
     n = model.config["input_size"]
     if stats is None:
-        if model.config.get("normalization") != "train":
+        if model.config["normalization"] != "train":
             raise DataError(
                 f"{model.model_dir or 'the model'}: it was trained with each session's own mean "
                 "and spread, which are not known while a session goes on: expected "
@@ -510,7 +510,7 @@ def _mean_and_scale(model: Model, stats: Stats | None) -> tuple[np.ndarray, np.n
 
 def _statistics_of(model: Model, path: Path) -> tuple[np.ndarray, np.ndarray]:
 
-    threshold = float(model.config.get("likelihood_threshold") or 0.0)
+    threshold = float(model.config["likelihood_threshold"])
     values, names = reader_of(model.config)(path, threshold)
     values = model._select(values, names, str(path), named=suffix_of(path) != ".npy")
     found: Mapping[str, np.ndarray] = statistics(values)

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from daart_fast.api.model import read_hparams
-from daart_fast.config import KEYS, with_defaults
+from daart_fast.config import KEYS
 from daart_fast.data.from_config import build_data_generator
 from daart_fast.data.ignored import scored_labels
 from daart_fast.errors import ConfigError, DataError
@@ -83,7 +83,7 @@ def collect(
 
     results = results or folder
     summary = _summary_in(results)
-    hparams = with_defaults(read_hparams(folder / "hparams.yaml"))
+    hparams = read_hparams(folder / "hparams.yaml")
     if new is None:
         known, note = _sessions_now(folder, hparams, data_dir, results == folder)
     else:

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from daart_fast.config import with_defaults
 from daart_fast.data.ignored import IGNORED
 from daart_fast.errors import ConfigError, did_you_mean
 from daart_fast.experiment.notes import best_losses, leave_note, read_note
@@ -393,7 +394,7 @@ class UPS(PseudoLabels):
     def on_fit_start(self, *, trainer: Any, model: Any, data_generator: Any, **kwargs: Any) -> None:
         """Say so if there is no dropout to tell the uncertainty by."""
         super().on_fit_start(trainer=trainer, model=model, data_generator=data_generator)
-        if model.hparams["backbone"] != "dtcn" or not model.hparams.get("dropout", 1):
+        if model.hparams["backbone"] != "dtcn" or not model.settings["dropout"]:
             logging.warning("ups: this model has no dropout, so it chooses as pseudo_labels does")
 
     def label(self, model: Any, inputs: np.ndarray) -> np.ndarray:
@@ -433,13 +434,13 @@ def collect_callbacks(hparams: Mapping[str, Any]) -> list[BaseCallback]:
         There is no such semi_supervised_algo.
     """
     callbacks: list[BaseCallback] = []
-    if hparams.get("enable_early_stop", False):
-        callbacks.append(EarlyStopping(patience=hparams.get("early_stop_history", 10)))
-    if hparams.get("search_pruning"):  # by itself too: a checkpoint fits its callbacks alone
+    settings = with_defaults(hparams)
+    if settings["enable_early_stop"]:
+        callbacks.append(EarlyStopping(patience=settings["early_stop_history"]))
+    if settings["search_pruning"]:  # by itself too: a checkpoint fits its callbacks alone
         notes, trial = hparams.get("search_notes"), hparams.get("search_trial", 0)
-        epochs = hparams.get("search_pruning_epochs", 5)
-        callbacks.append(MedianPruning(notes, trial, epochs))
-    algorithm = hparams.get("semi_supervised_algo")
+        callbacks.append(MedianPruning(notes, trial, settings["search_pruning_epochs"]))
+    algorithm = settings["semi_supervised_algo"]
     if algorithm in (None, "none"):
         return callbacks
     if algorithm not in ("pseudo_labels", "ups"):
@@ -447,25 +448,24 @@ def collect_callbacks(hparams: Mapping[str, Any]) -> list[BaseCallback]:
             f"semi_supervised_algo must be pseudo_labels, ups or null, not '{algorithm}'"
             + did_you_mean(algorithm, ("pseudo_labels", "ups"))
         )
-    start, end = hparams.get("anneal_start", 25), hparams.get("anneal_end", 50)
-    threshold = hparams.get("prob_threshold", 0.9)
-    callbacks.append(AnnealHparam(hparams, "lambda_weak", epoch_start=start, epoch_end=end))
+    start, end = settings["anneal_start"], settings["anneal_end"]
+    threshold = settings["prob_threshold"]
+    callbacks.append(AnnealHparam(settings, "lambda_weak", epoch_start=start, epoch_end=end))
     if algorithm == "ups":
-        spread = hparams.get("variance_threshold", 0.05)
-        callbacks.append(UPS(threshold, spread, epoch_start=start))
+        callbacks.append(UPS(threshold, settings["variance_threshold"], epoch_start=start))
     else:
         callbacks.append(PseudoLabels(threshold, epoch_start=start))
-    _warn_of_no_effect(hparams, algorithm, end)
+    _warn_of_no_effect(settings, algorithm)
     return callbacks
 
 
-def _warn_of_no_effect(hparams: Mapping[str, Any], algorithm: str, anneal_end: int) -> None:
+def _warn_of_no_effect(settings: Mapping[str, Any], algorithm: str) -> None:
     """Say so where the settings leave a semi-supervised algorithm little to do."""
-    if not hparams.get("lambda_weak", 0):
+    if not settings["lambda_weak"]:
         logging.warning(f"{algorithm} has no effect, as lambda_weak, the weight of its loss, is 0")
-    last = hparams.get("max_epochs", anneal_end)
-    if hparams.get("enable_early_stop", False):
-        last = min(last, hparams.get("min_epochs", last))
+    last, anneal_end = settings["max_epochs"], settings["anneal_end"]
+    if settings["enable_early_stop"]:
+        last = min(last, settings["min_epochs"])
     if last < anneal_end:
         logging.warning(
             f"{algorithm} has its full weight from epoch {anneal_end} (anneal_end) on, "

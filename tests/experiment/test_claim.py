@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from daart_fast.config import with_defaults
+from daart_fast.config import KEYS
 from daart_fast.errors import ConfigError
 from daart_fast.experiment.claim import (
     all_settings,
@@ -31,7 +31,8 @@ def hparams(tmp_path: Path) -> Callable[..., dict[str, Any]]:
 
     def make(**changes: Any) -> dict[str, Any]:
         base = {"expt_ids": "a;b", "data_dir": "data", "results_dir": str(tmp_path / "new" / "dir")}
-        return with_defaults({**base, "optimize_parallel": print, **changes})
+        defaults = {name: key.default for name, key in KEYS.items()}
+        return {**defaults, **base, "optimize_parallel": print, **changes}
 
     return make
 

@@ -359,7 +359,7 @@ def test_a_model_that_daart_finished_is_found(tmp_path, name):
 
 def test_daarts_set_of_model_parameters():
     params = get_model_params({"backbone": "dtcn", "n_hid_layers": 3, "unknown": 1})
-    assert params["n_hid_layers"] == 3 and params["dropout"] == 0.1 and params["n_lags"] == 4
+    assert params["n_hid_layers"] == 3 and params["dropout"] == 0.2 and params["n_lags"] == 4
     assert not {"unknown", "bidirectional", "prob_threshold", "max_epochs"} & params.keys()
     assert "bidirectional" in get_model_params({"backbone": "lstm"})
     assert "dropout" not in get_model_params({"backbone": "temporal-mlp"})
