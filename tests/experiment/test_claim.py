@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from daart_fast.config import KEYS
+from daart_fast.config import KEYS, with_defaults
 from daart_fast.errors import ConfigError
 from daart_fast.experiment.claim import (
     all_settings,
