@@ -32,7 +32,6 @@ EXAMPLES = """
   daart-fast online version_0 --input video.csv --fps 30 --stats calibration.csv
   tracker | daart-fast online version_0 --binary --mode provisional > answers.csv
 """
-MARKER_HEADERS = ("scorer", "individuals", "bodyparts", "coords")
 #: how messages name the flags, where `daart_fast.online` names arguments: see its ARGUMENTS
 FLAGS = {
     "stats": "--stats FILE, a recording of the same animal and camera",
@@ -232,12 +231,14 @@ class _Rows:
 
     def read_header(self, config: dict[str, Any]) -> bool:
         """Read the header rows; return whether there are any."""
+        from daart_fast.readers.markers import HEADER_CELLS
+
         header: list[list[str]] = []
-        while (cells := self._next()) is not None and cells[0] in MARKER_HEADERS:
+        while (cells := self._next()) is not None and cells[0] in HEADER_CELLS:
             header.append(cells)
         if header:
             self.first = cells
-            self._pose_order([row for row in header if row[0] != "scorer"])
+            self._pose_order(header)
             return True
         names = list(config.get("input_names") or [])
         if cells is not None and (not all(map(_is_number, cells)) or names == cells[1:]):
@@ -247,22 +248,20 @@ class _Rows:
         return False
 
     def _pose_order(self, header: list[list[str]]) -> None:
-        """Find x, y and likelihood of each keypoint; several animals' are ``animal-part``."""
-        *owners, coordinates = header
-        places: dict[str, dict[str, int]] = {}
-        for i in range(1, min(map(len, header))):
-            part = "-".join(row[i] for row in owners)
-            own = places.setdefault(part, {})
-            if coordinates[i] in own:
-                raise DataError(f"{self.source}: '{part}' has two columns '{coordinates[i]}'")
-            own[coordinates[i]] = i
-        self.order = []
-        for part, own in places.items():
-            if not {"x", "y"} <= own.keys():
-                raise DataError(f"{self.source}: expected columns x and y of '{part}'")
-            self.order += [own["x"], own["y"], own.get("likelihood", -1)]
+        """Take the order of the columns from the header rows of DeepLabCut."""
+        from daart_fast.readers.markers import point_columns
+
+        named = [row for row in header if row[0] != "scorer"]
+        if [row[0] for row in named[-2:]] != ["bodyparts", "coords"]:
+            found = ", ".join(row[0] for row in header)
+            raise DataError(
+                f"{self.source}: expected header rows that end in bodyparts, coords, found {found}"
+            )
+        _, *columns = zip(*named, strict=False)  # the first is that of frame numbers
+        points = point_columns(columns, self.source)
+        self.order = [i if i < 0 else i + 1 for indices in points.values() for i in indices]
         self.n_cells = len(header[0])
-        self.layout, self.keypoints = "pose", list(places)
+        self.layout, self.keypoints = "pose", list(points)
 
     def _channel_order(self, header: list[str], names: list[str]) -> None:
         """Put the columns in the order of the model's channels, if both have names."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,6 +24,7 @@ __all__ = [
     "load_marker_csv",
     "load_marker_h5",
     "load_marker_slp",
+    "point_columns",
     "unsure",
 ]
 
@@ -317,30 +318,54 @@ def _markers(values: np.ndarray, columns: Sequence[tuple[str, ...]], path: str) 
     """Sort columns named ([animal,] part, coordinate) into x, y and likelihood."""
     if len(values) == 0:
         raise DataError(f"{path}: no rows of numbers below the header")
-    places: dict[str, dict[str, int]] = {}
-    for place, (*owner, coordinate) in enumerate(columns):
-        own = places.setdefault("-".join(owner), {})
-        if coordinate in own:
+    points = point_columns(columns, path)
+    xs, ys, likelihoods = (
+        _columns(values, list(indices)) for indices in zip(*points.values(), strict=True)
+    )
+    return Markers(xs, ys, likelihoods, list(points))
+
+
+def point_columns(columns: Iterable[tuple[str, ...]], path: str) -> dict[str, tuple[int, int, int]]:
+    """Find the columns of each tracked point.
+
+    Parameters
+    ----------
+    columns
+        ([animal,] part, coordinate) of each column
+    path
+        the file, for messages
+
+    Returns
+    -------
+    dict
+        the indices of x, y and likelihood by the point's name, which is ``animal-part`` with
+        several animals; -1 where it has no likelihood
+    """
+    found: dict[str, dict[str, int]] = {}
+    for index, (*owner, coordinate) in enumerate(columns):
+        axes = found.setdefault("-".join(owner), {})
+        if coordinate in axes:
             raise DataError(f"{path}: '{'-'.join(owner)}' has two columns '{coordinate}'")
-        own[coordinate] = place
-    names = [name for name, own in places.items() if {"x", "y"} & own.keys()]
-    for name in names:
+        axes[coordinate] = index
+    points = {name: axes for name, axes in found.items() if {"x", "y"} & axes.keys()}
+    for name, axes in points.items():
         for coordinate in ("x", "y"):
-            if coordinate not in places[name]:
-                found = ", ".join(places[name])
-                raise DataError(f"{path}: '{name}' has no column '{coordinate}', only {found}")
-    if not names:
+            if coordinate not in axes:
+                raise DataError(
+                    f"{path}: '{name}' has no column '{coordinate}', only {', '.join(axes)}"
+                )
+    if not points:
         raise DataError(f"{path}: expected columns x and y for each body part, found none")
-    xs, ys = (_columns(values, [places[name][axis] for name in names]) for axis in ("x", "y"))
-    likelihoods = _columns(values, [places[name].get("likelihood", -1) for name in names])
-    return Markers(xs, ys, likelihoods, names)
+    return {
+        name: (axes["x"], axes["y"], axes.get("likelihood", -1)) for name, axes in points.items()
+    }
 
 
-def _columns(values: np.ndarray, places: list[int]) -> np.ndarray:
+def _columns(values: np.ndarray, indices: list[int]) -> np.ndarray:
     """Return columns of a table, ones for -1; they are no copy if they lie at equal distances."""
-    steps = {after - before for before, after in itertools.pairwise(places)} or {1}
-    if -1 not in places and len(steps) == 1 and (step := steps.pop()) > 0:
-        return values[:, places[0] : places[-1] + 1 : step]
-    columns = values[:, places]
-    columns[:, [place == -1 for place in places]] = 1
+    steps = {after - before for before, after in itertools.pairwise(indices)} or {1}
+    if -1 not in indices and len(steps) == 1 and (step := steps.pop()) > 0:
+        return values[:, indices[0] : indices[-1] + 1 : step]
+    columns = values[:, indices]
+    columns[:, [index == -1 for index in indices]] = 1
     return columns

@@ -185,6 +185,19 @@ def test_what_a_header_tells_is_not_told_by_an_option(model, monkeypatch, capsys
     assert f"{option[0]}: standard input has a header" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("header", "words"),
+    [
+        ("scorer,s,s\n", "expected header rows that end in bodyparts, coords, found scorer"),
+        ("bodyparts,nose,nose\ncoords,x,x\n", "'nose' has two columns 'x'"),
+        ("bodyparts,nose,nose\ncoords,x,likelihood\n", "'nose' has no column 'y'"),
+    ],
+)
+def test_header_rows_without_points_are_refused(model, monkeypatch, capsys, header, words):
+    assert run(model, (header + "0,1,2\n").encode(), monkeypatch) == 2
+    assert f"standard input: {words}" in capsys.readouterr().err
+
+
 def test_a_file_of_deeplabcut(model, tmp_path, capsys):
     poses = np.random.default_rng(0).normal(size=(40, 2, 3))
     poses[..., 2] = 0.2 + 0.8 * np.random.default_rng(1).random((40, 2))
