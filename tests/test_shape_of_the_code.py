@@ -1,4 +1,4 @@
-"""What holds for all code of the package: where defaults stand.
+"""What holds for all code of the package: where defaults stand, and how long functions are.
 
 Each exception is listed with its reason.
 """
@@ -6,6 +6,7 @@ Each exception is listed with its reason.
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,31 @@ OTHER_DEFAULTS = {
     ("_add", "activation"): "a layer of a list, which knows no config",
     ("fit_models", "executor"): "None: what the config says",
     ("session_files", "input_type"): "None: files that are named, of any input_type",
+}
+
+MOST_LINES = 60  # of code: without docstring, comments and blank lines
+MOST_PARAMETERS = 10
+
+#: Functions with more parameters, and why.
+MANY_PARAMETERS = {
+    "DataGenerator.__init__": "daart's signature",
+    "SingleDataset.__init__": "daart's signature",
+    "Trainer.__init__": "daart's signature, whose parameters are keys of the config",
+    "dilation_block": "the tensors of an operation, each by its name",
+    "linear_cross_entropy": "the tensors of an operation, each by its name",
+}
+#: C++ functions that are longer, and why.
+LONG_IN_CPP = {
+    "convolve": "stages of minimal filtering, which share the tiles that they loop over",
+    "correlate": "stages of minimal filtering, which share the tiles that they loop over",
+}
+#: C++ functions with more parameters, and why.
+MANY_IN_CPP = {
+    "head": "the tensors of an operation, each by its name",
+    "head_grad": "the tensors of an operation, each by its name",
+    "conv_backward": "the tensors of an operation, each by its name",
+    "gradient_gates": "the tensors of an operation, each by its name",
+    "adam": "the tensors of an operation, each by its name",
 }
 
 
@@ -107,7 +133,118 @@ def test_parameters_that_are_called_as_a_key_have_its_default(name: str) -> None
     assert not wrong
 
 
+def functions(tree: ast.AST, within: str = "") -> Iterator[tuple[str, ast.FunctionDef]]:
+    for node in ast.iter_child_nodes(tree):
+        name = within + (f"{node.name}." if isinstance(node, ast.ClassDef) else "")
+        if isinstance(node, ast.FunctionDef):
+            yield within + node.name, node
+        yield from functions(node, name)
+
+
+def docstring_lines(node: ast.AST) -> set[int]:
+    """Return the lines of the docstrings of a function, and of what is defined in it."""
+    return {
+        line
+        for inner in ast.walk(node)
+        if isinstance(inner, (ast.FunctionDef, ast.ClassDef)) and ast.get_docstring(inner)
+        for line in range(inner.body[0].lineno, (inner.body[0].end_lineno or 0) + 1)
+    }
+
+
+@pytest.mark.parametrize("name", TREES)
+def test_functions_are_short_and_take_few_arguments(name: str) -> None:
+    lines = FILES[name].read_text(encoding="utf-8").splitlines()
+    wrong = []
+    for function, node in functions(TREES[name]):
+        numbers = set(range(node.lineno, (node.end_lineno or 0) + 1)) - docstring_lines(node)
+        texts = [lines[number - 1].strip() for number in numbers]
+        n_lines = sum(bool(text) and not text.startswith("#") for text in texts)
+        if n_lines > MOST_LINES:
+            wrong.append(f"{name}:{node.lineno}: {function} has {n_lines} lines of code")
+        arguments = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
+        n_parameters = len(arguments) - (arguments[:1] != [] and arguments[0].arg in SELF)
+        if n_parameters > MOST_PARAMETERS and function not in MANY_PARAMETERS:
+            wrong.append(f"{name}:{node.lineno}: {function} has {n_parameters} parameters")
+    assert not wrong
+
+
+SELF = ("self", "cls")
+#: What a line of C++ begins with that opens a brace but no function.
+NO_FUNCTION = re.compile(
+    r"\s*(if|for|while|switch|else|do|namespace|struct|class|enum|union|extern|return|try|catch)\b"
+)
+
+
+def cpp_functions(text: str) -> Iterator[tuple[str, int, int, int]]:
+    """Yield (name, line, lines of code, parameters) of each function that clang-format laid out.
+
+    Its closing brace is then the first one as far to the right as its first line.
+    """
+    text = re.sub(r"/\*.*?\*/", lambda found: "\n" * found[0].count("\n"), text, flags=re.DOTALL)
+    lines = [re.sub(r"//.*", "", line).rstrip() for line in text.split("\n")]
+    for last, line in enumerate(lines):
+        if not line.endswith("{") or NO_FUNCTION.match(line):
+            continue
+        first = last
+        while first and lines[first - 1] and lines[first - 1][-1] not in ";{}:>":
+            first -= 1
+        signature = " ".join(lines[first : last + 1])
+        found = re.match(r"[^(\[=]*?([\w~]+)\s*\(", signature)
+        if found is None or NO_FUNCTION.match(signature):
+            continue
+        indent = " " * (len(lines[first]) - len(lines[first].lstrip()))
+        end = next(i for i in range(last + 1, len(lines)) if lines[i].startswith(indent + "}"))
+        yield (
+            found[1],
+            first + 1,
+            sum(map(bool, lines[first : end + 1])),
+            n_parameters(signature[found.end() :]),
+        )
+
+
+def n_parameters(rest: str) -> int:
+    """Count the parameters in what follows the opening parenthesis of a signature."""
+    depth, n_commas, text = 0, 0, ""
+    for letter in rest:
+        if letter == ")" and not depth:
+            break
+        depth += (letter in "(<[{") - (letter in ")>]}")
+        n_commas += letter == "," and not depth
+        text += letter
+    return n_commas + 1 if text.strip() else 0
+
+
+CPP = sorted(
+    path for path in (PACKAGE.parent / "csrc").rglob("*") if path.suffix in (".cpp", ".cu", ".h")
+)
+
+
+@pytest.mark.parametrize("path", CPP, ids=lambda path: str(path.relative_to(PACKAGE.parent)))
+def test_functions_in_cpp_are_short_and_take_few_arguments(path: Path) -> None:
+    wrong = []
+    for name, line, n_lines, n in cpp_functions(path.read_text(encoding="utf-8")):
+        if n_lines > MOST_LINES and name not in LONG_IN_CPP:
+            wrong.append(f"line {line}: {name} has {n_lines} lines of code")
+        if n > MOST_PARAMETERS and name not in MANY_IN_CPP:
+            wrong.append(f"line {line}: {name} has {n} parameters")
+    assert not wrong
+
+
+def test_functions_of_cpp_are_found() -> None:
+    text = "template <class T>\nint sum(std::map<int, T> a,\n        T b) {\n  f(a);\n\n  // b\n}\n"
+    assert list(cpp_functions(text)) == [("sum", 2, 4, 2)]
+    assert sum(1 for path in CPP for _ in cpp_functions(path.read_text(encoding="utf-8"))) > 300
+
+
 def test_each_exception_is_needed() -> None:
+    long = [
+        (name, n_lines, n)
+        for path in CPP
+        for name, _, n_lines, n in cpp_functions(path.read_text(encoding="utf-8"))
+    ]
+    assert not LONG_IN_CPP.keys() - {name for name, n_lines, _ in long if n_lines > MOST_LINES}
+    assert not MANY_IN_CPP.keys() - {name for name, _, n in long if n > MOST_PARAMETERS}
+    assert not MANY_PARAMETERS.keys() - {one for t in TREES.values() for one, _ in functions(t)}
     taken = {(name, key) for name, tree in TREES.items() for key, _, _ in keys_taken(tree)}
     assert not LACKING.keys() - taken
     of_parameters = {one[:2] for tree in TREES.values() for one in defaults(tree)}

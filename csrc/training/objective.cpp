@@ -52,7 +52,7 @@ struct Layout {
     struct {
         int64_t slopes, targets, factor;
     } head[2];
-    struct {
+    struct Decoder {
         int64_t stack, out, prediction, factor;
     } decoder[2];
 
@@ -110,6 +110,17 @@ std::vector<T> times(const ObjectiveShape& s, const T* factor, T upstream) {
     std::vector<T> product(static_cast<std::size_t>(s.batch));
     for (std::size_t b = 0; b < product.size(); b++) product[b] = factor[b] * upstream;
     return product;
+}
+
+// The gradient of the squared error of the predictor (i: 0) or of the decoder (1).
+template <typename T>
+void error_gradient(const ObjectiveShape& s, const ObjectiveInputs<T>& in, int i,
+                    const typename Layout<T>::Decoder& kept, const T* saved, T upstream,
+                    T* dprediction, int threads) {
+    const auto factor = times(s, saved + kept.factor, upstream * T(s.weights[std::size_t(2 + i)]));
+    loss_kernels<T>().error_grad(error_of(s, i ? 0 : 1), saved + kept.prediction,
+                                 in.x + s.first * s.inputs, in.mask ? in.mask + s.first : nullptr,
+                                 factor.data(), dprediction, threads);
 }
 
 }  // namespace
@@ -221,11 +232,7 @@ void objective_backward(const ObjectiveShape& s, const ObjectiveInputs<T>& in,
         const int64_t size = s.batch * s.scored * s.inputs;
         T* dprediction = scratch_of<T>(Slot::objective_error_gradient, size);
         T* dout = scratch_of<T>(Slot::objective_output_gradient, size);
-        const auto factor =
-            times(s, saved + kept.factor, upstream * T(s.weights[std::size_t(2 + i)]));
-        loss_kernels<T>().error_grad(
-            error_of(s, i ? 0 : 1), saved + kept.prediction, in.x + s.first * s.inputs,
-            in.mask ? in.mask + s.first : nullptr, factor.data(), dprediction, threads);
+        error_gradient(s, in, i, kept, saved, upstream, dprediction, threads);
         kernels_for<T>(last, Pass::weight_grad)
             .weight_grad(last, saved + kept.out, dprediction, dweight, dbias,
                          worth_threads(last, threads));

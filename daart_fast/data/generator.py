@@ -124,10 +124,7 @@ class DataGenerator:
         read: Reader = read_inputs,
         cache: Path | None = None,
     ) -> None:
-        self.ids = [str(session_id) for session_id in ids_list]
-        twice = sorted({name for name in self.ids if self.ids.count(name) > 1})
-        if twice:
-            raise ConfigError(f"sessions listed more than once: {', '.join(twice)}")
+        self.ids = _each_once(ids_list)
         self.device, self.as_numpy, self.rng_seed = device, as_numpy, rng_seed
         self.datasets = [
             SingleDataset(
@@ -146,7 +143,6 @@ class DataGenerator:
         ]
         self.n_datasets = len(self.datasets)
         self.signals, self.transforms, self.paths = signals_list, transforms_list, paths_list
-        self.batch_size = batch_size
         _fit_together(self.datasets)
         self.input_names = self.datasets[0].session.input_names
         self.label_names = next((d.label_names for d in self.datasets if d.label_names), [])
@@ -155,25 +151,10 @@ class DataGenerator:
         )
 
         self._share_out(trial_splits or DEFAULT_SPLITS, set(ids_val), set(ids_test), train_frac)
-        counts = np.array([len(d.batch_idxs["train"]) for d in self.datasets], dtype=np.float64)
-        self.batch_ratios = counts / max(counts.sum(), 1.0)
-        self.training_sessions = np.flatnonzero(counts).tolist()
         self._scales = [(d.session.mean32, d.session.scale) for d in self.datasets]
         if normalization == "train":
             self._normalise_by_training_sessions()
-
-        #: (n, 2) session and sequence numbers of each split
-        members = {split: self._members_of(split) for split in SPLITS}
-        window = sequence_length + 2 * sequence_pad
-        full = max(batch_size, EVALUATION_FRAMES // window)
-        self.batch_sizes = {"train": batch_size, "val": full, "test": full}
-        self.n_tot_batches = {
-            split: -(-len(members[split]) // self.batch_sizes[split]) for split in SPLITS
-        }
-        self._rounds = {
-            split: _Round(members[split], rng_seed if split == "train" else None)
-            for split in SPLITS
-        }
+        self._plan_rounds(batch_size, sequence_length + 2 * sequence_pad)
         self._pin = pin_memory or torch.device(device).type == "cuda"
         self._source: HostBatches | ResidentSessions | StreamedBatches | None = None
 
@@ -207,7 +188,7 @@ class DataGenerator:
         ids_test: set[str],
         train_frac: float,
     ) -> None:
-        """Set each dataset's ``batch_idxs``."""
+        """Set each dataset's ``batch_idxs``, and each one's share of the training sequences."""
         if both := sorted(ids_val & ids_test):
             raise ConfigError(f"{', '.join(both)}: held out both for validation and for test")
         for name in sorted((ids_val | ids_test) - set(self.ids)):
@@ -223,6 +204,9 @@ class DataGenerator:
                 ids_val,
                 ids_test,
             )
+        counts = np.array([len(d.batch_idxs["train"]) for d in self.datasets], dtype=np.float64)
+        self.batch_ratios = counts / max(counts.sum(), 1.0)
+        self.training_sessions = np.flatnonzero(counts).tolist()
 
     def _normalise_by_training_sessions(self) -> None:
         """Give every session the mean and spread of all frames of the sessions that train.
@@ -244,6 +228,17 @@ class DataGenerator:
         """Give every session this mean and spread, (N,) both, as of the training of a model."""
         for dataset in self.datasets:
             dataset.session = dataset.session.normalised_by(mean, std)
+
+    def _plan_rounds(self, batch_size: int, window: int) -> None:
+        """Set how the sequences of each split, `window` frames as they are shown, are batched."""
+        full = max(batch_size, EVALUATION_FRAMES // window)
+        self.batch_size = batch_size
+        self.batch_sizes = {"train": batch_size, "val": full, "test": full}
+        self.n_tot_batches, self._rounds = {}, {}
+        for split in SPLITS:
+            members = self._members_of(split)
+            self.n_tot_batches[split] = -(-len(members) // self.batch_sizes[split])
+            self._rounds[split] = _Round(members, self.rng_seed if split == "train" else None)
 
     def _members_of(self, split: str) -> np.ndarray:
         """(n, 2) session and sequence numbers."""
@@ -400,6 +395,13 @@ class _Round:
 
 
 # -------------------------------------------------------------------------- do sessions fit?
+
+
+def _each_once(ids: Sequence[str]) -> list[str]:
+    names = [str(session_id) for session_id in ids]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise ConfigError(f"sessions listed more than once: {', '.join(twice)}")
+    return names
 
 
 def _fit_together(datasets: Sequence[SingleDataset]) -> None:
