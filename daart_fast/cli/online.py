@@ -233,21 +233,21 @@ class _Rows:
         """Read the header rows; return whether there are any."""
         from daart_fast.readers.markers import HEADER_CELLS
 
+        names = list(config.get("input_names") or [])
         header: list[list[str]] = []
         while (cells := self._next()) is not None and cells[0] in HEADER_CELLS:
             header.append(cells)
         if header:
             self.first = cells
-            self._pose_order(header)
+            self._pose_order(header, names)
             return True
-        names = list(config.get("input_names") or [])
         if cells is not None and (not all(map(_is_number, cells)) or names == cells[1:]):
             self._channel_order(cells, names)
             return True
         self.first = cells
         return False
 
-    def _pose_order(self, header: list[list[str]]) -> None:
+    def _pose_order(self, header: list[list[str]], names: list[str]) -> None:
         """Take the order of the columns from the header rows of DeepLabCut."""
         from daart_fast.readers.markers import point_columns
 
@@ -259,8 +259,15 @@ class _Rows:
             )
         _, *columns = zip(*named, strict=False)  # the first is that of frame numbers
         points = point_columns(columns, self.source)
-        self.order = [i if i < 0 else i + 1 for indices in points.values() for i in indices]
         self.n_cells = len(header[0])
+        if any("z" in point for point in points.values()):  # a pose has x, y and likelihood
+            channels = [f"{'-'.join(owner)}_{axis}" for *owner, axis in columns]
+            self._channel_order(["", *channels], names)
+            return
+        axes = ("x", "y", "likelihood")
+        self.order = [
+            point[axis] + 1 if axis in point else -1 for point in points.values() for axis in axes
+        ]
         self.layout, self.keypoints = "pose", list(points)
 
     def _channel_order(self, header: list[str], names: list[str]) -> None:

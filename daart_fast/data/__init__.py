@@ -10,7 +10,8 @@ from daart_fast.data.sequences import compute_sequence_pad, compute_sequences, s
 from daart_fast.data.sessions import Session, load_session
 from daart_fast.readers.feature_tables import load_feature_csv
 from daart_fast.readers.labels import load_label_csv, load_label_pkl
-from daart_fast.readers.markers import load_marker_csv, load_marker_h5
+from daart_fast.readers.marker_h5 import load_marker_h5
+from daart_fast.readers.markers import load_marker_csv
 
 if TYPE_CHECKING:  # the same names as in `_WITH_TORCH`, for editors and type checkers
     from daart_fast.data.dataset import SingleDataset

@@ -5,9 +5,9 @@ table of points. Frames are independent of each other but for their neighbours i
 threads can fill different frames (numba's own threads would bring a second OpenMP into the
 process; these kernels let go of the interpreter's lock instead).
 
-Signature: ``kernel(points, table, rate, lag, lead, first, last, out)`` with points (T, P, 2)
-float64, table (n, k) int64, rate in frames a second (or 1), movement measured from ``lag`` frames
-before to ``lead`` frames after each frame, and out (T, n) float32.
+Signature: ``kernel(points, table, rate, lag, lead, first, last, out)`` with points (T, P, D)
+float64 of 2 or 3 coordinates, table (n, k) int64, rate in frames a second (or 1), movement measured
+from ``lag`` frames before to ``lead`` frames after each frame, and out (T, n) float32.
 """
 
 from __future__ import annotations
@@ -31,8 +31,11 @@ def distance(
     for t in range(first, last):
         for j in range(len(table)):
             a, b = table[j, 0], table[j, 1]
-            dx, dy = points[t, a, 0] - points[t, b, 0], points[t, a, 1] - points[t, b, 1]
-            out[t, j] = sqrt(dx * dx + dy * dy)
+            square = 0.0
+            for i in range(points.shape[2]):
+                d = points[t, a, i] - points[t, b, i]
+                square += d * d
+            out[t, j] = sqrt(square)
 
 
 def approach(
@@ -44,10 +47,13 @@ def approach(
         per = rate / max(t1 - t0, 1)
         for j in range(len(table)):
             a, b = table[j, 0], table[j, 1]
-            dx, dy = points[t0, a, 0] - points[t0, b, 0], points[t0, a, 1] - points[t0, b, 1]
-            then = sqrt(dx * dx + dy * dy)
-            dx, dy = points[t1, a, 0] - points[t1, b, 0], points[t1, a, 1] - points[t1, b, 1]
-            out[t, j] = (sqrt(dx * dx + dy * dy) - then) * per
+            then, now = 0.0, 0.0
+            for i in range(points.shape[2]):
+                d0 = points[t0, a, i] - points[t0, b, i]
+                d1 = points[t1, a, i] - points[t1, b, i]
+                then += d0 * d0
+                now += d1 * d1
+            out[t, j] = (sqrt(now) - sqrt(then)) * per
 
 
 def speed(
@@ -59,8 +65,11 @@ def speed(
         per = rate / max(t1 - t0, 1)
         for j in range(len(table)):
             a = table[j, 0]
-            dx, dy = points[t1, a, 0] - points[t0, a, 0], points[t1, a, 1] - points[t0, a, 1]
-            out[t, j] = sqrt(dx * dx + dy * dy) * per
+            square = 0.0
+            for i in range(points.shape[2]):
+                d = points[t1, a, i] - points[t0, a, i]
+                square += d * d
+            out[t, j] = sqrt(square) * per
 
 
 def acceleration(
@@ -76,9 +85,11 @@ def acceleration(
             if n_frames < 3 or (lead == 0 and t < 2):  # there are not yet three
                 out[t, j] = 0.0
                 continue
-            dx = points[m - 1, a, 0] - 2.0 * points[m, a, 0] + points[m + 1, a, 0]
-            dy = points[m - 1, a, 1] - 2.0 * points[m, a, 1] + points[m + 1, a, 1]
-            out[t, j] = sqrt(dx * dx + dy * dy) * rate * rate
+            square = 0.0
+            for i in range(points.shape[2]):
+                d = points[m - 1, a, i] - 2.0 * points[m, a, i] + points[m + 1, a, i]
+                square += d * d
+            out[t, j] = sqrt(square) * rate * rate
 
 
 def turn(
@@ -98,6 +109,26 @@ def turn(
             out[t, j] = product / lengths if lengths > 0.0 else 0.0
 
 
+def turn_3d(
+    points: Any, table: Any, rate: Any, lag: Any, lead: Any, first: Any, last: Any, out: Any
+) -> None:
+    """Cosine (part 0) or sine (part 1) of the angle between b->a and d->c, from 0 to pi.
+
+    In space an angle has no sign, so its sine is never negative.
+    """
+    for t in range(first, last):
+        for j in range(len(table)):
+            a, b, c, d = table[j, 0], table[j, 1], table[j, 2], table[j, 3]
+            uu, vv, uv = 0.0, 0.0, 0.0
+            for i in range(3):
+                u, v = points[t, a, i] - points[t, b, i], points[t, c, i] - points[t, d, i]
+                uu += u * u
+                vv += v * v
+                uv += u * v
+            product = uv if table[j, 4] == 0 else sqrt(max(uu * vv - uv * uv, 0.0))
+            out[t, j] = product / sqrt(uu * vv) if uu * vv > 0.0 else 0.0
+
+
 def egocentric(
     points: Any, table: Any, rate: Any, lag: Any, lead: Any, first: Any, last: Any, out: Any
 ) -> None:
@@ -110,6 +141,35 @@ def egocentric(
             length = sqrt(ex * ex + ey * ey)
             product = ex * dx + ey * dy if table[j, 3] == 0 else ex * dy - ey * dx
             out[t, j] = product / length if length > 0.0 else 0.0
+
+
+def egocentric_3d(
+    points: Any, table: Any, rate: Any, lag: Any, lead: Any, first: Any, last: Any, out: Any
+) -> None:
+    """Point c, seen from o: along o->h (part 0), towards s across it (1), off their plane (2)."""
+    for t in range(first, last):
+        for j in range(len(table)):
+            o, h, s, c = table[j, 0], table[j, 1], table[j, 2], table[j, 3]
+            ox, oy, oz = points[t, o, 0], points[t, o, 1], points[t, o, 2]
+            ex, ey, ez = points[t, h, 0] - ox, points[t, h, 1] - oy, points[t, h, 2] - oz
+            sx, sy, sz = points[t, s, 0] - ox, points[t, s, 1] - oy, points[t, s, 2] - oz
+            dx, dy, dz = points[t, c, 0] - ox, points[t, c, 1] - oy, points[t, c, 2] - oz
+            along = sqrt(ex * ex + ey * ey + ez * ez)
+            scale = 1.0 / along if along > 0.0 else 0.0
+            ex, ey, ez = ex * scale, ey * scale, ez * scale
+            if table[j, 4] == 0:
+                out[t, j] = ex * dx + ey * dy + ez * dz
+                continue
+            part = sx * ex + sy * ey + sz * ez
+            sx, sy, sz = sx - part * ex, sy - part * ey, sz - part * ez
+            across = sqrt(sx * sx + sy * sy + sz * sz)
+            scale = 1.0 / across if across > 0.0 else 0.0
+            sx, sy, sz = sx * scale, sy * scale, sz * scale
+            if table[j, 4] == 1:
+                out[t, j] = sx * dx + sy * dy + sz * dz
+            else:
+                nx, ny, nz = ey * sz - ez * sy, ez * sx - ex * sz, ex * sy - ey * sx
+                out[t, j] = nx * dx + ny * dy + nz * dz
 
 
 def _windowed(

@@ -29,7 +29,7 @@ GROUPS = {
     "angles": "at each keypoint, between its neighbours in the file's order (cosine and sine); the "
     "name has all three, the keypoint in the middle",
     "egocentric": "coordinates, seen from the first point of kinematic_axis and turned so that "
-    "the second lies ahead",
+    "the second lies ahead; in 3D the third point of kinematic_axis lies aside",
     "animals": "distance, approach, heading and bearing of each pair of animals",
     "likelihoods": "of each keypoint, 0 where it was not detected",
 }
@@ -52,7 +52,8 @@ class Kinematics:
     fps
         frames a second. Without it speeds are in pixels a frame, and there can be no windows
     axis
-        two body parts: where an animal is, and a point ahead of it
+        two body parts: where an animal is, and a point ahead of it. For egocentric coordinates of
+        points in 3D a third one, beside the line through these two
     causal
         whether only the past counts: windows then end with their frame, else they are centred
     any_order
@@ -66,7 +67,7 @@ class Kinematics:
     groups: tuple[str, ...]
     windows: tuple[float, ...] = ()
     fps: float | None = None
-    axis: tuple[str, str] | None = None
+    axis: tuple[str, ...] | None = None
     causal: bool = False
     any_order: bool = False
     gaps: str = "interpolate"
@@ -95,13 +96,15 @@ class Kinematics:
         if settings["input_type"] != KINEMATIC:
             return None
         axis = _words(settings["kinematic_axis"])
-        if len(axis) not in (0, 2):
-            raise ConfigError(f"'kinematic_axis': expected two body parts, got {';'.join(axis)}")
+        if len(axis) not in (0, 2, 3):
+            raise ConfigError(
+                f"'kinematic_axis': expected two body parts, in 3D three, got {';'.join(axis)}"
+            )
         return cls(
             groups=tuple(_words(settings["kinematic_groups"])),
             windows=_windows(settings["kinematic_windows"]),
             fps=settings["fps"],
-            axis=(axis[0], axis[1]) if axis else None,
+            axis=tuple(axis) or None,
             causal=bool(settings["causal"]),
             any_order=bool(settings["kinematic_any_order"]),
             gaps=str(settings["gaps"]),
@@ -120,14 +123,16 @@ class Kinematics:
         Returns
         -------
         Inputs
-            (T, N) float32 and N names: distances in pixels, speeds in pixels a second (a frame
+            (T, N) float32 and N names, which begin with ``3d:`` where points have z: distances in
+            pixels (in 3D in the unit of the coordinates), speeds in pixels a second (a frame
             where fps is not given), accelerations in pixels a second squared, angles as cosine
             and sine. With ``gaps: hold`` all are NaN before every point has been seen
 
         Raises
         ------
         ConfigError
-            a body part of `axis` does not exist, or a group has nothing to measure
+            a body part of `axis` does not exist, or a group has nothing to measure; `axis` has
+            too few body parts, or too many, for points of so many dimensions
         DataError
             a point was never detected
         """
@@ -137,7 +142,7 @@ class Kinematics:
         points = _points(markers, animals, source, self.gaps)
         unseen = int(np.isnan(points).any((1, 2)).sum())  # they are the first frames
         points = points[unseen:]
-        columns = list(self._columns(markers.names, animals))
+        columns = list(self._columns(markers.names, animals, points.shape[2]))
         if not columns and self.groups != ("likelihoods",):
             raise ConfigError(
                 f"{source}: {';'.join(self.groups)} of {len(markers.names)} keypoints of "
@@ -147,10 +152,12 @@ class Kinematics:
         likely = "likelihoods" in self.groups
         if likely:
             names += [f"likelihood:{name}" for name in markers.names]
+        if markers.zs is not None:  # the same words for 2D mean something else
+            names = [f"3d:{name}" for name in names]
         base = np.empty((len(points), len(names)), dtype=np.float32)
         self._measure(points, columns, base)
         if likely:
-            seen = np.where(np.isnan(markers.xs), 0.0, markers.likelihoods)
+            seen = np.where(markers.missing(), 0.0, markers.likelihoods)
             base[:, len(columns) :] = np.nan_to_num(seen[unseen:])
         if self.any_order:
             keys = [(column.kernel.__name__, column.row) for column in columns]
@@ -174,11 +181,11 @@ class Kinematics:
             raise DataError(f"{path}: no such file")
         markers = read_markers(path)
         unsure = markers.unsure(likelihood_threshold)
-        xs, ys = (np.where(unsure, np.nan, values) for values in (markers.xs, markers.ys))
-        return self(Markers(xs, ys, markers.likelihoods, markers.names), path)
+        points = {axis: np.where(unsure, np.nan, c) for axis, c in markers.coordinates.items()}
+        return self(markers.replacing(points), path)
 
     def _measure(self, points: np.ndarray, columns: Sequence[_Column], out: np.ndarray) -> None:
-        """Fill the columns of ``out`` that are measured from points (T, P, 2)."""
+        """Fill the columns of ``out`` that are measured from points (T, P, D)."""
         rate = float(self.fps or 1.0)
         lead = 0 if self.causal else 1
         start = 0
@@ -212,19 +219,26 @@ class Kinematics:
                 every += [f"{name}:{what}{seconds:g}s" for name in names]
         return Inputs(values, every)
 
-    def _columns(self, names: Sequence[str], animals: Sequence[Animal]) -> Iterator[_Column]:
+    def _columns(
+        self, names: Sequence[str], animals: Sequence[Animal], n_dimensions: int
+    ) -> Iterator[_Column]:
         """Yield what to measure, group by group, the columns of one kernel together."""
+        turn = kernels.turn if n_dimensions == 2 else kernels.turn_3d
         makers: dict[str, Callable[..., Iterator[_Column]]] = {
             "distances": lambda: _pairs(names),
             "speeds": lambda: _each(kernels.speed, "speed", names),
             "accelerations": lambda: _each(kernels.acceleration, "acceleration", names),
-            "angles": lambda: _angles(names, animals),
-            "egocentric": lambda: _egocentric(names, animals, self.axis),
-            "animals": lambda: _between(len(names), animals, self.axis),
+            "angles": lambda: _angles(names, animals, turn),
+            "egocentric": lambda: _egocentric(names, animals, self.axis, n_dimensions),
+            "animals": lambda: _between(len(names), animals, self.axis, turn),
         }
         for group in GROUPS:
             if group in self.groups and group in makers:
                 yield from makers[group]()
+
+
+#: measures columns of features: see `daart_fast.features.kernels`
+_Kernel = Callable[..., None]
 
 
 @dataclass(frozen=True)
@@ -232,7 +246,7 @@ class _Column:
     """One feature: its name, the kernel that measures it and that kernel's row of its table."""
 
     name: str
-    kernel: Callable[..., None]
+    kernel: _Kernel
     row: tuple[int, ...]
 
 
@@ -246,36 +260,49 @@ def _each(kernel: Callable[..., None], what: str, names: Sequence[str]) -> Itera
         yield _Column(f"{what}:{name}", kernel, (a,))
 
 
-def _turn(name: str, a: int, b: int, c: int, d: int) -> Iterator[_Column]:
+def _turn(kernel: _Kernel, name: str, *points: int) -> Iterator[_Column]:
     for part, what in enumerate(("cos", "sin")):
-        yield _Column(f"{name}:{what}", kernels.turn, (a, b, c, d, part))
+        yield _Column(f"{name}:{what}", kernel, (*points, part))
 
 
-def _angles(names: Sequence[str], animals: Sequence[Animal]) -> Iterator[_Column]:
+def _angles(names: Sequence[str], animals: Sequence[Animal], turn: _Kernel) -> Iterator[_Column]:
     for animal in animals:
         places = list(animal.parts.values())
         for a, b, c in zip(places, places[1:], places[2:], strict=False):
             # all three are named: in a file of another order it is another angle
-            yield from _turn(f"angle:{names[a]}:{names[b]}:{names[c]}", a, b, c, b)
+            yield from _turn(turn, f"angle:{names[a]}:{names[b]}:{names[c]}", a, b, c, b)
 
 
 def _egocentric(
-    names: Sequence[str], animals: Sequence[Animal], axis: tuple[str, str] | None
+    names: Sequence[str],
+    animals: Sequence[Animal],
+    axis: tuple[str, ...] | None,
+    n_dimensions: int,
 ) -> Iterator[_Column]:
-    """All points as each animal sees them; its own axis has no place across itself."""
+    """All points as each animal sees them; those that fix its axes have no place across these."""
     assert axis is not None
+    if len(axis) != n_dimensions:
+        wanted = {
+            2: "two body parts, as the points have no z",
+            3: "a third body part, beside the line through the first two (tail_base;nose;left_ear),"
+            " as the points have z: it fixes what is aside and what is above",
+        }
+        raise ConfigError(
+            f"'kinematic_axis': egocentric coordinates need {wanted[n_dimensions]}; "
+            f"got {';'.join(axis)}"
+        )
+    kernel = kernels.egocentric if n_dimensions == 2 else kernels.egocentric_3d
     for animal in animals:
-        origin, ahead = (animal.place(part) for part in axis)
+        fixed = tuple(animal.place(part) for part in axis)
         seen_by = f"{animal.name}:" if animal.name else ""
         for c, name in enumerate(names):
-            for part, what in enumerate(("ahead", "aside")):
-                if c != origin and (c != ahead or part == 0):
-                    row = (origin, ahead, c, part)
-                    yield _Column(f"ego:{seen_by}{name}:{what}", kernels.egocentric, row)
+            n_parts = fixed.index(c) if c in fixed else n_dimensions
+            for part, what in enumerate(("ahead", "aside", "above")[:n_parts]):
+                yield _Column(f"ego:{seen_by}{name}:{what}", kernel, (*fixed, c, part))
 
 
 def _between(
-    n_points: int, animals: Sequence[Animal], axis: tuple[str, str] | None
+    n_points: int, animals: Sequence[Animal], axis: tuple[str, ...] | None, turn: _Kernel
 ) -> Iterator[_Column]:
     """Animals two by two; the centre of animal i stands behind the keypoints, at n_points + i."""
     centred = list(enumerate(animals, start=n_points))
@@ -287,30 +314,30 @@ def _between(
     if axis is None:
         return
     for (_, one), (_, other) in pairs:
-        o, h, p, q = (who.place(part) for who in (one, other) for part in axis)
-        yield from _turn(f"heading:{one.name}:{other.name}", h, o, q, p)
+        o, h, p, q = (who.place(part) for who in (one, other) for part in axis[:2])
+        yield from _turn(turn, f"heading:{one.name}:{other.name}", h, o, q, p)
     for (_, one), (b, other) in permutations(centred, 2):
-        o, h = (one.place(part) for part in axis)
-        yield from _turn(f"bearing:{one.name}:{other.name}", h, o, b, o)
+        o, h = (one.place(part) for part in axis[:2])
+        yield from _turn(turn, f"bearing:{one.name}:{other.name}", h, o, b, o)
 
 
 def _without_halves(markers: Markers) -> Markers:
-    """Return markers in which a point is missing whole where its x or its y is."""
-    xs, ys = markers.xs, markers.ys
-    seen = (np.abs(xs) < TOO_LARGE) & (np.abs(ys) < TOO_LARGE)
-    return markers._replace(xs=np.where(seen, xs, np.nan), ys=np.where(seen, ys, np.nan))
+    """Return markers in which a point is missing whole where one of its coordinates is."""
+    every = markers.coordinates
+    seen = np.all([np.abs(values) < TOO_LARGE for values in every.values()], axis=0)
+    return markers.replacing({axis: np.where(seen, c, np.nan) for axis, c in every.items()})
 
 
 def _points(
     markers: Markers, animals: Sequence[Animal], source: str | os.PathLike[str], gaps: str
 ) -> np.ndarray:
-    """Return (T, K + A, 2) float64: the keypoints, gaps filled, then each animal's centre."""
-    flat = np.concatenate([markers.xs, markers.ys], axis=1)
-    names = [f"{name}_{axis}" for axis in "xy" for name in markers.names]
+    """Return (T, K + A, D) float64: the keypoints, gaps filled, then each animal's centre."""
+    every, n_keypoints = markers.coordinates, len(markers.names)
+    flat = np.concatenate(list(every.values()), axis=1)
+    names = [f"{name}_{axis}" for axis in every for name in markers.names]
     filled = fill_gaps(flat, names, source, gaps)
-    n_keypoints = len(markers.names)
-    points = np.empty((len(flat), n_keypoints + len(animals), 2))
-    for axis, values in enumerate((filled[:, :n_keypoints], filled[:, n_keypoints:])):
+    points = np.empty((len(flat), n_keypoints + len(animals), len(every)))
+    for axis, values in enumerate(np.split(filled, len(every), axis=1)):
         points[:, :n_keypoints, axis] = values
         for i, animal in enumerate(animals):
             points[:, n_keypoints + i, axis] = values[:, list(animal.parts.values())].mean(1)

@@ -101,7 +101,7 @@ def orbits(
 
 
 #: Of some kinds of feature the row ends in something that is no point.
-ABOUT = {"turn": 4, "egocentric": 3}
+ABOUT = {"turn": 4, "turn_3d": 4, "egocentric": 3, "egocentric_3d": 4}
 
 
 def _key(kind: str, row: tuple[int, ...]) -> tuple[str, tuple[int, ...]]:

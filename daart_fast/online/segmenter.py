@@ -408,6 +408,11 @@ class OnlineSegmenter:
             raise ConfigError(
                 f"the model reads features built from poses: expected {ARGUMENTS['pose']}"
             )
+        if any(name.startswith("3d:") for name in self.config.get("input_names") or ()):
+            raise ConfigError(
+                "the model reads kinematic features of points in 3D, which are not computed frame "
+                "by frame yet; predict whole videos, or train on raw points (input_type: markers)"
+            )
         if self.streams is not None:
             raise ConfigError("models of kinematic features take one stream: leave streams out")
 

@@ -266,7 +266,7 @@ def _look_at_inputs(checkup: Checkup, found: Found, path: Path, threshold: float
             finding = Finding(found.id, path, text, advice="Leave it out of the features")
             checkup.findings.append(finding)
         return
-    missing = np.isnan(markers.xs) | np.isnan(markers.ys) | markers.unsure(threshold)
+    missing = markers.missing() | markers.unsure(threshold)
     points = markers.names
     found.missing = float(missing.mean())
     shares, longest = missing.mean(0), [_longest(column) for column in missing.T]

@@ -3,29 +3,27 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from daart_fast.errors import DataError
+from daart_fast.readers.anipose import anipose_frames, load_anipose_csv
 from daart_fast.readers.checks import PathLike, numbers_frames
 from daart_fast.readers.feature_tables import load_feature_csv, load_npy
 from daart_fast.readers.h5 import opened
+from daart_fast.readers.marker_h5 import fixed_index, groups_of, load_marker_h5, table_index
 from daart_fast.readers.markers import (
     HEADER_CELLS,
     MARKER_STARTS,
     TOO_LARGE,
     Markers,
-    fixed_index,
-    groups_of,
     load_marker_csv,
-    load_marker_h5,
-    load_marker_slp,
-    table_index,
 )
-from daart_fast.readers.tables import first_numbers, first_row
+from daart_fast.readers.sleap import load_marker_slp, load_sleap_csv
+from daart_fast.readers.tables import first_numbers, first_row, read_table
 
 __all__ = [
     "Inputs",
@@ -60,6 +58,17 @@ def suffix_of(path: PathLike) -> str:
     return max(long, key=len) if long else Path(name).suffix
 
 
+def _marker_csv_reader(cells: Sequence[str]) -> Callable[[PathLike], Markers] | None:
+    """Return what reads a csv of tracked points with this first row; None for other tables."""
+    if list(cells[:1]) in MARKER_STARTS:
+        return load_marker_csv
+    if list(cells[:2]) == ["track", "frame_idx"]:
+        return load_sleap_csv
+    if any(cell.endswith("_ncams") and f"{cell[:-6]}_x" in cells for cell in cells):
+        return load_anipose_csv
+    return None
+
+
 def read_markers(path: PathLike) -> Markers:
     """Read tracked points from whatever format the file's name and content say."""
     suffix = suffix_of(path)
@@ -68,7 +77,7 @@ def read_markers(path: PathLike) -> Markers:
     if suffix == ".slp":
         return load_marker_slp(path)
     if suffix in (".csv", ".csv.gz"):
-        return load_marker_csv(path)
+        return (_marker_csv_reader(first_row(Path(path))) or load_marker_csv)(path)
     raise DataError(
         f"{path}: expected a file of inputs ({', '.join(INPUT_SUFFIXES)}), found '{suffix}'"
     )
@@ -92,8 +101,14 @@ def first_frame(path: PathLike) -> float | None:
     path = Path(path)
     suffix = suffix_of(path)
     if suffix in (".csv", ".csv.gz"):
-        name = first_row(path)[:1]
-        is_markers = name in MARKER_STARTS
+        cells = first_row(path)
+        name, reader = cells[:1], _marker_csv_reader(cells)
+        if reader is load_sleap_csv:
+            return None
+        if reader is load_anipose_csv:
+            numbers = anipose_frames(cells, read_table(path).values)
+            return None if numbers is None or np.isnan(numbers[0]) else float(numbers[0])
+        is_markers = reader is not None
         first = first_numbers(path, HEADER_CELLS if is_markers else set())
         counts = is_markers or numbers_frames("".join(name), first)
         return first[0] if counts and first and not math.isnan(first[0]) else None
@@ -131,7 +146,8 @@ def read_inputs(
     Returns
     -------
     Inputs
-        (T, N) float32 and N names; those of tracked points are ``part_x`` and ``part_y``
+        (T, N) float32 and N names; those of tracked points are ``part_x``, ``part_y`` and, in 3D,
+        ``part_z``
 
     Raises
     ------
@@ -151,7 +167,7 @@ def holds_markers(path: Path) -> bool:
     """Return whether a file holds tracked points, by its name and its first row; else features."""
     suffix = suffix_of(path)
     if suffix in (".csv", ".csv.gz"):
-        return first_row(path)[:1] in MARKER_STARTS
+        return _marker_csv_reader(first_row(path)) is not None
     return suffix != ".npy"
 
 
@@ -159,11 +175,11 @@ def inputs_of(
     markers: Markers, path: Path, likelihood_threshold: float = 0.0, gaps: str = "interpolate"
 ) -> Inputs:
     """Make inputs of the tracked points in a file, as `read_inputs` does."""
-    names = [f"{name}_{axis}" for axis in "xy" for name in markers.names]
+    names = [f"{name}_{axis}" for axis in markers.coordinates for name in markers.names]
     unsure = markers.unsure(likelihood_threshold)
     # the threshold may be the reason why a channel has no value
     hint = f" (likelihood_threshold is {likelihood_threshold:g})" if likelihood_threshold else ""
-    parts = [markers.xs, markers.ys]
+    parts = list(markers.coordinates.values())
     return Inputs(_filled(parts, names, path, gaps, unsure, hint), names)
 
 

@@ -3,28 +3,27 @@
 from __future__ import annotations
 
 import itertools
-import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from daart_fast.errors import DataError
-from daart_fast.readers.checks import PathLike, check_frame_numbers, shown_frame
-from daart_fast.readers.h5 import opened
-from daart_fast.readers.tables import misnumbered, read_table
-from daart_fast.readers.unpickle import loads_plain
+from daart_fast.readers.checks import PathLike, check_frame_numbers
+from daart_fast.readers.tables import read_table
 
 __all__ = [
     "HEADER_CELLS",
     "MARKER_STARTS",
     "TOO_LARGE",
     "Markers",
+    "by_animal",
     "load_marker_csv",
-    "load_marker_h5",
-    "load_marker_slp",
+    "markers_of",
     "point_columns",
+    "text_of",
     "unsure",
 ]
 
@@ -47,17 +46,44 @@ HEADER_CELLS = set(HEADERS[-1])
 TOO_LARGE = 1e18
 
 
-#: a damaged number of a frame, in a project that tells but some, would fill the memory
-MOST_FRAMES = 10_000_000
+@dataclass(frozen=True)
+class Markers:
+    """Tracked points: x, y (pixels) and likelihood (0 to 1), each (T, K); K keypoint names.
 
-
-class Markers(NamedTuple):
-    """Tracked points: x, y (pixels) and likelihood (0 to 1), each (T, K); K keypoint names."""
+    Points in three dimensions have z too, (T, K), in the unit of x and y. It is a sequence of the
+    first four, as what daart's functions return.
+    """
 
     xs: np.ndarray
     ys: np.ndarray
     likelihoods: np.ndarray
     names: list[str]
+    zs: np.ndarray | None = None
+
+    def __getitem__(self, part: Any) -> Any:
+        return (self.xs, self.ys, self.likelihoods, self.names)[part]
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self[:])
+
+    @property
+    def coordinates(self) -> dict[str, np.ndarray]:
+        """By axis, (T, K): x and y, and in three dimensions z."""
+        return {"x": self.xs, "y": self.ys} | ({} if self.zs is None else {"z": self.zs})
+
+    def replacing(self, coordinates: Mapping[str, np.ndarray]) -> Markers:
+        """Return the same points with these coordinates, by axis."""
+        return replace(self, xs=coordinates["x"], ys=coordinates["y"], zs=coordinates.get("z"))
+
+    def of(self, places: Sequence[int]) -> Markers:
+        """Return some of the points, by their places."""
+        chosen = self.replacing({axis: c[:, places] for axis, c in self.coordinates.items()})
+        names = [self.names[place] for place in places]
+        return replace(chosen, likelihoods=self.likelihoods[:, places], names=names)
+
+    def missing(self) -> np.ndarray:
+        """(T, K) bool: where a coordinate is missing."""
+        return np.any([np.isnan(values) for values in self.coordinates.values()], axis=0)
 
     def unsure(self, threshold: float) -> np.ndarray:
         """(T, K) bool: less likely than a threshold or, if there is one, of unknown likelihood."""
@@ -88,8 +114,8 @@ def load_marker_csv(path: PathLike) -> Markers:
     -------
     Markers
         xs, ys, likelihoods (T, K) float64, NaN where a point was not detected or a cell is empty;
-        K names, those of several animals as ``animal-part``. Without likelihoods in the file they
-        are 1.
+        zs too if the file has them; K names, those of several animals as ``animal-part``. Without
+        likelihoods in the file they are 1.
 
     Raises
     ------
@@ -100,188 +126,10 @@ def load_marker_csv(path: PathLike) -> Markers:
     check_frame_numbers(table)
     rows = table.header[1:]
     columns = [tuple(cells[i] for cells in rows) for i in range(1, len(rows[0]))]
-    return _markers(table.values[:, 1:], columns, str(path))
+    return markers_of(table.values[:, 1:], columns, str(path))
 
 
-def load_marker_h5(path: PathLike) -> Markers:
-    """Read tracked points from h5: DeepLabCut's, Lightning Pose's, or a SLEAP analysis file.
-
-    Nothing in the file is unpickled but plain lists of names. Returns and raises as
-    `load_marker_csv`.
-    """
-    with opened(path) as file:
-        try:
-            return _markers_of(file, str(path))
-        except DataError:
-            raise
-        except Exception as error:  # an unknown compression, a file cut short, another layout
-            raise DataError(
-                f"{path}: expected a table of DeepLabCut, Lightning Pose or SLEAP (analysis) that "
-                f"h5py can read: {error}"
-            ) from None
-
-
-def _markers_of(file: Any, path: str) -> Markers:
-    if "tracks" in file and "node_names" in file:
-        return _sleap_analysis(file, path)
-    for group in groups_of(file):
-        if "table" in group:
-            return _pandas_table(group["table"], path)
-        if "axis0_level0" in group:
-            return _pandas_fixed(group, path)
-    raise DataError(
-        f"{path}: expected a table of DeepLabCut, Lightning Pose or SLEAP (analysis), "
-        f"found {', '.join(file) or 'nothing'}"
-    )
-
-
-def _pandas_table(table: Any, path: str) -> Markers:
-    """Read a pandas DataFrame stored in PyTables' table format."""
-    blocks = sorted(name for name in table.dtype.names if name.startswith("values_block_"))
-    rows = table[:]
-    values, columns = [], []
-    for block in blocks:
-        names = table.attrs.get(f"{block}_kind")
-        if names is None:
-            raise DataError(f"{path}: the table does not name the columns of {block}")
-        data = names if isinstance(names, bytes) else bytes(np.asarray(names).tobytes())
-        columns += list(loads_plain(data, f"{path}: the names of its columns"))
-        values.append(np.asarray(rows[block], dtype=np.float64).reshape(len(rows), -1))
-    if not blocks:
-        raise DataError(f"{path}: the table holds no numbers")
-    _check_index(table_index(table), path)
-    return _markers(np.concatenate(values, 1), _without_scorer(columns, path), path)
-
-
-def _pandas_fixed(group: Any, path: str) -> Markers:
-    """Read a pandas DataFrame stored in PyTables' fixed format."""
-
-    def named(axis: str) -> list[tuple[str, ...]]:
-        levels: list[list[str]] = []
-        while f"{axis}_level{len(levels)}" in group:
-            level = [_text(name) for name in group[f"{axis}_level{len(levels)}"][:]]
-            levels.append([level[code] for code in group[f"{axis}_label{len(levels)}"][:]])
-        return list(zip(*levels, strict=True))
-
-    values: list[np.ndarray] = []
-    columns: list[tuple[str, ...]] = []
-    while f"block{len(values)}_values" in group:
-        block = f"block{len(values)}"
-        columns += named(f"{block}_items")
-        values.append(np.asarray(group[f"{block}_values"][:], dtype=np.float64))
-    if not values:
-        raise DataError(f"{path}: the table holds no numbers")
-    _check_index(fixed_index(group), path)
-    return _markers(np.concatenate(values, 1), _without_scorer(columns, path), path)
-
-
-def groups_of(file: Any) -> list[Any]:
-    """Return the places in an h5 file where pandas may have put a table."""
-    import h5py
-
-    return [file, *(item for item in file.values() if isinstance(item, h5py.Group))]
-
-
-def table_index(table: Any) -> np.ndarray | None:
-    """Return the numbers of the rows in PyTables' table format; None if they are no numbers."""
-    if "index" not in table.dtype.names:
-        return None
-    return _as_numbers(table["index"], table.attrs.get("index_kind"))
-
-
-def fixed_index(group: Any) -> np.ndarray | None:
-    """Return the numbers of the rows in PyTables' fixed format; None if they are no numbers."""
-    if "axis1" not in group:
-        return None
-    return _as_numbers(group["axis1"][:], group["axis1"].attrs.get("kind"))
-
-
-def _as_numbers(index: np.ndarray, kind: Any) -> np.ndarray | None:
-    """Return an index as float64; None for texts, and for dates, which are stored as integers."""
-    if index.ndim != 1 or index.dtype.kind not in "iuf" or _text(kind) not in ("integer", "float"):
-        return None
-    return index.astype(np.float64)
-
-
-def _check_index(numbers: np.ndarray | None, path: str) -> None:
-    """The rows of an h5 table must be numbered as those of a csv."""
-    row = None if numbers is None else misnumbered(numbers)
-    if numbers is not None and row is not None:
-        wanted = "a frame number, as other rows have"
-        if row > 0:
-            wanted = f"frame {numbers[row - 1] + 1:.15g}, one more than the row before has"
-        raise DataError(
-            f"{path}, row {row} of the index: expected {wanted}, found {shown_frame(numbers[row])}"
-        )
-
-
-def _without_scorer(columns: Sequence[Any], path: str) -> list[tuple[str, ...]]:
-    """Return ([animal,] part, coordinate) of columns that have the scorer before them."""
-    for column in columns:
-        if not isinstance(column, tuple) or len(column) not in (3, 4):
-            raise DataError(
-                f"{path}: expected columns named (scorer, bodypart, coordinate) or (scorer, "
-                f"individual, bodypart, coordinate), found {column}"
-            )
-    return [tuple(map(str, column[1:])) for column in columns]
-
-
-def _sleap_analysis(file: Any, path: str) -> Markers:
-    """Read SLEAP's analysis h5: ``tracks``, ``point_scores``, ``node_names``, ``track_names``.
-
-    Files say in an attribute which axis is which; those of SLEAP itself, which do not, hold tracks
-    as (animals, 2, nodes, frames) and scores as (animals, nodes, frames).
-    """
-    parts = [_text(name) for name in file["node_names"][:]]
-    animals = [_text(name) for name in file["track_names"][:]] if "track_names" in file else []
-
-    def read(name: str, axes: str, wanted: str) -> np.ndarray:
-        stored = file[name]
-        order = json.loads(stored.attrs["dims"]) if "dims" in stored.attrs else axes.split()
-        if stored.ndim != len(order) or sorted(order) != sorted(axes.split()):
-            raise DataError(f"{path}: expected '{name}' of axes ({axes}), found {stored.shape}")
-        return np.asarray(stored[:], np.float64).transpose([order.index(a) for a in wanted.split()])
-
-    points = read("tracks", "track xy node frame", "xy frame track node")
-    if points.shape[0] != 2 or points.shape[3] != len(parts):
-        raise DataError(
-            f"{path}: expected 'tracks' of shape (animals, 2, {len(parts)}, frames), "
-            f"found {file['tracks'].shape}"
-        )
-    scores = np.ones_like(points[0])
-    if "point_scores" in file:
-        scores = read("point_scores", "track node frame", "frame track node")
-        by_hand = np.isnan(scores) & ~np.isnan(points).any(0)  # SLEAP scores its own points alone
-        scores = np.where(by_hand, 1.0, scores)
-    return _by_animal(points[0], points[1], scores, animals, parts, path)
-
-
-def load_marker_slp(path: PathLike) -> Markers:
-    """Read a SLEAP project (.slp) through sleap-io. Returns and raises as `load_marker_csv`."""
-    try:
-        import sleap_io
-    except ImportError:
-        raise DataError(
-            f"{path}: reading .slp needs sleap-io: pip install 'daart_fast[sleap]'"
-        ) from None
-    try:
-        with opened(path):  # sleap-io checks nothing
-            pass
-        labels = sleap_io.load_slp(str(path), open_videos=False)
-        last = max((int(frame.frame_idx) for frame in labels.labeled_frames), default=0)
-        if not 0 <= last < MOST_FRAMES:
-            raise ValueError(f"frame {last} is no frame's number")
-        points = np.asarray(labels.numpy(return_confidence=True), dtype=np.float64)
-        parts = [node.name for node in labels.skeletons[-1].nodes]  # of which numpy() speaks
-    except Exception as error:  # whatever sleap-io raises for a file that is none
-        raise DataError(f"{path}: expected a SLEAP project: {error}") from None
-    if len(labels.videos) > 1:
-        raise DataError(f"{path}: expected one video, found {len(labels.videos)}")
-    animals = [track.name for track in labels.tracks]
-    return _by_animal(points[..., 0], points[..., 1], points[..., 2], animals, parts, str(path))
-
-
-def _by_animal(
+def by_animal(
     xs: np.ndarray,
     ys: np.ndarray,
     likelihoods: np.ndarray,
@@ -310,22 +158,24 @@ def _by_animal(
     return Markers(xs.reshape(flat), ys.reshape(flat), likelihoods.reshape(flat), names)
 
 
-def _text(name: Any) -> str:
+def text_of(name: object) -> str:
+    """Return a name as text, which h5 files hold as bytes."""
     return name.decode() if isinstance(name, bytes) else str(name)
 
 
-def _markers(values: np.ndarray, columns: Sequence[tuple[str, ...]], path: str) -> Markers:
+def markers_of(values: np.ndarray, columns: Sequence[tuple[str, ...]], path: str) -> Markers:
     """Sort columns named ([animal,] part, coordinate) into x, y and likelihood."""
     if len(values) == 0:
         raise DataError(f"{path}: no rows of numbers below the header")
     points = point_columns(columns, path)
-    xs, ys, likelihoods = (
-        _columns(values, list(indices)) for indices in zip(*points.values(), strict=True)
-    )
-    return Markers(xs, ys, likelihoods, list(points))
+    axes = [axis for axis in "xyz" if axis in next(iter(points.values()))]
+    xs, ys, *zs = (_columns(values, [point[axis] for point in points.values()]) for axis in axes)
+    likelihoods = _columns(values, [point.get("likelihood", -1) for point in points.values()])
+    several = any(len(owner) > 1 for *owner, _ in columns)
+    return _without_places(Markers(xs, ys, likelihoods, list(points), *zs), several)
 
 
-def point_columns(columns: Iterable[tuple[str, ...]], path: str) -> dict[str, tuple[int, int, int]]:
+def point_columns(columns: Iterable[tuple[str, ...]], path: str) -> dict[str, dict[str, int]]:
     """Find the columns of each tracked point.
 
     Parameters
@@ -338,27 +188,47 @@ def point_columns(columns: Iterable[tuple[str, ...]], path: str) -> dict[str, tu
     Returns
     -------
     dict
-        the indices of x, y and likelihood by the point's name, which is ``animal-part`` with
-        several animals; -1 where it has no likelihood
+        the indices of ``x``, ``y`` and, where they are there, ``z`` and ``likelihood`` by the
+        point's name, which is ``animal-part`` with several animals
+
+    Raises
+    ------
+    DataError
+        a coordinate is missing, or there twice
     """
     found: dict[str, dict[str, int]] = {}
     for index, (*owner, coordinate) in enumerate(columns):
-        axes = found.setdefault("-".join(owner), {})
-        if coordinate in axes:
+        point = found.setdefault("-".join(owner), {})
+        if coordinate in point:
             raise DataError(f"{path}: '{'-'.join(owner)}' has two columns '{coordinate}'")
-        axes[coordinate] = index
-    points = {name: axes for name, axes in found.items() if {"x", "y"} & axes.keys()}
-    for name, axes in points.items():
-        for coordinate in ("x", "y"):
-            if coordinate not in axes:
-                raise DataError(
-                    f"{path}: '{name}' has no column '{coordinate}', only {', '.join(axes)}"
-                )
+        point[coordinate] = index
+    points = {name: point for name, point in found.items() if {*"xyz"} & point.keys()}
+    axes = "xyz" if any("z" in point for point in points.values()) else "xy"
+    for name, point in points.items():
+        for axis in axes:
+            if axis not in point:
+                raise DataError(f"{path}: '{name}' has no column '{axis}', only {', '.join(point)}")
     if not points:
         raise DataError(f"{path}: expected columns x and y for each body part, found none")
-    return {
-        name: (axes["x"], axes["y"], axes.get("likelihood", -1)) for name, axes in points.items()
-    }
+    return points
+
+
+def _without_places(markers: Markers, several: bool) -> Markers:
+    """Return markers in which a place that stands for no point is missing.
+
+    Trackers write -1 in all coordinates of a point that they did not find and, in files of
+    ``several`` animals, 0 with a likelihood of 0.
+    """
+    every = list(markers.coordinates.values())
+    nowhere = np.all([values == -1 for values in every], axis=0)
+    if several:
+        unlikely = ~(markers.likelihoods > 0)
+        nowhere |= np.all([values == 0 for values in every], axis=0) & unlikely
+    if not nowhere.any():
+        return markers
+    return markers.replacing(
+        {axis: np.where(nowhere, np.nan, c) for axis, c in markers.coordinates.items()}
+    )
 
 
 def _columns(values: np.ndarray, indices: list[int]) -> np.ndarray:

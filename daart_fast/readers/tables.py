@@ -18,7 +18,7 @@ import numpy as np
 
 from daart_fast.errors import DataError, unreadable
 
-__all__ = ["Table", "first_numbers", "first_row", "misnumbered", "read_table"]
+__all__ = ["Table", "first_numbers", "first_row", "misnumbered", "read_named_rows", "read_table"]
 
 BOM = b"\xef\xbb\xbf"
 
@@ -85,7 +85,40 @@ def read_table(path: Path, headers: Sequence[Sequence[str]] = ()) -> Table:
     if any(len(cells) != n_columns for cells in header):
         lengths = ", ".join(str(len(cells)) for cells in header)
         raise DataError(f"{path}: expected header rows of the same length, found {lengths} columns")
-    scanned = _scanned(data, end, n_columns)
+    return _numbers(path, header, data, end, n_lines)
+
+
+def read_named_rows(path: Path) -> tuple[Table, list[str]]:
+    """Read a csv with one header row whose first column holds texts and the rest numbers.
+
+    Returns
+    -------
+    table : Table
+        the first column of its values says which of the names a row has
+    names : list of str
+        in the order in which they come
+
+    Raises
+    ------
+    DataError
+        as `read_table`
+    """
+    data = _read(path)
+    header, n_lines, end = _split_header(path, data, set())
+    places: dict[bytes, int] = {}
+    rows = data[end:].split(b"\n")
+    for i, row in enumerate(rows):
+        name, comma, rest = row.partition(b",")
+        if comma and (rest.strip(b", \t") or name.strip()):
+            place = places.setdefault(name.strip().strip(b'"'), len(places))
+            rows[i] = b"%d,%s" % (place, rest)
+    table = _numbers(path, header, b"\n".join(rows), 0, n_lines)
+    return table, [name.decode("utf-8", "replace") for name in places]
+
+
+def _numbers(path: Path, header: list[list[str]], data: bytes, end: int, n_lines: int) -> Table:
+    """Read the rows of numbers below a header, which ends at this byte, after so many lines."""
+    scanned = _scanned(data, end, len(header[0]))
     if scanned is not None:
         values, lines = scanned
         return Table(path, header, values, lines + (n_lines + 1))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -97,7 +98,7 @@ def test_held_points_are_missing_whole_and_features_begin_where_all_have_been_se
 
 @pytest.mark.parametrize("n_frames", [1, 2])
 def test_too_few_frames_to_move_in_are_still(n_frames):
-    found = features(tracked(["a", "b"], n_frames)._replace(xs=np.ones((n_frames, 2))), *EVERY[1:3])
+    found = features(replace(tracked(["a", "b"], n_frames), xs=np.ones((n_frames, 2))), *EVERY[1:3])
     assert all(np.isfinite(column).all() for column in found.values())
     assert not found["acceleration:a"].any()
 
@@ -147,6 +148,66 @@ def test_egocentric_coordinates_are_ahead_and_aside_of_the_axis():
     assert {name: column[0] for name, column in found.items()} == pytest.approx(
         {"ego:nose:ahead": 5, "ego:paw:ahead": 1, "ego:paw:aside": 2}
     )
+
+
+# ------------------------------------------------------------------------------ in space
+
+
+def turned(markers: Markers, seed: int) -> Markers:
+    """The same points in a room that is turned and moved."""
+    draw = np.random.default_rng(seed)
+    rotation, _ = np.linalg.qr(draw.standard_normal((3, 3)))
+    rotation *= np.linalg.det(rotation)  # no mirror
+    points = np.stack([markers.xs, markers.ys, markers.zs], -1) @ rotation.T + draw.normal(0, 50, 3)
+    return replace(markers, xs=points[..., 0], ys=points[..., 1], zs=points[..., 2])
+
+
+def in_space(names: list[str], seed: int = 0) -> Markers:
+    markers = tracked(names, seed=seed)
+    zs = np.random.default_rng(seed + 1).normal(0, 40, markers.xs.shape)
+    return replace(markers, zs=zs)
+
+
+@pytest.mark.parametrize("names", [ONE, TWO], ids=["one animal", "two animals"])
+def test_features_in_space_do_not_know_where_the_room_is_nor_how_it_is_turned(names):
+    axis = ("hip", "nose", "tail") if names is ONE else ("tail", "nose", "mid-back")
+    groups = EVERY if names is TWO else tuple(group for group in EVERY if group != "animals")
+    markers = in_space(names)
+    found, moved = (features(m, *groups, axis=axis) for m in (markers, turned(markers, 3)))
+    assert all(name.startswith("3d:") for name in found)
+    for name, column in found.items():
+        np.testing.assert_allclose(column, moved[name], atol=2e-3, err_msg=name)
+        assert np.ptp(column) > 0, name
+
+
+def test_features_of_points_in_a_plane_are_the_same_in_space():
+    flat = tracked(ONE)
+    groups = ("distances", "speeds", "accelerations", "angles")
+    space = features(replace(flat, zs=np.zeros_like(flat.xs)), *groups)
+    for name, column in features(flat, *groups).items():
+        expected = np.abs(column) if name.endswith(":sin") else column  # no side in space
+        np.testing.assert_allclose(space[f"3d:{name}"], expected, atol=1e-4, err_msg=name)
+
+
+def test_egocentric_coordinates_in_space_are_ahead_aside_and_above():
+    body = {"hip": (1, 1, 1), "nose": (3, 1, 1), "ear": (2, 4, 1), "tail": (0, 3, -4)}
+    xs, ys, zs = (np.tile([p[i] for p in body.values()], (3, 1)).astype(float) for i in range(3))
+    markers = Markers(xs, ys, np.ones_like(xs), list(body), zs)
+    found = features(markers, "egocentric", axis=("hip", "nose", "ear"))
+    assert {name.removeprefix("3d:ego:"): column[0] for name, column in found.items()} == {
+        "nose:ahead": 2, "ear:ahead": 1, "ear:aside": 3,
+        "tail:ahead": -1, "tail:aside": 2, "tail:above": -5,
+    }  # fmt: skip
+
+
+def test_egocentric_coordinates_need_as_many_body_parts_as_there_are_dimensions():
+    with pytest.raises(ConfigError, match="need a third body part, beside the line through"):
+        features(in_space(ONE), "egocentric", axis=("hip", "nose"))
+    with pytest.raises(ConfigError, match="need two body parts, as the points have no z"):
+        features(tracked(ONE), "egocentric", axis=("hip", "nose", "tail"))
+
+
+# ------------------------------------------------------------------------------ several animals
 
 
 def test_two_animals_have_a_distance_an_approach_a_heading_and_a_bearing():
@@ -284,7 +345,7 @@ def test_one_animal_has_no_order_to_lose():
     [
         ({"kinematic_groups": "speed"}, r"no group 'speed' \(did you mean 'speeds'\?\)"),
         ({"kinematic_groups": "egocentric"}, "'kinematic_axis' is missing"),
-        ({"kinematic_axis": "nose"}, "expected two body parts, got nose"),
+        ({"kinematic_axis": "nose"}, "expected two body parts, in 3D three, got nose"),
         ({"kinematic_windows": "1"}, "'fps' is missing: 'kinematic_windows' are in seconds"),
         ({"kinematic_windows": "1;x", "fps": 30}, "expected seconds above 0, as '0.5;2'"),
     ],

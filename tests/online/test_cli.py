@@ -219,6 +219,23 @@ def test_a_file_of_deeplabcut(model, tmp_path, capsys):
     np.testing.assert_allclose(answers(capsys.readouterr().out), offline(model, frames), atol=2e-5)
 
 
+def test_a_file_of_deeplabcut_in_space(tmp_path, capsys):
+    names = [f"{part}_{axis}" for axis in "xyz" for part in ("nose", "tail")]
+    made = make_model(input_names=names, input_size=6, label_names=CLASSES)
+    made.model.save(tmp_path / "best_val_model.pt")
+    (tmp_path / "hparams.yaml").write_text(yaml.safe_dump(made.config))
+    model = Model(made.model, made.config, tmp_path)
+    frames = draw_frames(model, 20)
+    head = ["scorer,s,s,s,s,s,s", "bodyparts,nose,nose,nose,tail,tail,tail", "coords,x,y,z,x,y,z"]
+    rows = rows_of(frames[:, [0, 2, 4, 1, 3, 5]], 7)
+    path = tmp_path / "tracks.csv"
+    path.write_text("\n".join([*head, *rows]) + "\n")
+    assert main(["online", str(tmp_path), "--input", str(path)]) == 0
+    np.testing.assert_allclose(
+        answers(capsys.readouterr().out, 7), offline(model, frames), atol=2e-5
+    )
+
+
 def test_binary_frames(model, monkeypatch, capsys):
     frames = draw_frames(model, 30)
     run(model, frames.tobytes() + b"cut", monkeypatch, "--binary")

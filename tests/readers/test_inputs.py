@@ -17,7 +17,8 @@ from daart_fast.errors import DataError
 from daart_fast.readers.feature_tables import load_feature_csv
 from daart_fast.readers.h5 import opened
 from daart_fast.readers.inputs import fill_gaps, first_frame, hold_inputs, read_inputs, read_markers
-from daart_fast.readers.markers import load_marker_csv, load_marker_h5
+from daart_fast.readers.marker_h5 import load_marker_h5
+from daart_fast.readers.markers import load_marker_csv
 
 NAN = np.nan
 
