@@ -63,9 +63,9 @@ def share_cells(shares: np.ndarray) -> np.ndarray:
     """Spell several columns of numbers from 0 to 1, or NaN, (n, k), as `joined_rows` takes one."""
     parts = np.float32(10**SHARE_DECIMALS)
     with np.errstate(invalid="ignore"):
-        places = np.rint(shares * parts)
-    places = np.where(np.isnan(places), parts + 1, places).astype(np.int64)
-    cells = _spelled_shares()[places].view(np.uint8)
+        rounded = np.rint(shares * parts)
+    rounded = np.where(np.isnan(rounded), parts + 1, rounded).astype(np.int64)
+    cells = _spelled_shares()[rounded].view(np.uint8)
     cells[:, 0] = 0  # no comma before the first
     return cells
 

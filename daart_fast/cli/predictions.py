@@ -527,12 +527,12 @@ def _with_classes(session: Session, names: Sequence[str], file: Path) -> tuple[S
             f"{file}: expected the classes that the model was trained with ({some(names)}), found "
             f"{some(strange)} too"
         )
-    places = [names.index(name) for name in found]
+    columns = [names.index(name) for name in found]
     if labels.ndim == 2:
         ordered = np.full((len(labels), len(names)), np.nan, labels.dtype)
-        ordered[:, places] = labels
+        ordered[:, columns] = labels
     else:
-        ordered = np.where(labels >= 0, np.array(places)[np.maximum(labels, 0)], labels)
+        ordered = np.where(labels >= 0, np.array(columns)[np.maximum(labels, 0)], labels)
     missing = [name for name in names if name not in found]
     caution = (
         f"{session.id}: the hand labels have no class {some(missing)}; wherever it is predicted in "

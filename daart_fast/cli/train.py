@@ -116,12 +116,12 @@ def _with_online(words: list[str]) -> list[str]:
 def _print_next(folder: Path, words: Sequence[str]) -> None:
     """Print the commands that come next, ready to copy."""
     summary = json.loads((folder / SUMMARY).read_text(encoding="utf-8"))
-    place = os.path.relpath(folder)
-    if len(place) > len(str(folder)):
-        place = str(folder)
-    report = ["report", place]
-    predict = ["predict", place, "new_videos/", "--output_dir", "predictions"]
-    online = ["online", place]
+    shown = os.path.relpath(folder)
+    if len(shown) > len(str(folder)):
+        shown = str(folder)
+    report = ["report", shown]
+    predict = ["predict", shown, "new_videos/", "--output_dir", "predictions"]
+    online = ["online", shown]
     print("\nWhat next:")
     for purpose, command in [
         *_next_trainings(summary, words),

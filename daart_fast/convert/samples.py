@@ -122,8 +122,8 @@ def _binary_table(source: Source, rate: float, fps: float | None) -> Annotation:
     frames = _frames(source, rows, 0, rate)
     scored = [(i, name) for i, name in enumerate(header) if i and name.lower() != BACKGROUND]
     annotation = _annotation(source, [name for _, name in scored], frames, fps)
-    for place, name in scored:
-        _add_column(annotation, [row[place] for _, row in rows], frames, name)
+    for index, name in scored:
+        _add_column(annotation, [row[index] for _, row in rows], frames, name)
     return annotation
 
 
@@ -131,12 +131,12 @@ def _check_cells(
     source: Source,
     header: Sequence[str],
     rows: Sequence[tuple[int, list[str]]],
-    places: Sequence[int],
+    indices: Sequence[int],
 ) -> None:
     for i, row in rows:
-        for place in places:
-            if row[place] not in _BINARY:
-                raise source.fail(i, f"expected 0 or 1 for {header[place]}, found {row[place]!r}")
+        for index in indices:
+            if row[index] not in _BINARY:
+                raise source.fail(i, f"expected 0 or 1 for {header[index]}, found {row[index]!r}")
 
 
 # ------------------------------------------------------------------------------ Solomon Coder
@@ -159,8 +159,8 @@ def read_solomon(source: Source) -> list[Annotation]:
     rows = source.body(header)
     frames = _frames(source, rows, 0, source.rate())
     annotation = _annotation(source, [], frames, source.rate())
-    for place in range(1, len(header)):
-        cells = [row[place] for _, row in rows]
+    for index in range(1, len(header)):
+        cells = [row[index] for _, row in rows]
         _add_column(annotation, cells, frames)
     annotation.classes = list(dict.fromkeys(label for label, *_ in annotation.bouts))
     return [annotation]
@@ -193,16 +193,16 @@ def read_ethovision(source: Source) -> list[Annotation]:
         raise DataError(f"{source.path}: expected a first line 'Number of header lines:'")
     header = source.rows[top]
     rows = source.body(header, top + 1)  # the units are below the names
-    places = _behaviours(source, header, rows)
+    indices = _behaviours(source, header, rows)
     time = column_of(header, "recording time", "trial time")
     if time is None:
         raise source.fail(top, "expected a column Recording time or Trial time, found none")
     frames = _frames(source, rows, time, source.rate())
-    annotation = _annotation(source, [header[i] for i in places], frames, source.rate())
+    annotation = _annotation(source, [header[i] for i in indices], frames, source.rate())
     annotation.names += names_above(source, top)
-    for place in places:
-        cells = [row[place] for _, row in rows]
-        _add_column(annotation, cells, frames, header[place])
+    for index in indices:
+        cells = [row[index] for _, row in rows]
+        _add_column(annotation, cells, frames, header[index])
         for cell, first, last in runs_of(cells):
             if cell in _NOTHING:
                 annotation.unlabelled.append((frames[first], frames[last]))
@@ -218,17 +218,17 @@ def _behaviours(
     if source.classes:
         return [header.index(name) for name in source.classes]
     found = []
-    for place in range(len(header)):
-        cells = {row[place] for _, row in rows}
-        if header[place] and cells <= _BINARY | _NOTHING and cells & _BINARY:
-            found.append(place)
-    computed = [header[place] for place in found if _COMPUTED.fullmatch(header[place])]
+    for index in range(len(header)):
+        cells = {row[index] for _, row in rows}
+        if header[index] and cells <= _BINARY | _NOTHING and cells & _BINARY:
+            found.append(index)
+    computed = [header[index] for index in found if _COMPUTED.fullmatch(header[index])]
     if computed:
         logging.warning(
             f"{source.path}: EthoVision computes these columns of 0 and 1, so they are left out: "
             f"{', '.join(computed)}; --classes names the columns that are behaviours"
         )
-    found = [place for place in found if header[place] not in computed]
+    found = [index for index in found if header[index] not in computed]
     if not found:
         raise DataError(
             f"{source.path}: expected columns of 0 and 1, the behaviours; found "

@@ -36,7 +36,7 @@ class Cached(NamedTuple):
     """An array, and what is known about it: names, numbers, text and lists of them."""
 
     values: np.ndarray
-    about: dict[str, Any]
+    metadata: dict[str, Any]
 
 
 def cache_folder(cache_dir: str | os.PathLike[str] | None = None) -> Path | None:
@@ -87,18 +87,18 @@ def cached(
     entry = folder / f"{re.sub(r'[^A-Za-z0-9]+', '_', source.name)[:40]}-{key}-{before}"
     if (found := _read(entry)) is not None:
         return found
-    made = make()
+    fresh = make()
     if fingerprint(source) != before:  # it changed while it was read
-        return made
+        return fresh
     try:
-        _write(entry, made)
+        _write(entry, fresh)
     except OSError as error:
         logging.warning(f"{folder}: {source} cannot be kept for the next start: {error}")
-        return made
+        return fresh
     for other in folder.glob(f"*-{key}-*"):
         if before not in other.name:  # of the file as it was; another process may write this entry
             _remove(other)
-    return _read(entry) or made
+    return _read(entry) or fresh
 
 
 def clear_cache(cache_dir: str | os.PathLike[str] | None = None) -> int:
@@ -135,26 +135,27 @@ def _files(entry: Path) -> tuple[Path, Path]:
     return entry.with_name(f"{entry.name}.npy"), entry.with_name(f"{entry.name}.json")
 
 
-def _write(entry: Path, made: Cached) -> None:
-    values, about = _files(entry)
-    told = {"shape": list(made.values.shape), "dtype": str(made.values.dtype), "about": made.about}
-    with replacing(values) as temporary:
-        np.save(temporary, made.values)
-    with replacing(about) as temporary:
-        temporary.write_text(json.dumps({**told, "digest": _digest(told)}), encoding="utf-8")
+def _write(entry: Path, fresh: Cached) -> None:
+    values, metadata = fresh
+    values_file, metadata_file = _files(entry)
+    stored = {"shape": list(values.shape), "dtype": str(values.dtype), "about": metadata}
+    with replacing(values_file) as temporary:
+        np.save(temporary, values)
+    with replacing(metadata_file) as temporary:
+        temporary.write_text(json.dumps({**stored, "digest": _digest(stored)}), encoding="utf-8")
 
 
 def _read(entry: Path) -> Cached | None:
     """Map an entry; None where there is none, or (with a warning) where it is damaged."""
-    values_file, about_file = _files(entry)
+    values_file, metadata_file = _files(entry)
     try:
-        told = json.loads(about_file.read_text(encoding="utf-8"))
-        if told.pop("digest") != _digest(told):
-            raise ValueError(f"{about_file.name} is not as it was written")
+        stored = json.loads(metadata_file.read_text(encoding="utf-8"))
+        if stored.pop("digest") != _digest(stored):
+            raise ValueError(f"{metadata_file.name} is not as it was written")
         values = np.load(values_file, mmap_mode="r")
-        if list(values.shape) != told["shape"] or str(values.dtype) != told["dtype"]:
-            raise ValueError(f"expected {told['dtype']} of shape {told['shape']}")
-        return Cached(values, dict(told["about"]))
+        if list(values.shape) != stored["shape"] or str(values.dtype) != stored["dtype"]:
+            raise ValueError(f"expected {stored['dtype']} of shape {stored['shape']}")
+        return Cached(values, dict(stored["about"]))
     except FileNotFoundError:
         return None
     except Exception as error:  # of JSON or a header that may hold anything

@@ -56,14 +56,14 @@ def describe(
 
 def _of_session(session: Session, scale: tuple[np.ndarray, np.ndarray]) -> dict[str, Any]:
     starts = np.linspace(0, max(len(session) - ROWS, 0), PLACES).astype(np.int64)
-    told: dict[str, Any] = {
+    facts: dict[str, Any] = {
         "frames": len(session),
         "markers": _checksum(*(session.inputs[start : start + ROWS] for start in starts), *scale),
     }
     for name, what in LABELS.items():
         values = getattr(session, name)
-        told[what] = None if values is None else _checksum(values)
-    return told
+        facts[what] = None if values is None else _checksum(values)
+    return facts
 
 
 def _checksum(*arrays: np.ndarray) -> str:
@@ -81,7 +81,7 @@ def checksum(description: Mapping[str, Any]) -> str:
 
 def differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     """Say in words what two descriptions differ in; an empty list if in nothing."""
-    told = [
+    sentences = [
         f"the {what} were {some(then[what], LISTED) or 'none'} "
         f"and are {some(now[what], LISTED) or 'none'}"
         for what in NAMES
@@ -89,10 +89,10 @@ def differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     ]
     before, after = then["sessions"], now["sessions"]
     changed = [name for name in {**before, **after} if before.get(name) != after.get(name)]
-    told += [_of_one(name, before.get(name), after.get(name)) for name in changed[:LISTED]]
+    sentences += [_of_one(name, before.get(name), after.get(name)) for name in changed[:LISTED]]
     if len(changed) > LISTED:
-        told.append(f"{len(changed) - LISTED} more sessions differ")
-    return told
+        sentences.append(f"{len(changed) - LISTED} more sessions differ")
+    return sentences
 
 
 def _of_one(name: str, then: Mapping[str, Any] | None, now: Mapping[str, Any] | None) -> str:

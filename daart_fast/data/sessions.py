@@ -386,14 +386,14 @@ def read_session(
     source = paths.get("markers")
     if source is None:
         raise DataError(f"session {session_id}: expected a file of inputs, found none")
-    inputs, about = _cached_inputs(Path(source), likelihood_threshold, read, cache)
-    frames = Frames(source, about["first_frame"], len(inputs))
+    inputs, metadata = _cached_inputs(Path(source), likelihood_threshold, read, cache)
+    frames = Frames(source, metadata["first_frame"], len(inputs))
     labels: dict[str, Labels] = {}
     for signal in LABEL_FOLDERS:
         if (path := paths.get(signal)) is not None:
-            values, told = _cached_labels(Path(path), classifier_type, cache)
-            rows = Frames(path, told["first_frame"], len(values))
-            labels[signal] = Labels(_fit_length(values, rows, frames), told["names"])
+            values, label_metadata = _cached_labels(Path(path), classifier_type, cache)
+            rows = Frames(path, label_metadata["first_frame"], len(values))
+            labels[signal] = Labels(_fit_length(values, rows, frames), label_metadata["names"])
     label_names = _agreed_names(labels, paths)
     tasks: np.ndarray | None = None
     task_names: list[str] = []
@@ -403,14 +403,14 @@ def read_session(
     return Session(
         session_id,
         inputs,
-        about["names"],
-        **{signal: own.values for signal, own in labels.items()},
+        metadata["names"],
+        **{signal: one.values for signal, one in labels.items()},
         label_names=label_names,
         tasks=tasks,
         task_names=task_names,
-        first_frame=int(about["first_frame"] or 0),
-        mean=np.array(about["mean"]),
-        std=np.array(about["std"]),
+        first_frame=int(metadata["first_frame"] or 0),
+        mean=np.array(metadata["mean"]),
+        std=np.array(metadata["std"]),
     )
 
 
@@ -419,8 +419,8 @@ def _cached_inputs(source: Path, threshold: float, read: Reader, cache: Path | N
 
     def make() -> Cached:
         values, names = read(source, threshold)
-        told = {name: numbers.tolist() for name, numbers in statistics(values).items()}
-        return Cached(values, {"names": list(names), "first_frame": first_frame(source), **told})
+        scale = {name: numbers.tolist() for name, numbers in statistics(values).items()}
+        return Cached(values, {"names": list(names), "first_frame": first_frame(source), **scale})
 
     how = f"{read.__module__}.{read.__qualname__} of {getattr(read, '__self__', None)!r}"
     settings = {"read": how, "likelihood_threshold": threshold, "checked": CHECKED}
@@ -455,8 +455,8 @@ def statistics(inputs: np.ndarray) -> dict[str, np.ndarray]:
 
 def _fit_length(values: np.ndarray, rows: Frames, inputs: Frames) -> np.ndarray:
     """Return labels or tasks as long as the inputs; warn of what has to be mended for that."""
-    for told in compare_frames(rows, inputs):
-        logging.warning(told)
+    for message in compare_frames(rows, inputs):
+        logging.warning(message)
     if len(values) == inputs.n_rows:
         return values
     fitted = np.empty((inputs.n_rows, *values.shape[1:]), values.dtype)

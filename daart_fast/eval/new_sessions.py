@@ -93,9 +93,9 @@ class NewSessions:
 
 def trained_sessions(hparams: Mapping[str, Any]) -> list[str]:
     """List the sessions that a model's training had, those to train on first."""
-    get = with_defaults(hparams)
+    settings = with_defaults(hparams)
     keys = ("expt_ids", "expt_ids_val", "expt_ids_test")
-    return list(dict.fromkeys(session for key in keys for session in split_ids(get[key])))
+    return list(dict.fromkeys(session for key in keys for session in split_ids(settings[key])))
 
 
 def name_in_training(hparams: Mapping[str, Any], session: str) -> str | None:
@@ -110,8 +110,8 @@ def role_of(hparams: Mapping[str, Any], session: str) -> str:
     name = name_in_training(hparams, session)
     if name is None:
         return NEW
-    get = with_defaults(hparams)
-    held_out = (("val", get["expt_ids_val"]), ("test", get["expt_ids_test"]))
+    settings = with_defaults(hparams)
+    held_out = (("val", settings["expt_ids_val"]), ("test", settings["expt_ids_test"]))
     return next((split for split, ids in held_out if name in split_ids(ids)), "train")
 
 
@@ -137,17 +137,17 @@ def frames_by_split(
     ids, name = trained_sessions(hparams), name_in_training(hparams, session)
     if name is None:
         return {NEW: np.ones(n_frames, dtype=bool)}
-    get = with_defaults(hparams)
-    length, splits = get["sequence_length"], trial_splits_of(get)
+    settings = with_defaults(hparams)
+    length, splits = settings["sequence_length"], trial_splits_of(settings)
     windows = share_out(
         name,
         ids.index(name),
         n_shared_windows(n_frames, length, splits),
         splits,
-        get["rng_seed_train"],
-        get["train_frac"],
-        split_ids(get["expt_ids_val"]),
-        split_ids(get["expt_ids_test"]),
+        settings["rng_seed_train"],
+        settings["train_frac"],
+        split_ids(settings["expt_ids_val"]),
+        split_ids(settings["expt_ids_test"]),
     )
     return {
         split: frames_of_windows(numbers, n_frames, length) for split, numbers in windows.items()

@@ -50,13 +50,13 @@ def smoother_of(
     path = None if model_dir is None else Path(model_dir) / SMOOTHER_FILE
     if path is not None and path.is_file():
         return Smoother.load(path)
-    get = with_defaults(hparams or {})
-    if get["smoothing"] is not None:
+    settings = with_defaults(hparams or {})
+    if settings["smoothing"] is not None:
         logging.warning(
-            f"{path}: no such file; expected it where smoothing is {get['smoothing']!r}: "
+            f"{path}: no such file; expected it where smoothing is {settings['smoothing']!r}: "
             f"predictions are not smoothed ('daart-fast evaluate' makes the file)"
         )
-    return Smoother(multibinary=get["classifier_type"] == "multibinary")
+    return Smoother(multibinary=settings["classifier_type"] == "multibinary")
 
 
 def choose_smoother(
@@ -82,27 +82,27 @@ def choose_smoother(
     states
         (T, C) probabilities by session.
     """
-    get = with_defaults(hparams)
-    candidates = list(_candidates(get, data_generator))
+    settings = with_defaults(hparams)
+    candidates = list(_candidates(settings, data_generator))
     if len(candidates) == 1:
         return candidates[0]
-    background = background_of(get, data_generator.label_names)
+    background = background_of(settings, data_generator.label_names)
     scores = [_score(one, data_generator, states, background) for one in candidates]
     chosen = candidates[int(np.argmax(np.nan_to_num(scores, nan=-1.0)))]
     if np.isnan(scores).all():
         logging.warning(
-            f"no validation frame has a hand label to choose 'smoothing' {get['smoothing']} by: "
-            f"the first of what is tried is taken, {chosen.method or 'none'} (n_frames "
+            f"no validation frame has a hand label to choose 'smoothing' {settings['smoothing']} "
+            f"by: the first of what is tried is taken, {chosen.method or 'none'} (n_frames "
             f"{chosen.n_frames}, strength {chosen.strength})"
         )
     return chosen
 
 
 def _candidates(
-    get: Mapping[str, Any], generator: DataGenerator | NewSessions
+    settings: Mapping[str, Any], generator: DataGenerator | NewSessions
 ) -> Iterator[Smoother]:
-    several = get["classifier_type"] == "multibinary"
-    wanted = get["smoothing"]
+    several = settings["classifier_type"] == "multibinary"
+    wanted = settings["smoothing"]
     methods: tuple[str, ...] = () if wanted is None else (wanted,)
     if wanted == "auto":
         methods = METHODS[:2] if several else METHODS
@@ -110,35 +110,35 @@ def _candidates(
         yield Smoother(multibinary=several)
     for method in methods:
         if method in ("bouts", "median"):
-            for n_frames in _lengths(get):
+            for n_frames in _lengths(settings):
                 yield Smoother(method, n_frames, multibinary=several)
-        elif (learned := _learned(get, generator)) is None:
+        elif (learned := _learned(settings, generator)) is None:
             logging.warning(
                 f"'smoothing' {method} learns from the hand labels of training frames, and there "
                 f"are none: predictions are left as they are"
             )
             yield Smoother(multibinary=several)
         else:
-            given = get["smoothing_strength"]
+            given = settings["smoothing_strength"]
             for strength in STRENGTHS if given is None else (given,):
                 yield Smoother(method, strength=strength, **learned)
 
 
-def _lengths(get: Mapping[str, Any]) -> list[int]:
+def _lengths(settings: Mapping[str, Any]) -> list[int]:
     """Return what lengths to try, in frames."""
-    if get["smoothing_frames"]:
-        return [int(get["smoothing_frames"])]
-    if get["smoothing_seconds"]:
-        if not get["fps"]:
+    if settings["smoothing_frames"]:
+        return [int(settings["smoothing_frames"])]
+    if settings["smoothing_seconds"]:
+        if not settings["fps"]:
             raise ConfigError("'fps' is missing: 'smoothing_seconds' is in seconds")
-        return [max(1, round(get["smoothing_seconds"] * get["fps"]))]
-    if get["fps"]:
-        return sorted({max(1, round(seconds * get["fps"])) for seconds in SECONDS})
+        return [max(1, round(settings["smoothing_seconds"] * settings["fps"]))]
+    if settings["fps"]:
+        return sorted({max(1, round(seconds * settings["fps"])) for seconds in SECONDS})
     return list(FRAMES)
 
 
 def _learned(
-    get: Mapping[str, Any], generator: DataGenerator | NewSessions
+    settings: Mapping[str, Any], generator: DataGenerator | NewSessions
 ) -> dict[str, Any] | None:
     """Return transitions, durations and class shares of the training labels; None without any."""
     n_classes = len(generator.label_names)
@@ -147,11 +147,11 @@ def _learned(
     counts = np.zeros(n_classes)
     for track in tracks:
         counts += np.bincount(track[track >= 0], minlength=n_classes)
-    if (background := background_of(get, generator.label_names)) is not None:
+    if (background := background_of(settings, generator.label_names)) is not None:
         counts[background] = 0
     if not counts.any():
         return None
-    if get["weight_classes"]:  # training saw each class as often as the others
+    if settings["weight_classes"]:  # training saw each class as often as the others
         counts = (counts > 0).astype(float)
     return {
         "prior": (counts / counts.sum()).tolist(),

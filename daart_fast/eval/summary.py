@@ -239,15 +239,15 @@ def summarise(
     DataError
         states are missing, or do not have a row for each frame
     """
-    get, folder = with_defaults(hparams), Path(folder)
-    names, fps = data_generator.label_names, get["fps"]
+    settings, folder = with_defaults(hparams), Path(folder)
+    names, fps = data_generator.label_names, settings["fps"]
     stored = folder if states_dir is None else Path(states_dir)
     states = {d.id: _states(stored, d.id, len(d.session)) for d in data_generator.datasets}
     if smoother is None:
-        smoother = choose_smoother(get, data_generator, states)
+        smoother = choose_smoother(settings, data_generator, states)
     smoother.save(folder / SMOOTHER_FILE)
     classes = {name: smoother(own) for name, own in states.items()}
-    background = background_of(get, names)
+    background = background_of(settings, names)
     sessions = {}
     for dataset in data_generator.datasets:
         name, labels = dataset.id, dataset.session.labels_strong
@@ -260,13 +260,13 @@ def summarise(
         split = next((split for split in SPLITS if dataset.frames_of(split).any()), None)
         sessions[name] = {"split": split, **contents}
     write_time_budget(folder / TIME_BUDGET, sessions)
-    scores, scores_by_session = _scores(get, data_generator, states, classes)
+    scores, scores_by_session = _scores(settings, data_generator, states, classes)
     for name, own_scores in scores_by_session.items():
         sessions[name]["scores"] = own_scores
     if about is None:  # of the model's own sessions
         about = {
-            "cautions": cautions_of(get, data_generator, scores),
-            "inputs": input_checksums(get, sessions),
+            "cautions": cautions_of(settings, data_generator, scores),
+            "inputs": input_checksums(settings, sessions),
         }
     summary = {
         "data": checksum(data_generator.description()),
@@ -295,7 +295,7 @@ def _states(folder: Path, session: str, n_frames: int) -> np.ndarray:
 
 
 def _scores(
-    get: Mapping[str, Any],
+    settings: Mapping[str, Any],
     generator: DataGenerator | NewSessions,
     states: Mapping[str, np.ndarray],
     classes: Mapping[str, np.ndarray],
@@ -310,8 +310,8 @@ def _scores(
             [states[name] for name in labels],
             [classes[name] for name in labels],
             generator.label_names,
-            background_of(get, generator.label_names),
-            get["fps"],
+            background_of(settings, generator.label_names),
+            settings["fps"],
             whole,
         )
 

@@ -33,43 +33,47 @@ def check_together(hparams: Mapping[str, Any]) -> None:
         file = hparams.get(f"{KEYS[name].file}_config")
         raise ConfigError(f"{file}: {message}" if file else message)
 
-    get = with_defaults(hparams)
-    least = backbone_of(get).least_layers
-    if get["n_hid_layers"] < least:
+    settings = with_defaults(hparams)
+    least = backbone_of(settings).least_layers
+    if settings["n_hid_layers"] < least:
         fail(
             "n_hid_layers",
-            f"'n_hid_layers' is {get['n_hid_layers']}: backbone {get['backbone']!r} needs {least} "
-            "or more",
+            f"'n_hid_layers' is {settings['n_hid_layers']}: backbone {settings['backbone']!r} "
+            f"needs {least} or more",
         )
     lambdas = [name for name in KEYS if name.startswith("lambda_")]
-    if not any(get[name] for name in lambdas):
+    if not any(settings[name] for name in lambdas):
         fail("lambda_strong", f"nothing to learn: {', '.join(lambdas)} are all 0")
-    if get["semi_supervised_algo"] and get["anneal_start"] > get["anneal_end"]:
-        start, end = get["anneal_start"], get["anneal_end"]
+    if settings["semi_supervised_algo"] and settings["anneal_start"] > settings["anneal_end"]:
+        start, end = settings["anneal_start"], settings["anneal_end"]
         fail("anneal_start", f"'anneal_start' ({start}) comes after 'anneal_end' ({end})")
-    if get["semi_supervised_algo"] and not get["lambda_strong"]:
-        algorithm = get["semi_supervised_algo"]
+    if settings["semi_supervised_algo"] and not settings["lambda_strong"]:
+        algorithm = settings["semi_supervised_algo"]
         fail(
             "lambda_strong",
             f"'lambda_strong' is 0: {algorithm!r} labels what a model that learned from hand "
             "labels is sure of",
         )
-    if get["input_type"] == KINEMATIC:
+    if settings["input_type"] == KINEMATIC:
         from daart_fast.features import Kinematics  # it reads files, which this module does not
 
         try:
-            Kinematics.from_hparams(get)
+            Kinematics.from_hparams(settings)
         except ConfigError as error:
             fail("input_type", str(error))
-    if get["smoothing_seconds"] and not (get["fps"] or get["smoothing_frames"]):
+    if settings["smoothing_seconds"] and not (settings["fps"] or settings["smoothing_frames"]):
         fail("fps", "'fps' is missing: 'smoothing_seconds' is in seconds")
-    if get["classifier_type"] == "multibinary" and get["smoothing"] in ("hmm", "semi-markov"):
-        fail("smoothing", f"'smoothing' is {get['smoothing']!r}: multibinary has bouts and median")
-    _check_ids(get, fail)
+    unsuited = settings["smoothing"] in ("hmm", "semi-markov")
+    if settings["classifier_type"] == "multibinary" and unsuited:
+        fail(
+            "smoothing",
+            f"'smoothing' is {settings['smoothing']!r}: multibinary has bouts and median",
+        )
+    _check_ids(settings, fail)
 
 
-def _check_ids(get: Mapping[str, Any], fail: Callable[[str, str], None]) -> None:
-    ids = {name: split_ids(get[name]) for name, key in KEYS.items() if key.kind is IDS}
+def _check_ids(settings: Mapping[str, Any], fail: Callable[[str, str], None]) -> None:
+    ids = {name: split_ids(settings[name]) for name, key in KEYS.items() if key.kind is IDS}
     held_out = ids["expt_ids_val"] + ids["expt_ids_test"]
     known = ids["expt_ids"] + held_out
     for session in ids["expt_ids_to_keep"]:

@@ -293,7 +293,7 @@ def _egocentric(
         )
     kernel = kernels.egocentric if n_dimensions == 2 else kernels.egocentric_3d
     for animal in animals:
-        fixed = tuple(animal.place(part) for part in axis)
+        fixed = tuple(animal.index(part) for part in axis)
         seen_by = f"{animal.name}:" if animal.name else ""
         for c, name in enumerate(names):
             n_parts = fixed.index(c) if c in fixed else n_dimensions
@@ -314,10 +314,10 @@ def _between(
     if axis is None:
         return
     for (_, one), (_, other) in pairs:
-        o, h, p, q = (who.place(part) for who in (one, other) for part in axis[:2])
+        o, h, p, q = (who.index(part) for who in (one, other) for part in axis[:2])
         yield from _turn(turn, f"heading:{one.name}:{other.name}", h, o, q, p)
     for (_, one), (b, other) in permutations(centred, 2):
-        o, h = (one.place(part) for part in axis[:2])
+        o, h = (one.index(part) for part in axis[:2])
         yield from _turn(turn, f"bearing:{one.name}:{other.name}", h, o, b, o)
 
 

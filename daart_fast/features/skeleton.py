@@ -18,7 +18,7 @@ class Animal:
     name: str
     parts: dict[str, int]
 
-    def place(self, part: str) -> int:
+    def index(self, part: str) -> int:
         """Return a body part's place among the session's keypoints.
 
         Raises
@@ -51,14 +51,14 @@ def animals_of(names: Sequence[str]) -> list[Animal]:
     """
     for n_words in range(1, max(name.count("-") for name in names) + 1):
         owners: dict[str, dict[str, int]] = {}
-        for place, name in enumerate(names):
+        for index, name in enumerate(names):
             words = name.split("-")
-            owners.setdefault("-".join(words[:n_words]), {})["-".join(words[n_words:])] = place
+            owners.setdefault("-".join(words[:n_words]), {})["-".join(words[n_words:])] = index
         parts = [list(own) for own in owners.values()]
         alike = all(own == parts[0] for own in parts) and "" not in parts[0]
         if len(parts) > 1 and len(parts[0]) > 1 and alike:
             return [Animal(name, own) for name, own in owners.items()]
-    return [Animal("", {name: place for place, name in enumerate(names)})]
+    return [Animal("", {name: index for index, name in enumerate(names)})]
 
 
 def orbits(
@@ -82,7 +82,7 @@ def orbits(
         places of columns, at least two together. A feature that becomes one which is not among
         the columns (the sine of a heading changes its sign) is in none.
     """
-    place = {_key(kind, row): i for i, (kind, row) in enumerate(columns)}
+    index = {_key(kind, row): i for i, (kind, row) in enumerate(columns)}
     found: dict[int, list[int]] = {}
     for kind, row in columns:
         images = set()
@@ -93,7 +93,7 @@ def orbits(
                 moved.update(parts)
             n_about = ABOUT.get(kind, len(row))
             image = tuple(moved[p] for p in row[:n_about]) + row[n_about:]
-            images.add(place.get(_key(kind, image)))
+            images.add(index.get(_key(kind, image)))
         known = sorted(image for image in images if image is not None)
         if None not in images and len(known) > 1:
             found[known[0]] = known

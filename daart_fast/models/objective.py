@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from daart_fast import ops
 from daart_fast.models.layers import dropout_mask, plain_linear
-from daart_fast.models.tcn import DilatedTCN, Place
+from daart_fast.models.tcn import DilatedTCN, ParameterSlot
 from daart_fast.ops.conv import activation_code, sides
 
 
@@ -40,18 +40,18 @@ class Objective:
         # the channels of each stack that dropout may drop
         self._dropped = [sum(b.n_dropped for b in stack.blocks) for stack in (encoder, *decoders)]
         self._gradients: list[Tensor | None] = []
-        self._gradient_places: list[tuple[int, torch.dtype]] = []
+        self._gradient_addresses: list[tuple[int, torch.dtype]] = []
         # modules may be replaced, and more of them put in
         self._tree = [(module._modules, dict(module._modules)) for module in model.modules()]
-        self._places = _places(encoder)
+        self._slots = _slots(encoder)
         for head in heads:
             module = model[head]
             if isinstance(module, DilatedTCN):
-                self._places += [*_places(module), *_weight_and_bias(module.model[-1])]
+                self._slots += [*_slots(module), *_weight_and_bias(module.model[-1])]
             else:
                 linear = plain_linear(module)
                 assert linear is not None
-                self._places += _weight_and_bias(linear)
+                self._slots += _weight_and_bias(linear)
 
     def is_current(self) -> bool:
         """Whether the modules are still those that this was made for."""
@@ -111,17 +111,17 @@ class Objective:
         )
 
     def _parameters(self) -> list[Tensor | None]:
-        return [parameters[name] for parameters, name in self._places]
+        return [parameters[name] for parameters, name in self._slots]
 
     def _gradients_of(self, parameters: Sequence[Tensor | None]) -> list[Tensor | None]:
         """Memory for the parameters' gradients, the same while they stay where they are."""
-        places = [(p.data_ptr(), p.dtype) for p in parameters if p is not None]
-        if places != self._gradient_places:
+        addresses = [(p.data_ptr(), p.dtype) for p in parameters if p is not None]
+        if addresses != self._gradient_addresses:
             self._gradients = [
                 None if p is None else torch.empty_like(p, memory_format=torch.contiguous_format)
                 for p in parameters
             ]
-            self._gradient_places = places
+            self._gradient_addresses = addresses
         return self._gradients
 
     def _dropout_masks(
@@ -147,9 +147,9 @@ def _layers(stack: DilatedTCN) -> tuple[int, ...]:
     return tuple(layers)
 
 
-def _places(stack: DilatedTCN) -> list[Place]:
-    return [place for block in stack.blocks for place in block.places()]
+def _slots(stack: DilatedTCN) -> list[ParameterSlot]:
+    return [slot for block in stack.blocks for slot in block.slots()]
 
 
-def _weight_and_bias(module: nn.Module) -> list[Place]:
+def _weight_and_bias(module: nn.Module) -> list[ParameterSlot]:
     return [(module._parameters, "weight"), (module._parameters, "bias")]

@@ -18,7 +18,7 @@ __all__ = ["DilatedTCN", "DilationBlock"]
 
 
 # Where a parameter is found: in a module's own dict, None where the module has no such parameter.
-Place = tuple[Mapping[str, Tensor | None], str]
+ParameterSlot = tuple[Mapping[str, Tensor | None], str]
 
 _NOTHING: Mapping[str, Tensor | None] = {"weight": None, "bias": None}
 #: The last of so many layers looks back 17 million frames: days of video.
@@ -81,19 +81,19 @@ class DilationBlock(nn.Module):
         """The channels that dropout may drop: those of both convolutions."""
         return self.conv0.out_channels + self.conv1.out_channels
 
-    def places(self) -> list[Place]:
+    def slots(self) -> list[ParameterSlot]:
         """Where what ``ops`` calls a block's parameters is found, in its order."""
-        places: list[Place] = [
+        slots: list[ParameterSlot] = [
             (convolution._parameters, name)
             for convolution in (self.conv0, self.conv1)
             for name in ("weight_v", "weight_g", "bias")
         ]
         residual = _NOTHING if self.downsample is None else self.downsample._parameters
-        return [*places, (residual, "weight"), (residual, "bias")]
+        return [*slots, (residual, "weight"), (residual, "bias")]
 
     def ordered_parameters(self) -> ops.BlockParameters:
         """Return what ``ops`` calls a block's parameters, in its order."""
-        found = tuple(parameters[name] for parameters, name in self.places())
+        found = tuple(parameters[name] for parameters, name in self.slots())
         return cast(ops.BlockParameters, found)
 
     def forward(self, x: Tensor) -> Tensor:

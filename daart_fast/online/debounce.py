@@ -142,8 +142,8 @@ class Debounce:
         self.time = time
         return [
             Event(name, trigger.on, time)
-            for place, name, trigger in self._triggers
-            if trigger.update(time, float(probabilities[place]))
+            for index, name, trigger in self._triggers
+            if trigger.update(time, float(probabilities[index]))
         ]
 
     def active(self) -> list[str]:

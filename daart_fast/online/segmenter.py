@@ -424,15 +424,15 @@ class OnlineSegmenter:
         none = np.full(n, -1, dtype=np.int64)
         threshold = float(self.config["likelihood_threshold"])
         if self._kinematics is not None:
-            places = {name: i for i, name in enumerate(self._kinematics.names)}
-            missing = [name for name in names if name not in places]
+            index_of = {name: i for i, name in enumerate(self._kinematics.names)}
+            missing = [name for name in names if name not in index_of]
             if missing or len(names) != n:
                 raise ConfigError(
-                    f"keypoints: from {', '.join(self.keypoints)} come {len(places)} features, "
+                    f"keypoints: from {', '.join(self.keypoints)} come {len(index_of)} features, "
                     f"but not the model's {', '.join(missing[:5]) or n}"
                 )
-            source = np.array([places[name] for name in names], dtype=np.int64)
-            return Intake(len(places), source, none, 0.0, mean, scale)
+            source = np.array([index_of[name] for name in names], dtype=np.int64)
+            return Intake(len(index_of), source, none, 0.0, mean, scale)
         if self.layout == "channels":
             return Intake(n, np.arange(n, dtype=np.int64), none, 0.0, mean, scale)
         named = names if keypoints_of(self.config) else []

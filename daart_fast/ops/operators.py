@@ -43,8 +43,8 @@ def operator(
         if built and device in devices:
             _library.impl(name, kernel, device)
     torch.library.register_fake(f"daart_fast::{name}", fake, lib=_library)
-    made: Callable[..., Any] = getattr(torch.ops.daart_fast, name).default
-    return made
+    registered: Callable[..., Any] = getattr(torch.ops.daart_fast, name).default
+    return registered
 
 
 def differentiable(

@@ -63,9 +63,9 @@ def _evenly_spaced(sessions: list[str], count: int) -> Iterable[list[str]]:
     """Yield each choice of so many evenly spaced sessions, by where the first of them is."""
     n = len(sessions)
     for first in range(-(-n // count)):
-        places = [first + i * n // count for i in range(count)]
-        if places[-1] < n:
-            yield [sessions[place] for place in places]
+        indices = [first + i * n // count for i in range(count)]
+        if indices[-1] < n:
+            yield [sessions[index] for index in indices]
 
 
 def _n_classes(held_out: Iterable[str], classes_of: Mapping[str, Collection[str]]) -> int:
@@ -101,15 +101,15 @@ def classes_by_session(hparams: Mapping[str, Any], sessions: Iterable[str]) -> d
     from daart_fast.data.sessions import signal_paths
     from daart_fast.readers.labels import read_labels
 
-    get = with_defaults(hparams)
-    kept = split_ids(get["expt_ids_to_keep"])
+    settings = with_defaults(hparams)
+    kept = split_ids(settings["expt_ids_to_keep"])
     found = {}
     for session in sessions:
-        path = signal_paths(get, session, logging.debug)["labels_strong"]
+        path = signal_paths(settings, session, logging.debug)["labels_strong"]
         if path is None or (kept and session not in kept):
             continue
-        labels, names = read_labels(path, get["classifier_type"])
-        ignored = ignored_class({**get, "label_names": names})
+        labels, names = read_labels(path, settings["classifier_type"])
+        ignored = ignored_class({**settings, "label_names": names})
         found[session] = [
             name
             for number, name in enumerate(names)

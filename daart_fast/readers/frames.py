@@ -43,8 +43,8 @@ def compare_frames(rows: Frames, inputs: Frames) -> list[str]:
     DataError
         if the files do not belong together
     """
-    told = (_compare_lengths(rows, inputs), _compare_starts(rows, inputs))
-    return [text for text in told if text is not None]
+    messages = (_compare_lengths(rows, inputs), _compare_starts(rows, inputs))
+    return [text for text in messages if text is not None]
 
 
 def _compare_lengths(rows: Frames, inputs: Frames) -> str | None:

@@ -59,8 +59,8 @@ class _PlainUnpickler(pickle._Unpickler):
         self.stand_ins: dict[str, type] = {name: type(name, (_StandIn,), {}) for name in names}
 
     def find_class(self, module: str, name: str) -> Any:
-        place = re.sub(r"^numpy\.(_core|core)\.", "", module)
-        if (place, name) in (
+        without_prefix = re.sub(r"^numpy\.(_core|core)\.", "", module)
+        if (without_prefix, name) in (
             ("multiarray", "_reconstruct"),
             ("multiarray", "scalar"),
             ("numeric", "_frombuffer"),

@@ -18,7 +18,7 @@ from daart_fast.demo import DEMO_DATA, write_demo
 from daart_fast.errors import ConfigError, did_you_mean, print_error
 from daart_fast.experiment.check_settings import check_together
 from daart_fast.search.fit import fit
-from daart_fast.search.local import places_on_cpu, places_on_gpus
+from daart_fast.search.local import slots_on_cpu, slots_on_gpus
 from daart_fast.search.search import Options, Search, run_trials
 from daart_fast.search.trials import folds
 
@@ -308,17 +308,19 @@ def _trial_parser() -> Any:
                 random.setstate(state)
 
         def search(self, function: Callable[..., Any]) -> Search:
-            get = self.hparams
-            if get["device"] == "cpu":
-                return self.search_on_cpu(function, get["tt_n_cpu_trials"], get["tt_n_cpu_workers"])
-            gpu_ids = str(get["gpus_vis"]).split(";")
-            return self.search_on_gpus(function, gpu_ids, get["tt_n_cpu_trials"])
+            hparams = self.hparams
+            if hparams["device"] == "cpu":
+                return self.search_on_cpu(
+                    function, hparams["tt_n_cpu_trials"], hparams["tt_n_cpu_workers"]
+                )
+            gpu_ids = str(hparams["gpus_vis"]).split(";")
+            return self.search_on_gpus(function, gpu_ids, hparams["tt_n_cpu_trials"])
 
         def search_on_cpu(
             self, function: Callable[..., Any], n_trials: int | None, n_workers: int
         ) -> Search:
             trials = self.make_trials(n_trials)
-            return run_trials(function, trials, places_on_cpu(n_workers), self.options)
+            return run_trials(function, trials, slots_on_cpu(n_workers), self.options)
 
         def search_on_gpus(
             self, function: Callable[..., Any], gpu_ids: Sequence[str], n_trials: int | None
@@ -326,8 +328,8 @@ def _trial_parser() -> Any:
             trials = self.make_trials(n_trials)
             for trial in trials:
                 trial.device = "cuda"  # each process sees its own GPU alone
-            places = places_on_gpus([str(gpu) for gpu in gpu_ids], self.hparams["trials_per_gpu"])
-            return run_trials(function, trials, places, self.options)
+            slots = slots_on_gpus([str(gpu) for gpu in gpu_ids], self.hparams["trials_per_gpu"])
+            return run_trials(function, trials, slots, self.options)
 
         def optimize_parallel(self, train_function: Callable[..., Any]) -> list[tuple[Any, Any]]:
             return _as_a_program(self.search, train_function).results

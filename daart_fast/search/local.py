@@ -26,11 +26,11 @@ from daart_fast.search.trials import Ended, Event, Events, Job, Outcome, Started
 from daart_fast.search.worker import serve, unpacked
 
 __all__ = [
-    "Place",
+    "WorkerSlot",
     "here",
     "in_pool",
-    "places_on_cpu",
-    "places_on_gpus",
+    "slots_on_cpu",
+    "slots_on_gpus",
     "why_not_spawned",
 ]
 
@@ -42,7 +42,7 @@ THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_
 
 
 @dataclass(frozen=True)
-class Place:
+class WorkerSlot:
     """Where one trial at a time can run."""
 
     name: str
@@ -61,16 +61,17 @@ def n_cores() -> int:
     return os.cpu_count() or 1
 
 
-def places_on_cpu(n_workers: int) -> list[Place]:
+def slots_on_cpu(n_workers: int) -> list[WorkerSlot]:
     """Share the cores out among so many workers."""
     share = max(1, n_cores() // n_workers)
     return [
-        Place(f"worker {i}", share, environment=_threads(share)) for i in range(1, n_workers + 1)
+        WorkerSlot(f"worker {i}", share, environment=_threads(share))
+        for i in range(1, n_workers + 1)
     ]
 
 
-def places_on_gpus(gpu_ids: Sequence[str], per_gpu: int = 1) -> list[Place]:
-    """Make `per_gpu` places on each GPU.
+def slots_on_gpus(gpu_ids: Sequence[str], per_gpu: int = 1) -> list[WorkerSlot]:
+    """Make `per_gpu` slots on each GPU.
 
     Each process sees only its own, which is why every trial's device is plain ``cuda``. As in
     daart, the function gets the GPU's id as a second argument.
@@ -85,7 +86,7 @@ def places_on_gpus(gpu_ids: Sequence[str], per_gpu: int = 1) -> list[Place]:
     """
     share = max(1, n_cores() // (len(gpu_ids) * per_gpu))
     return [
-        Place(
+        WorkerSlot(
             f"GPU {gpu}" + (f" ({i} of {per_gpu})" if per_gpu > 1 else ""),
             share,
             (gpu,),
@@ -136,13 +137,13 @@ def why_not_spawned(function: Callable[..., Any]) -> str:
 # --------------------------------------------------------------------------------------------
 # in this process
 # --------------------------------------------------------------------------------------------
-def here(function: Callable[..., Any], jobs: Sequence[Job], place: Place) -> Events:
+def here(function: Callable[..., Any], jobs: Sequence[Job], slot: WorkerSlot) -> Events:
     """Run the trials in this process, one after another; their output stays on the terminal."""
-    gpu = place.environment.get("CUDA_VISIBLE_DEVICES")
+    gpu = slot.environment.get("CUDA_VISIBLE_DEVICES")
     with environment({"CUDA_VISIBLE_DEVICES": gpu} if gpu else {}):
         for job in jobs:
             yield Started(job.number, "this process")
-            outcome = attempt(function, job, place.arguments, "this process")
+            outcome = attempt(function, job, slot.arguments, "this process")
             yield Ended(job.number, outcome)
             if outcome.status == "interrupted":
                 raise KeyboardInterrupt
@@ -151,8 +152,10 @@ def here(function: Callable[..., Any], jobs: Sequence[Job], place: Place) -> Eve
 # --------------------------------------------------------------------------------------------
 # in a pool
 # --------------------------------------------------------------------------------------------
-def in_pool(function: Callable[..., Any], jobs: Sequence[Job], places: Sequence[Place]) -> Events:
-    """Run the trials in worker processes, one for each place, as long as there are trials.
+def in_pool(
+    function: Callable[..., Any], jobs: Sequence[Job], slots: Sequence[WorkerSlot]
+) -> Events:
+    """Run the trials in worker processes, one for each slot, as long as there are trials.
 
     A worker that dies takes its trial with it, no more: another takes its place. If the caller
     stops listening (Ctrl-C), the workers write their checkpoints and end.
@@ -160,8 +163,8 @@ def in_pool(function: Callable[..., Any], jobs: Sequence[Job], places: Sequence[
     waiting = deque(jobs)
     workers: list[_Worker] = []
     try:
-        for place in places[: len(jobs)]:
-            workers.append(_Worker(function, place))
+        for slot in slots[: len(jobs)]:
+            workers.append(_Worker(function, slot))
             yield workers[-1].give(waiting.popleft())
         while busy := [worker for worker in workers if worker.job is not None]:
             wait([handle for worker in busy for handle in worker.handles])
@@ -176,7 +179,7 @@ def in_pool(function: Callable[..., Any], jobs: Sequence[Job], places: Sequence[
                         yield started
             for i, worker in enumerate(workers):
                 if not worker.alive and waiting:
-                    workers[i] = _Worker(function, worker.place)
+                    workers[i] = _Worker(function, worker.slot)
                     yield workers[i].give(waiting.popleft())
     finally:
         _stop(workers)
@@ -185,14 +188,14 @@ def in_pool(function: Callable[..., Any], jobs: Sequence[Job], places: Sequence[
 class _Worker:
     """The parent's side of a worker process."""
 
-    def __init__(self, function: Callable[..., Any], place: Place) -> None:
+    def __init__(self, function: Callable[..., Any], slot: WorkerSlot) -> None:
         context = multiprocessing.get_context("spawn")
-        self.place, self.alive = place, True
+        self.slot, self.alive = slot, True
         self.job: Job | None = None
         self.connection, theirs = context.Pipe()
-        arguments = (theirs, function, place.arguments, place.n_threads, place.name)
-        self.process = context.Process(target=serve, args=arguments, name=place.name)
-        with ctrl_c_held_back(), environment(place.environment):
+        arguments = (theirs, function, slot.arguments, slot.n_threads, slot.name)
+        self.process = context.Process(target=serve, args=arguments, name=slot.name)
+        with ctrl_c_held_back(), environment(slot.environment):
             self.process.start()
         theirs.close()  # so that the worker's end closes with the worker
 
@@ -205,7 +208,7 @@ class _Worker:
         self.job = job
         with suppress(OSError):  # it is dead, which `events` will tell
             self.connection.send(job)
-        return Started(job.number, self.place.name)
+        return Started(job.number, self.slot.name)
 
     def events(self) -> Iterator[Event]:
         """Return what it has sent since, and, if it is dead, what became of its trial."""
@@ -225,7 +228,7 @@ class _Worker:
         if self.job is not None:
             number, self.job = self.job.number, None
             outcome = Outcome("failed", error=_how_it_died(self.process.exitcode))
-            outcome.place, outcome.ended = self.place.name, time.time()
+            outcome.place, outcome.ended = self.slot.name, time.time()
             yield Ended(number, outcome)
 
     def dismiss(self) -> None:

@@ -25,11 +25,11 @@ from daart_fast.machine import check_device
 from daart_fast.search import summary
 from daart_fast.search.display import Display
 from daart_fast.search.local import (
-    Place,
+    WorkerSlot,
     environment,
     here,
     in_pool,
-    places_on_cpu,
+    slots_on_cpu,
     why_not_spawned,
 )
 from daart_fast.search.slurm import on_slurm
@@ -140,7 +140,7 @@ class Search:
 
     # ------------------------------------------------------------------------- running
 
-    def run(self, function: Callable[..., Any], places: Sequence[Place]) -> None:
+    def run(self, function: Callable[..., Any], slots: Sequence[WorkerSlot]) -> None:
         """Run the trials that are not finished; show how they fare; write the summary.
 
         Raises
@@ -152,12 +152,12 @@ class Search:
         self._say_who_is_compared()
         self._say_who_is_never_held_out()
         if self.options.dry_run:
-            self._print_table(places)
+            self._print_table(slots)
             return
         if len(self.jobs) > 1:
-            self._check_devices(jobs, places)
+            self._check_devices(jobs, slots)
             self._claim_folder()
-        events = self._execute(function, jobs, places)
+        events = self._execute(function, jobs, slots)
         quiet = len(self.jobs) == 1 or all(job.log is None for job in jobs)
         display = Display(jobs, len(self.jobs), quiet=quiet)
         interrupted = False
@@ -209,11 +209,11 @@ class Search:
                 tell_of_newer_data(vars(job.trial), Path(result))
         return jobs
 
-    def _check_devices(self, jobs: Sequence[Job], places: Sequence[Place]) -> None:
+    def _check_devices(self, jobs: Sequence[Job], slots: Sequence[WorkerSlot]) -> None:
         """Refuse GPUs that are not here, before any trial (a single one finds out itself)."""
         if self.options.executor == "local" and jobs and hasattr(jobs[0].trial, "device"):
-            for place in places[: len(jobs)]:
-                with environment(place.environment):
+            for slot in slots[: len(jobs)]:
+                with environment(slot.environment):
                     check_device(vars(jobs[0].trial))
 
     def _claim_folder(self) -> None:
@@ -236,12 +236,12 @@ class Search:
                 leave_note(notes, job.number, known.folder, ended=known.status == "finished")
 
     def _execute(
-        self, function: Callable[..., Any], jobs: list[Job], places: Sequence[Place]
+        self, function: Callable[..., Any], jobs: list[Job], slots: Sequence[WorkerSlot]
     ) -> Events:
         if self.options.executor == "slurm":
             folder = self.folder or self._single_folder()
             # a job's GPU is its first, whatever its number is on the node
-            arguments = ("0",) if places[0].arguments else ()
+            arguments = ("0",) if slots[0].arguments else ()
             return on_slurm(
                 function, jobs, self.options.slurm, folder, self.options.wait, arguments
             )
@@ -251,8 +251,8 @@ class Search:
                 print(f"trials run in this process, one after another: {reason}", file=sys.stderr)
             for job in jobs:
                 job.log = None
-            return here(function, jobs, places[0])
-        return in_pool(function, jobs, places)
+            return here(function, jobs, slots[0])
+        return in_pool(function, jobs, slots)
 
     # ------------------------------------------------------------------------- telling
 
@@ -438,7 +438,7 @@ class Search:
                 how = "there is no checkpoint yet, so the same command begins again"
             print(f"stopped: {how}", file=sys.stderr)
 
-    def _print_table(self, places: Sequence[Place]) -> None:
+    def _print_table(self, slots: Sequence[WorkerSlot]) -> None:
         """Print each trial, and where it would go."""
         for job in self.jobs:
             known = look_up(job.trial)
@@ -452,7 +452,7 @@ class Search:
             asked = ", ".join(f"{name} {value}" for name, value in self.options.slurm.items())
             print(f"each as a job of one array on Slurm ({asked or 'nothing asked for'})")
         else:
-            names = [f"{place.name} ({place.n_threads} threads)" for place in places]
+            names = [f"{slot.name} ({slot.n_threads} threads)" for slot in slots]
             print(f"at once: {', '.join(names[: len(self.jobs)])}")
         print(f"{len(self.jobs)} trials; nothing was run", flush=True)
 
@@ -478,10 +478,10 @@ def _in_words(line: Mapping[str, Any]) -> str:
 def run_trials(
     function: Callable[..., Any],
     trials: Sequence[Any],
-    places: Sequence[Place] | None = None,
+    slots: Sequence[WorkerSlot] | None = None,
     options: Options | None = None,
 ) -> Search:
-    """Call a function with each trial, at the places given, or one after another.
+    """Call a function with each trial, in the slots given, or one after another.
 
     A single trial runs in this process, several in worker processes, which must be able to import
     the function (functions of a script can be imported; ones defined inside others run in this
@@ -490,10 +490,10 @@ def run_trials(
     Parameters
     ----------
     function
-        Takes a trial, a namespace of all keys, and what its place adds (a GPU's id).
+        Takes a trial, a namespace of all keys, and what its slot adds (a GPU's id).
     trials
         What test-tube has made of the config files.
-    places
+    slots
         Where trials can run at the same time; one worker if None.
     options
         See `Options`.
@@ -504,5 +504,5 @@ def run_trials(
         Its `results` are what daart's scripts expect.
     """
     search = Search(trials, options or Options())
-    search.run(function, places or places_on_cpu(1))
+    search.run(function, slots or slots_on_cpu(1))
     return search

@@ -92,10 +92,12 @@ def on_slurm(
         if new := [job for job in jobs if job.number not in known]:
             with ctrl_c_held_back():  # a job without a note would be submitted again
                 handles = executor.map_array(_Trial(function, arguments), new)
-                made = [_Submitted(job, handle) for job, handle in zip(new, handles, strict=True)]
-                notes = [(one.job, one.handle.job_id, folder / "jobs") for one in made]
+                new_jobs = [
+                    _Submitted(job, handle) for job, handle in zip(new, handles, strict=True)
+                ]
+                notes = [(one.job, one.handle.job_id, folder / "jobs") for one in new_jobs]
                 note_submissions(folder, notes)
-            submitted += made
+            submitted += new_jobs
     if not wait:
         for one in submitted:
             yield Ended(one.job.number, Outcome("submitted", result=one.name, place=one.name))

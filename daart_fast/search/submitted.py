@@ -37,11 +37,11 @@ class Submission:
     data_dir: str
 
 
-def note_submissions(search: Path, made: Iterable[tuple[Job, str, Path]]) -> None:
+def note_submissions(search: Path, submissions: Iterable[tuple[Job, str, Path]]) -> None:
     """Note in a search's folder each trial, its job's id, and where submitit keeps its files."""
     notes = [
         asdict(Submission(job_id, str(folder), str(job.log), *_key(job.trial)))
-        for job, job_id, folder in made
+        for job, job_id, folder in submissions
     ]
     with replacing(search / NOTE) as temporary:
         temporary.write_text(json.dumps(notes, indent=1) + "\n", encoding="utf-8")

@@ -15,7 +15,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from daart_fast.config import IDS, KEYS, split_ids
+from daart_fast.config import IDS, KEYS, split_ids, with_defaults
 from daart_fast.data.sessions import signal_paths
 from daart_fast.errors import MENDABLE, ConfigError, DataError, print_error
 from daart_fast.experiment.claim import FAILED
@@ -143,11 +143,11 @@ def label_of(trial: Any, keys: Sequence[str]) -> str:
 
 def loss_settings(trial: Any) -> dict[str, Any]:
     """Return the settings that trials must share for their validation losses to be comparable."""
-    get = vars(trial).get
+    settings = with_defaults(vars(trial))
     names = [*LOSS_KEYS, *(name for name in KEYS if name.startswith("lambda_"))]
-    if get("lambda_pred") or get("lambda_recon"):
+    if settings["lambda_pred"] or settings["lambda_recon"]:
         names += INPUT_KEYS
-    return {name: get(name) for name in names}
+    return {name: settings.get(name) for name in names}
 
 
 def folds(trials: Sequence[Any]) -> list[Any]:
@@ -168,33 +168,33 @@ def folds(trials: Sequence[Any]) -> list[Any]:
 
 
 def _folds_of(trial: Any, labelled: Callable[..., Collection[str]]) -> list[Any]:
-    get = vars(trial).get
-    if not get("cv_folds") and not get("leave_one_session_out"):
+    settings = with_defaults(vars(trial))
+    if not settings["cv_folds"] and not settings["leave_one_session_out"]:
         return [trial]
-    if get("cv_folds") and get("leave_one_session_out"):
+    if settings["cv_folds"] and settings["leave_one_session_out"]:
         raise ConfigError("'cv_folds' and 'leave_one_session_out' are both given: expected one")
-    test, kept = split_ids(get("expt_ids_test")), split_ids(get("expt_ids_to_keep"))
-    elsewhere = test + split_ids(get("expt_ids_val"))
+    test, kept = split_ids(settings["expt_ids_test"]), split_ids(settings["expt_ids_to_keep"])
+    elsewhere = test + split_ids(settings["expt_ids_val"])
     sessions = [
         session
-        for session in split_ids(get("expt_ids"))
+        for session in split_ids(settings["expt_ids"])
         if session not in elsewhere and (not kept or session in kept)
     ]
-    found = labelled(get("data_dir"), get("input_type"), tuple(sessions))
+    found = labelled(settings["data_dir"], settings["input_type"], tuple(sessions))
     sessions = [session for session in sessions if session in found]
-    n_folds = get("cv_folds") or len(sessions)
+    n_folds = settings["cv_folds"] or len(sessions)
     if len(sessions) < max(n_folds, 2):
         raise ConfigError(
             f"cross-validation with {n_folds} folds needs {max(n_folds, 2)} sessions or more in "
             f"'expt_ids' that are labelled and not held out; it has {len(sessions)}"
         )
-    made = []
+    folds_of_trial = []
     for i in range(n_folds):
         fold = copy.copy(trial)
         fold.search_fold, fold.cv_folds, fold.leave_one_session_out = i, None, False
         fold.expt_ids_test = ";".join(test + sessions[i::n_folds])
-        made.append(fold)
-    return made
+        folds_of_trial.append(fold)
+    return folds_of_trial
 
 
 def _labelled(data_dir: str, input_type: str, sessions: tuple[str, ...]) -> Collection[str]:

@@ -527,10 +527,10 @@ class Trainer:
     def _refuse_other_data(self, then: Mapping[str, Any]) -> None:
         """Raise if the checkpoint is of a training on different data."""
         assert self._data is not None  # known wherever there is a folder to read a checkpoint from
-        if told := differences(then, self._data):
+        if changes := differences(then, self._data):
             raise DataError(
                 f"{self._checkpoint.file}: expected the data that this training began with, but "
-                f"{'; '.join(told)}. Put the data back as they were, or delete the folder "
+                f"{'; '.join(changes)}. Put the data back as they were, or delete the folder "
                 f"{self.folder} to begin anew"
             )
 

@@ -32,11 +32,11 @@ import json, sys
 from argparse import Namespace
 from daart_fast.search import run_trials
 from daart_fast.search.fit import fit
-from daart_fast.search.local import places_on_cpu
+from daart_fast.search.local import slots_on_cpu
 
 if __name__ == "__main__":
     trials = [Namespace(**trial) for trial in json.loads(sys.argv[1])]
-    search = run_trials(fit, trials, places_on_cpu(2))
+    search = run_trials(fit, trials, slots_on_cpu(2))
     sys.exit(len(search.failed))
 """
 UNITS = (4, 6, 8)

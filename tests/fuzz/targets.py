@@ -496,7 +496,7 @@ def reading_entry(which: int) -> Read:
         path.replace(_entry(path)[which])
         values, about = cached(_session(), {}, _made, path.with_name("cache"))
         assert values.shape == (3, 2) and values.dtype == np.float32
-        assert about == _made().about
+        assert about == _made().metadata
         path.touch()
 
     return read

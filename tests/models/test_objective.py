@@ -193,7 +193,9 @@ def test_gradients_of_other_shapes_are_refused() -> None:
     made = model._objective
     assert made is not None
     made._gradients = [p[..., :1].clone() if p is not None else None for p in made._parameters()]
-    made._gradient_places = [(p.data_ptr(), p.dtype) for p in made._parameters() if p is not None]
+    made._gradient_addresses = [
+        (p.data_ptr(), p.dtype) for p in made._parameters() if p is not None
+    ]
     with pytest.raises(ValueError, match="gradient 0 must be"):
         model.losses_and_gradients(a_batch())
 

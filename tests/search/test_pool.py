@@ -9,7 +9,7 @@ import pytest
 
 from daart_fast.errors import DataError
 from daart_fast.search import run_trials
-from daart_fast.search.local import n_cores, places_on_cpu, places_on_gpus
+from daart_fast.search.local import n_cores, slots_on_cpu, slots_on_gpus
 
 TRIALS = [Namespace(number=number) for number in range(3)]
 
@@ -17,7 +17,7 @@ HEAD = """
 import json, os, sys, time
 from argparse import Namespace
 from daart_fast.search import run_trials
-from daart_fast.search.local import places_on_cpu, places_on_gpus
+from daart_fast.search.local import slots_on_cpu, slots_on_gpus
 """
 
 WHO = (
@@ -56,7 +56,7 @@ def run(trial):
 
 if __name__ == "__main__":
     hows = ["raises", "killed", "well", "exits", "aborts", "unsendable", "well"]
-    search = run_trials(run, [Namespace(how=how) for how in hows], places_on_cpu(2))
+    search = run_trials(run, [Namespace(how=how) for how in hows], slots_on_cpu(2))
     print(json.dumps([[trial.how, result] for trial, result in search.results]))
     sys.exit(1 if search.failed else 0)
 """
@@ -65,7 +65,7 @@ if __name__ == "__main__":
 
 @pytest.mark.slow
 def test_persistent_workers_run_a_scripts_function_each_with_its_share_of_the_cores(script):
-    code, out, _ = script(WHO, "places_on_cpu(2)", OMP_NUM_THREADS="64").finish()
+    code, out, _ = script(WHO, "slots_on_cpu(2)", OMP_NUM_THREADS="64").finish()
     assert code == 0
     results = json.loads(out.splitlines()[-1])
     assert [result["number"] for result in results] == list(range(8))
@@ -77,7 +77,7 @@ def test_persistent_workers_run_a_scripts_function_each_with_its_share_of_the_co
 
 @pytest.mark.slow
 def test_each_place_on_a_gpu_is_a_process_that_sees_no_other_gpu(script):
-    start = script(WHO, "places_on_gpus(['0', '2'], per_gpu=2)", CUDA_VISIBLE_DEVICES="5,6,7")
+    start = script(WHO, "slots_on_gpus(['0', '2'], per_gpu=2)", CUDA_VISIBLE_DEVICES="5,6,7")
     code, out, _ = start.finish()
     assert code == 0
     results = json.loads(out.splitlines()[-1])
@@ -122,7 +122,7 @@ if __name__ == "__main__":
     cases = [(pointers, "here"), (no_file, "here"), (pointers, "there"), (no_file, "there")]
     trials = [Namespace(result=error, where=where) for error, where in cases]
     trials += [Namespace(result=None, lost=Odd(error, "there")) for error in (no_file, pointers)]
-    search = run_trials(run, [*trials, Namespace(result=None)], places_on_cpu(2))
+    search = run_trials(run, [*trials, Namespace(result=None)], slots_on_cpu(2))
     print(json.dumps([[result for trial, result in search.results], search.failed]))
 """
 )
@@ -152,7 +152,7 @@ def fail_at_one(trial: Namespace) -> int:
 
 
 def test_a_function_that_no_other_process_could_import_runs_in_this_one(capsys):
-    search = run_trials(lambda trial: trial.number + 1, TRIALS, places_on_cpu(2))
+    search = run_trials(lambda trial: trial.number + 1, TRIALS, slots_on_cpu(2))
     assert search.results == [(trial, trial.number + 1) for trial in TRIALS]
     assert "trials run in this process, one after another: " in capsys.readouterr().err
 
@@ -205,15 +205,15 @@ def test_an_interrupt_is_no_failure_of_a_trial():
 def test_cores_are_shared_out_and_a_lower_limit_of_the_users_stays(monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     monkeypatch.setattr("daart_fast.search.local.n_cores", lambda: 12)
-    places = places_on_cpu(3)
-    assert [place.n_threads for place in places] == [4, 4, 4]
-    assert places[0].environment["OMP_NUM_THREADS"] == "1"
-    assert places[0].environment["MKL_NUM_THREADS"] == "4"
-    assert places_on_cpu(50)[0].n_threads == 1
-    assert places_on_gpus(["0", "1"], per_gpu=2)[3].n_threads == 3
+    slots = slots_on_cpu(3)
+    assert [slot.n_threads for slot in slots] == [4, 4, 4]
+    assert slots[0].environment["OMP_NUM_THREADS"] == "1"
+    assert slots[0].environment["MKL_NUM_THREADS"] == "4"
+    assert slots_on_cpu(50)[0].n_threads == 1
+    assert slots_on_gpus(["0", "1"], per_gpu=2)[3].n_threads == 3
 
 
 def test_a_gpu_that_is_not_visible_is_refused(monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5,6")
     with pytest.raises(ValueError, match="names GPU 2, but CUDA_VISIBLE_DEVICES=5,6 leaves 2"):
-        places_on_gpus(["2"])
+        slots_on_gpus(["2"])

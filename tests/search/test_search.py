@@ -255,7 +255,7 @@ from pathlib import Path
 from daart_fast.config import with_defaults
 from daart_fast.io import export_hparams
 from daart_fast.search import run_trials
-from daart_fast.search.local import places_on_cpu
+from daart_fast.search.local import slots_on_cpu
 from daart_fast.testtube import create_tt_experiment
 
 def claim(trial):
@@ -278,7 +278,7 @@ if __name__ == "__main__":
             time.sleep(0.0002)
         config = {"results_dir": f"{results}_{i}", "expt_ids": "s1;s2", "data_dir": "data"}
         trials = [Namespace(**with_defaults({**config, "n_lags": n})) for n in range(1, 5)]
-        search = run_trials(function, trials, places_on_cpu(2))
+        search = run_trials(function, trials, slots_on_cpu(2))
         assert not search.failed
 """
 
