@@ -88,6 +88,8 @@ class DataGenerator:
     training_sessions : list of int
         The indices of the sessions that have training sequences.
     input_names, label_names, task_names : list of str
+    source : HostBatches, ResidentSessions, StreamedBatches or None
+        What gathers batches; None before the first.
 
     Raises
     ------
@@ -156,7 +158,7 @@ class DataGenerator:
             self._normalise_by_training_sessions()
         self._plan_rounds(batch_size, sequence_length + 2 * sequence_pad)
         self._pin = pin_memory or torch.device(device).type == "cuda"
-        self._source: HostBatches | ResidentSessions | StreamedBatches | None = None
+        self.source: HostBatches | ResidentSessions | StreamedBatches | None = None
 
     def __len__(self) -> int:
         """How many sessions there are, as in daart; `n_tot_batches` counts batches."""
@@ -291,10 +293,10 @@ class DataGenerator:
         """
         if self.n_tot_batches[dtype] == 0:
             raise DataError(f"no sequences in the split '{dtype}'")
-        if self._source is None:
-            self._source = self._make_source()
+        if self.source is None:
+            self.source = self._make_source()
         order, part = self._rounds[dtype].take(self.batch_sizes[dtype])
-        make, inputs = self._source.inputs(dtype, order, part)
+        make, inputs = self.source.inputs(dtype, order, part)
         return make, inputs, order[part, 0].tolist()
 
     def _make_source(self) -> HostBatches | ResidentSessions | StreamedBatches:
@@ -336,8 +338,8 @@ class DataGenerator:
                 f"got {len(labels)}"
             )
         dataset.pseudo_labels = np.asarray(labels).astype(kind, casting="same_kind", copy=False)
-        if self._source is not None:
-            self._source.pseudo_labels_changed(i)
+        if self.source is not None:
+            self.source.pseudo_labels_changed(i)
 
     # ---------------------------------------------------------------------------- checkpoints
 

@@ -103,6 +103,8 @@ class Segmenter(BaseModel):
         in ``hparams``.
     kl_weight : float
         Weight of the KL divergence. 1, until `on_epoch_start` says how far training is.
+    objective : Objective or None
+        Computes all losses and their gradients as one operation; None where they are made in parts.
     """
 
     def __init__(self, hparams: dict[str, Any], heads: Collection[str] | None = None) -> None:
@@ -127,7 +129,7 @@ class Segmenter(BaseModel):
         if self.settings["causal"]:
             # daart knows no causal models: this name makes it refuse the weights
             self.register_buffer(CAUSAL, torch.ones(()))
-        self._objective = self._whole_objective()
+        self.objective = self._whole_objective()
 
     def load_state_dict(self, state_dict: Mapping[str, Any], *args: Any, **kwargs: Any) -> Any:
         """Load weights; those of causal models without the mark of one are as good."""
@@ -415,9 +417,9 @@ class Segmenter(BaseModel):
         first, frames = self._scored(x.shape[1])
         if frames == 0 or x.requires_grad or not ops.can_take_objective(x):
             return None
-        if self._objective is not None and not self._objective.is_current():
-            self._objective = self._whole_objective()
-        whole = self._objective
+        if self.objective is not None and not self.objective.is_current():
+            self.objective = self._whole_objective()
+        whole = self.objective
         if whole is None or not whole.can_place_gradients():
             return None
         return whole.losses_and_gradients(

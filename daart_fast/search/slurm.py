@@ -7,33 +7,21 @@ leaves on the shared file system is all that it needs.
 
 from __future__ import annotations
 
-import json
-import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from daart_fast.errors import ConfigError
-from daart_fast.files import folder_lock, replacing
+from daart_fast.files import folder_lock
 from daart_fast.search.ctrl_c import ctrl_c_held_back
+from daart_fast.search.slurm_job import TrialRun, read_outcome, read_progress
 from daart_fast.search.submitted import note_submissions, submissions_of
-from daart_fast.search.trials import (
-    Ended,
-    Event,
-    Events,
-    Job,
-    Outcome,
-    Progressed,
-    Started,
-    attempt,
-    output_to,
-)
+from daart_fast.search.trials import Ended, Event, Events, Job, Outcome, Progressed, Started
 
-__all__ = ["on_slurm"]
+__all__ = ["SubmittedJob", "executor_of", "in_queue", "on_slurm"]
 
 #: Seconds between two looks at the queue, and how long a result may take over a shared file system.
 LOOK, PATIENCE = 2.0, 20.0
@@ -85,15 +73,15 @@ def on_slurm(
     arguments
         What the function gets besides the trial.
     """
-    executor = _executor(settings, folder / "jobs")
+    executor = executor_of(settings, folder / "jobs")
     with folder_lock(folder.parent):  # another call would submit the same trials
         submitted = _in_queue_already(jobs, folder.parent)
         known = [one.job.number for one in submitted]
         if new := [job for job in jobs if job.number not in known]:
             with ctrl_c_held_back():  # a job without a note would be submitted again
-                handles = executor.map_array(_Trial(function, arguments), new)
+                handles = executor.map_array(TrialRun(function, arguments), new)
                 new_jobs = [
-                    _Submitted(job, handle) for job, handle in zip(new, handles, strict=True)
+                    SubmittedJob(job, handle) for job, handle in zip(new, handles, strict=True)
                 ]
                 notes = [(one.job, one.handle.job_id, folder / "jobs") for one in new_jobs]
                 note_submissions(folder, notes)
@@ -103,14 +91,14 @@ def on_slurm(
             yield Ended(one.job.number, Outcome("submitted", result=one.name, place=one.name))
         return
     while submitted:
-        in_queue = _in_queue([one.handle.job_id for one in submitted])
+        queue = in_queue([one.handle.job_id for one in submitted])
         for one in submitted:
-            yield from one.news(one.handle.job_id in in_queue)
+            yield from one.news(one.handle.job_id in queue)
         submitted = [one for one in submitted if not one.ended]
         time.sleep(LOOK if submitted else 0)
 
 
-class _Submitted:
+class SubmittedJob:
     """A trial's job, as seen from where it was submitted: through the queue and the files."""
 
     def __init__(self, job: Job, handle: Any) -> None:
@@ -119,22 +107,22 @@ class _Submitted:
         self.started = self.ended = False
         self._gone: float | None = None
 
-    def news(self, in_queue: bool) -> Iterator[Event]:
+    def news(self, waits: bool) -> Iterator[Event]:
         """Return what is new since the last look."""
-        values = _read_progress(self.job)
+        values = read_progress(self.job)
         if values is not None and not self.started:
             self.started = True
             yield Started(self.job.number, self.name)
         if values:
             yield Progressed(self.job.number, values)
-        outcome = _read_outcome(self.job) or self._lost(in_queue)
+        outcome = read_outcome(self.job) or self._lost(waits)
         if outcome is not None:
             self.ended, outcome.place = True, self.name
             yield Ended(self.job.number, outcome)
 
-    def _lost(self, in_queue: bool) -> Outcome | None:
+    def _lost(self, waits: bool) -> Outcome | None:
         """Give a job up that has left the queue some time ago without a result."""
-        if in_queue:
+        if waits:
             self._gone = None
         elif self._gone is None:
             self._gone = time.monotonic()
@@ -145,37 +133,8 @@ class _Submitted:
         return None
 
 
-class _Trial:
-    """What a job runs; submitit sends it there and calls it with its `Job`."""
-
-    def __init__(self, function: Callable[..., Any], arguments: Sequence[Any]) -> None:
-        self.function, self.arguments = function, arguments
-
-    def __call__(self, job: Job) -> None:
-        import os
-
-        import torch
-
-        from daart_fast.train import interruption, progress
-
-        torch.set_num_threads(int(os.environ.get("SLURM_CPUS_PER_TASK") or 1))
-        signal.signal(signal.SIGTERM, lambda *_: interruption.ask())  # a preemption, a requeue
-        _outcome_file(job).unlink(missing_ok=True)  # it may be run a second time
-        _write_progress(job, {})
-        with output_to(job.log), progress.handed_to(partial(_write_progress, job)):
-            outcome = attempt(self.function, job, self.arguments, "")
-        if outcome.status == "interrupted":
-            raise SystemExit(f"trial {job.number} was interrupted; its checkpoint is written")
-        _write_outcome(job, outcome)
-
-    def checkpoint(self, job: Job) -> Any:
-        """Tell submitit what to run when a job that runs out of time is put back: the same."""
-        from submitit.helpers import DelayedSubmission
-
-        return DelayedSubmission(self, job)
-
-
-def _executor(settings: Mapping[str, Any], folder: Path) -> Any:
+def executor_of(settings: Mapping[str, Any], folder: Path) -> Any:
+    """Return what submits jobs with a config's ``slurm:`` part; its files go into `folder`."""
     try:
         import submitit
     except ImportError:
@@ -209,24 +168,24 @@ def _executor(settings: Mapping[str, Any], folder: Path) -> Any:
     return executor
 
 
-def _in_queue_already(jobs: Sequence[Job], searches: Path) -> list[_Submitted]:
+def _in_queue_already(jobs: Sequence[Job], searches: Path) -> list[SubmittedJob]:
     """Find the trials that wait or run since another call."""
     from submitit import SlurmJob
 
     before = submissions_of(jobs, searches)
-    in_queue = _in_queue([one.job_id for one in before.values()]) if before else set()
+    queue = in_queue([one.job_id for one in before.values()]) if before else set()
     found = []
     for job in jobs:
-        if (one := before.get(job.number)) and one.job_id in in_queue:
+        if (one := before.get(job.number)) and one.job_id in queue:
             job.log = Path(one.log)
-            found.append(_Submitted(job, SlurmJob(one.folder, one.job_id)))
+            found.append(SubmittedJob(job, SlurmJob(one.folder, one.job_id)))
     if found:
         names = ", ".join(str(one.job.number) for one in found)
         print(f"in the queue already, and not submitted again: trial {names}", file=sys.stderr)
     return found
 
 
-def _in_queue(job_ids: Sequence[str]) -> set[str]:
+def in_queue(job_ids: Sequence[str]) -> set[str]:
     """Which of these jobs wait or run; all of them where the queue cannot be asked right now."""
     ids = set(job_ids)
     arrays = sorted({name.split("_")[0] for name in ids})
@@ -237,50 +196,9 @@ def _in_queue(job_ids: Sequence[str]) -> set[str]:
     return ids & set(asked.stdout.split())
 
 
-def _outcome_file(job: Job) -> Path:
-    assert job.log is not None
-    return job.log.with_suffix(".outcome.json")
-
-
-def _write_outcome(job: Job, outcome: Outcome) -> None:
-    """Write what became of a trial, as text: submitit's own file is a pickle, which is not read."""
-    try:
-        text = json.dumps(vars(outcome), default=str)
-    except (TypeError, ValueError):  # keys that are no names, or something that holds itself
-        text = json.dumps(vars(outcome) | {"result": repr(outcome.result)})
-    with replacing(_outcome_file(job)) as temporary:
-        temporary.write_text(text, encoding="utf-8")
-
-
-def _read_outcome(job: Job) -> Outcome | None:
-    """Read what became of a trial; None where that has not arrived."""
-    try:
-        return Outcome(**json.loads(_outcome_file(job).read_text(encoding="utf-8")))
-    except (OSError, TypeError, ValueError):
-        return None
-
-
 def _last_line(path: Path) -> str:
     try:
         lines = path.read_text(encoding="utf-8", errors="replace").strip().splitlines()
     except OSError:
         return ""
     return lines[-1] if lines else ""
-
-
-def _progress_file(job: Job) -> Path:
-    assert job.log is not None
-    return job.log.with_suffix(".progress.json")
-
-
-def _write_progress(job: Job, values: dict[str, float]) -> None:
-    with replacing(_progress_file(job)) as temporary:
-        temporary.write_text(json.dumps(values))
-
-
-def _read_progress(job: Job) -> dict[str, float] | None:
-    """Return a running job's last report, {} before the first, None where it has not started."""
-    try:
-        return dict(json.loads(_progress_file(job).read_text()))
-    except (OSError, ValueError):
-        return None

@@ -106,6 +106,11 @@ class Trainer:
         The epoch of the best validation so far; None before the first.
     best_val_loss : float
         Its loss; infinite before the first.
+    terms, sums : list of str, Tensor or None
+        The names of the loss's terms, and their sums over the epoch's batches so far: (n_terms,)
+        float64 on the model's device, None before the first batch.
+    graph : GraphStep or None
+        Takes the training steps on a CUDA device, unless ``cuda_graph`` is off.
     """
 
     def __init__(
@@ -173,12 +178,12 @@ class Trainer:
         DataError
             A checkpoint in `save_path` is of the same training on other data, or was changed.
         """
-        self._set_up(model, data_generator, Path(save_path) if save_path is not None else None)
+        self.prepare(model, data_generator, Path(save_path) if save_path is not None else None)
         if self._take_up():
             return
         self._call("on_fit_start")
         if self.cuda_graph:
-            self._graph = graph_step(model, self.optimizer, data_generator, self._train)
+            self.graph = graph_step(model, self.optimizer, data_generator, self.step)
         if self._rng_states is not None:
             set_rng_states(self._rng_states)
         try:
@@ -192,7 +197,7 @@ class Trainer:
             if self._logger is not None:
                 self._logger.close()
 
-    def _set_up(self, model: Any, data_generator: Any, folder: Path | None) -> None:
+    def prepare(self, model: Any, data_generator: Any, folder: Path | None) -> None:
         """Bring everything to where an untrained model stands."""
         self.model, self.data_generator, self.folder = model, data_generator, folder
         for callback, state in self._untouched:  # what it remembers is of the fit before
@@ -206,9 +211,9 @@ class Trainer:
         self._best_weights: dict[str, Tensor] | None = None
         self._weights_on_disk: dict[str, Tensor] | None = None
         self._n_batches = int(data_generator.n_tot_batches["train"])
-        self._terms: list[str] = []
-        self._sums: Tensor | None = None
-        self._graph = None
+        self.terms: list[str] = []
+        self.sums: Tensor | None = None
+        self.graph = None
         self._logger: Logger | None = None
         self._checkpoint = Checkpoint(folder and folder / CHECKPOINT, self.checkpoint_interval)
         self._background: Background = Background()
@@ -255,7 +260,7 @@ class Trainer:
             self.data_generator.reset_iterators("train")
             self.model.on_epoch_start(self.curr_epoch)
             self._call("on_epoch_start")
-            self._sums = None
+            self.sums = None
         trains = self.curr_epoch > 0
         self.model.train(trains)
         while self.epoch_batch < self._n_batches and not self.should_halt:
@@ -279,13 +284,13 @@ class Trainer:
 
     def _take_batch(self, trains: bool) -> None:
         """Train on the next batch, or look at it, and add its terms to the epoch's sums."""
-        if trains and self._graph is not None:
-            self._terms, self._sums = self._graph(self._sums)
+        if trains and self.graph is not None:
+            self.terms, self.sums = self.graph(self.sums)
             return
         batch, _ = self.data_generator.next_batch("train")
-        self._add(self._train(batch) if trains else self._look_at(batch))
+        self.add(self.step(batch) if trains else self._look_at(batch))
 
-    def _train(self, batch: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    def step(self, batch: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
         """Take one step of the optimiser."""
         terms: Mapping[str, Tensor] = self.model.losses_and_gradients(batch)
         self.optimizer.step()
@@ -296,23 +301,23 @@ class Trainer:
         with torch.no_grad():
             return self.model.losses(batch)
 
-    def _add(self, terms: Mapping[str, Tensor]) -> None:
+    def add(self, terms: Mapping[str, Tensor]) -> None:
         """Add a batch's terms to the epoch's sums, without waiting for their values."""
         with torch.no_grad():
             values = torch.stack(list(terms.values()))
-        if self._sums is None:
-            self._terms = list(terms)
-            self._sums = torch.zeros_like(values, dtype=torch.float64)
-        self._sums += values
+        if self.sums is None:
+            self.terms = list(terms)
+            self.sums = torch.zeros_like(values, dtype=torch.float64)
+        self.sums += values
 
     def _training_means(self) -> dict[str, float]:
         """Average each term over the batches of the epoch so far: the one host copy.
 
         Ends the training if the loss is no longer a number.
         """
-        if self._sums is None:
+        if self.sums is None:
             return {}
-        means = dict(zip(self._terms, (self._sums / self.epoch_batch).tolist(), strict=True))
+        means = dict(zip(self.terms, (self.sums / self.epoch_batch).tolist(), strict=True))
         if not math.isfinite(means["loss"]) and self.diverged is None:
             bad = [name for name, mean in means.items() if not math.isfinite(mean)]
             self.diverged = (
@@ -450,7 +455,7 @@ class Trainer:
     def _open_logger(self, keep: int) -> Logger:
         splits = [name for name in PREFIXES if self.data_generator.n_tot_batches.get(name, 0)]
         columns = ["epoch", "batch", "trial", "dataset", "best_val_epoch"]
-        columns += [f"{PREFIXES[split]}_{term}" for split in splits for term in self._terms]
+        columns += [f"{PREFIXES[split]}_{term}" for split in splits for term in self.terms]
         return Logger(self.folder and self.folder / METRICS, columns, keep)
 
     # ---------------------------------------------------------------------------- checkpoints
@@ -462,8 +467,8 @@ class Trainer:
                 "fingerprint": self._fingerprint(),
                 "data": self._data,
                 "progress": {name: getattr(self, name) for name in _PROGRESS},
-                "sums": self._sums,
-                "terms": self._terms,
+                "sums": self.sums,
+                "terms": self.terms,
                 "model": self.model.state_dict(),
                 "loss_weights": dict(self.model.loss_weights),
                 "optimizer": self.optimizer.state_dict(),
@@ -541,10 +546,10 @@ class Trainer:
         if self.curr_epoch < 0 or not 0 <= self.epoch_batch <= self._n_batches:
             raise ValueError(f"it stands in epoch {self.curr_epoch}, batch {self.epoch_batch}")
         device = next(self.model.parameters()).device
-        self._terms = state["terms"]
-        self._sums = state["sums"] if state["sums"] is None else state["sums"].to(device)
-        if self._sums is not None and self._sums.shape != (len(self._terms),):
-            raise ValueError(f"it has {tuple(self._sums.shape)} sums of {len(self._terms)} terms")
+        self.terms = state["terms"]
+        self.sums = state["sums"] if state["sums"] is None else state["sums"].to(device)
+        if self.sums is not None and self.sums.shape != (len(self.terms),):
+            raise ValueError(f"it has {tuple(self.sums.shape)} sums of {len(self.terms)} terms")
         self._best_weights = state["best_weights"]
         if self._best_weights is not None:
             self.model.load_state_dict(self._best_weights)  # they must fit, when they are needed

@@ -93,7 +93,7 @@ def pseudo_labels(
 
 def batches(generator: DataGenerator, source: Any, dtype: str, n: int) -> Iterator[dict]:
     """Copies of the next n batches as a source makes them."""
-    generator._source = source
+    generator.source = source
     for _ in range(n):
         batch, _ = generator.next_batch(dtype)
         yield {name: values.detach().clone().cpu() for name, values in batch.items()}
@@ -156,7 +156,7 @@ def test_pseudo_labels_are_shown_in_training_alone_and_as_they_are_now(project, 
         if step:
             labels = pseudo_labels(generator, session, 10 * seed + step, kind)
             for source in (host, *others):
-                generator._source = source
+                generator.source = source
                 generator.set_pseudo_labels(session, labels)
         for dtype in ("train", "val"):
             n = generator.n_tot_batches[dtype]
@@ -172,7 +172,7 @@ def test_pseudo_labels_are_shown_in_training_alone_and_as_they_are_now(project, 
 
 def test_the_way_to_make_a_batch_changes_only_when_its_signals_do(project):
     generator = project(3)
-    generator._source = source = ResidentSessions(generator.datasets, CPU)
+    generator.source = source = ResidentSessions(generator.datasets, CPU)
     first = generator.next_inputs("train")[0]
     assert generator.next_inputs("train")[0] is first
     labels = [pseudo_labels(generator, 0, seed) for seed in range(3)]
@@ -181,13 +181,13 @@ def test_the_way_to_make_a_batch_changes_only_when_its_signals_do(project):
     assert second is not first
     generator.set_pseudo_labels(0, labels[1])
     assert generator.next_inputs("train")[0] is second
-    assert source is generator._source
+    assert source is generator.source
 
 
 def test_sessions_uploaded_while_nothing_is_trained_can_be_trained_on(project):
     generator = project(1)
     with torch.inference_mode():
-        generator._source = ResidentSessions(generator.datasets, CPU)
+        generator.source = ResidentSessions(generator.datasets, CPU)
         generator.next_batch("train")
     batch, _ = generator.next_batch("train")
     weight = torch.ones(batch["markers"].shape[-1], 1, requires_grad=True)
@@ -322,7 +322,7 @@ def test_neither_a_copy_nor_a_batch_in_use_is_overwritten(project, seed):
         state = generator.state_dict()
         expected += batches(generator, host, dtype, 1)
         generator.load_state_dict(state)
-        generator._source = streamed
+        generator.source = streamed
         batch, _ = generator.next_batch(dtype)
         lazy.compute.push(lambda b=batch: seen.append({k: v.clone() for k, v in b.items()}))
     lazy.synchronize()

@@ -79,7 +79,7 @@ def test_a_training_that_runs_out_of_memory_goes_on_when_there_is_some(
     """In some batch no room is left for anything of that many bytes."""
 
     def run_out() -> None:
-        train, n_batches, taken = Trainer._train, [0], []
+        train, n_batches, taken = Trainer.step, [0], []
 
         def counted(trainer: Trainer, *of: Any) -> Any:
             n_batches[0] += 1
@@ -93,7 +93,7 @@ def test_a_training_that_runs_out_of_memory_goes_on_when_there_is_some(
                         size //= 2
             return train(trainer, *of)
 
-        Trainer._train = counted
+        Trainer.step = counted
 
     trainings.start(tmp_path / "results", run_out).status()
     check_whole(tmp_path / "results")

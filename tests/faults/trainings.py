@@ -90,14 +90,14 @@ class Training:
             os._exit(status)
 
     def _tell_of_batches(self) -> None:
-        train = Trainer._train
+        train = Trainer.step
 
         def told(trainer: Trainer, batch: Any) -> Any:
             terms = train(trainer, batch)
             self._shared[0] = 1
             return terms
 
-        Trainer._train = told  # type: ignore[method-assign]
+        Trainer.step = told  # type: ignore[method-assign]
 
     def wait_for_a_batch(self, seconds: float = 120) -> bool:
         """Wait until it has trained on a batch; false if it ends before."""

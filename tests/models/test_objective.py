@@ -82,7 +82,7 @@ def test_losses_and_gradients_are_those_of_the_parts(
     # the whole draws masks for all stacks at once, the parts for each in turn
     monkeypatch.setattr(parts, "dropout_mask", a_fixed_mask)
     monkeypatch.setattr(whole.Objective, "_dropout_masks", stack_by_stack)
-    assert model._objective is not None and model._objective.can_place_gradients()
+    assert model.objective is not None and model.objective.can_place_gradients()
     together = at_once(model, batch)
     apart = by_autograd(model, batch)
     assert list(together) == list(apart)
@@ -102,7 +102,7 @@ def test_dropout_drops_each_stack_by_its_own_masks() -> None:
     model = draw_model(draw)
     while not {"predictor", "decoder"} <= model.model.keys():
         model = draw_model(draw)
-    objective = model._objective
+    objective = model.objective
     assert objective is not None
     x = torch.zeros(3, 5, INPUTS)
     masks = objective._dropout_masks(x, 0.3)
@@ -190,7 +190,7 @@ def test_a_model_in_half_precision_or_with_too_few_class_weights_is_refused() ->
 
 def test_gradients_of_other_shapes_are_refused() -> None:
     model = a_model()
-    made = model._objective
+    made = model.objective
     assert made is not None
     made._gradients = [p[..., :1].clone() if p is not None else None for p in made._parameters()]
     made._gradient_addresses = [
@@ -205,7 +205,7 @@ def test_a_head_put_in_later_is_the_one_that_trains() -> None:
     model.losses_and_gradients(batch)
     model.model["classifier"] = torch.nn.Sequential(torch.nn.Linear(8, CLASSES))
     model.losses_and_gradients(batch)
-    assert model._objective is not None
+    assert model.objective is not None
     new = model.model["classifier"].get_submodule("0").get_parameter("weight")
     assert new.grad is not None and new.grad.any()
 
@@ -368,7 +368,7 @@ def test_models_that_it_does_not_know_go_in_parts() -> None:
         {"backbone": "dtcn", "classifier_type": "multibinary"},
         {"backbone": "dtcn", "lambda_task": 1.0, "task_size": 2},
     ):
-        assert Segmenter(base | change)._objective is None
+        assert Segmenter(base | change).objective is None
 
 
 @pytest.mark.parametrize("weights", [[1, -1, 1, 1], [1, float("nan"), 1, 1]])

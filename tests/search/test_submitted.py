@@ -32,8 +32,8 @@ class Queue:
 def submit(monkeypatch, tmp_path):
     """A function that searches over learning rates; it returns each trial's job."""
     queue = Queue()
-    monkeypatch.setattr(slurm, "_executor", lambda settings, folder: queue)
-    monkeypatch.setattr(slurm, "_in_queue", lambda ids: queue.jobs & set(ids))
+    monkeypatch.setattr(slurm, "executor_of", lambda settings, folder: queue)
+    monkeypatch.setattr(slurm, "in_queue", lambda ids: queue.jobs & set(ids))
 
     def call(*rates, **settings):
         folder = tmp_path / f"search_{len(list(tmp_path.glob('search_*')))}"

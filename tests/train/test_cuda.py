@@ -55,7 +55,7 @@ def assert_close(first: Any, second: Any, rel: float) -> None:
 
 
 def step_of(fitted: Any) -> GraphStep:
-    step = fitted.trainer._graph
+    step = fitted.trainer.graph
     assert isinstance(step, GraphStep)
     assert isinstance(step.recorder, CudaRecorder)
     return step
@@ -90,30 +90,30 @@ def test_a_replayed_training_comes_to_what_a_launched_one_comes_to(fit, settings
     replayed = fit("cuda", **settings)
     assert step_of(replayed).n_recorded and not step_of(replayed).why_launched
     launched = fit("cuda", cuda_graph=False, **settings)
-    assert launched.trainer._graph is None
+    assert launched.trainer.graph is None
     assert_close(replayed, launched, rel=2e-2)  # the same dropout, by the same generator
 
 
 def test_streamed_batches_train_as_resident_sessions_do(fit, monkeypatch):
     resident = fit("cuda", max_epochs=6, **HEADS)
-    assert isinstance(resident.generator._source, ResidentSessions)
+    assert isinstance(resident.generator.source, ResidentSessions)
     monkeypatch.setattr(device, "MEMORY_FRACTION", 0.0)
     streamed = fit("cuda", max_epochs=6, **HEADS)
-    assert isinstance(streamed.generator._source, StreamedBatches)
+    assert isinstance(streamed.generator.source, StreamedBatches)
     assert step_of(streamed).n_recorded and not step_of(streamed).why_launched
     assert_close(resident, streamed, rel=2e-2)
 
 
 def test_steps_make_the_host_wait_for_nothing(project, training):
     parts = training(project(device="cuda", lambda_pred=1.0, batch_size=1))
-    parts.trainer._set_up(parts.model, parts.generator, None)
+    parts.trainer.prepare(parts.model, parts.generator, None)
     parts.model.train()
     trainer = parts.trainer
     step = GraphStep(
         parts.model,
         trainer.optimizer,
         parts.generator,
-        trainer._train,
+        trainer.step,
         CudaRecorder(torch.device("cuda", 0)),
     )
     sums = None

@@ -101,24 +101,24 @@ class Side:
 
     def __init__(self, parts: Any, recorder: Any = None, resident: bool = False) -> None:
         self.model, self.generator, self.trainer = parts.model, parts.generator, parts.trainer
-        self.trainer._set_up(self.model, self.generator, None)
+        self.trainer.prepare(self.model, self.generator, None)
         self.model.train()
         self.trainer.optimizer = torch.optim.Adam(
             self.model.parameters(), lr=1e-2, amsgrad=True, fused=True
         )
         if resident:
-            self.generator._source = ResidentSessions(self.generator.datasets, torch.device("cpu"))
+            self.generator.source = ResidentSessions(self.generator.datasets, torch.device("cpu"))
         self.recorder = recorder
         self.graph = None
         if recorder is not None:
             self.graph = GraphStep(
-                self.model, self.trainer.optimizer, self.generator, self.trainer._train, recorder
+                self.model, self.trainer.optimizer, self.generator, self.trainer.step, recorder
             )
         self.rng = torch.get_rng_state()
 
     def epoch(self, change: Callable[..., None] = lambda side: None) -> None:
         torch.set_rng_state(self.rng)
-        self.trainer._sums = None
+        self.trainer.sums = None
         self.generator.reset_iterators("train")
         change(self)
         self.steps(self.generator.n_tot_batches["train"])
@@ -127,9 +127,9 @@ class Side:
         for _ in range(n):
             if self.graph is None:
                 batch, _ = self.generator.next_batch("train")
-                self.trainer._add(self.trainer._train(batch))
+                self.trainer.add(self.trainer.step(batch))
             else:
-                self.trainer._terms, self.trainer._sums = self.graph(self.trainer._sums)
+                self.trainer.terms, self.trainer.sums = self.graph(self.trainer.sums)
         self.rng = torch.get_rng_state()
 
 
@@ -151,8 +151,8 @@ def sides(project, training) -> Callable[..., tuple[Side, Side]]:
 
 
 def assert_same(launched: Side, recorded: Side) -> None:
-    assert launched.trainer._terms == recorded.trainer._terms
-    assert torch.equal(launched.trainer._sums, recorded.trainer._sums)
+    assert launched.trainer.terms == recorded.trainer.terms
+    assert torch.equal(launched.trainer.sums, recorded.trainer.sums)
     for name, weight in launched.model.state_dict().items():
         assert torch.equal(weight, recorded.model.state_dict()[name]), name
 
@@ -224,7 +224,7 @@ def test_weights_of_losses_change_without_a_new_recording(sides):
     epochs = {side: iter((1, 30, 70)) for side in pair}
     assert_same_epochs(pair, 3, anneal, anneal, anneal)
     assert pair[1].graph.n_recorded == 1
-    assert "kl_weight" in pair[1].trainer._terms
+    assert "kl_weight" in pair[1].trainer.terms
     assert pair[1].model.kl_weight == pytest.approx(0.69)  # still numbers to everybody else
     assert pair[1].model.loss_weights["pred"] == 2.0
 
@@ -282,7 +282,7 @@ def test_pseudo_labels_are_trained_on_from_when_they_come(sides, resident):
     seeds = {side: iter((1, 2, 3)) for side in pair}
     assert_same_epochs(pair, 5, nothing, nothing, label, label, label)
     assert pair[1].graph.n_recorded == 2  # other labels later need no other step
-    assert pair[1].trainer._sums[pair[1].trainer._terms.index("loss_weak")] > 0
+    assert pair[1].trainer.sums[pair[1].trainer.terms.index("loss_weak")] > 0
 
 
 @pytest.mark.slow
@@ -290,14 +290,14 @@ def test_sums_of_a_training_that_was_interrupted_are_gone_on_from(sides):
     launched, recorded = sides(batch_size=1)
     launched.epoch()
     recorded.epoch()
-    kept = recorded.trainer._sums.clone()
+    kept = recorded.trainer.sums.clone()
     for side in (launched, recorded):
-        side.trainer._sums = kept.clone()
+        side.trainer.sums = kept.clone()
         side.generator.reset_iterators("train")
         torch.manual_seed(3)
         side.steps(2)
     assert_same(launched, recorded)
-    assert (recorded.trainer._sums > kept).all()
+    assert (recorded.trainer.sums > kept).all()
 
 
 # ------------------------------------------------------------------------------ falling back
@@ -387,7 +387,7 @@ def test_a_loss_that_is_no_number_is_the_trainers_to_notice(sides, caplog):
     recorded.epoch(spoil)
     assert recorded.graph.n_recorded == 1
     assert not recorded.graph.why_launched
-    assert recorded.trainer._sums[0].isnan()
+    assert recorded.trainer.sums[0].isnan()
 
 
 # ------------------------------------------------------------------------------ the trainer
@@ -453,4 +453,4 @@ def test_a_recorded_training_that_is_cut_short_ends_where_it_would_have(
 
 def test_on_the_cpu_steps_are_launched(project, training):
     fitted = training(project(max_epochs=1)).fit()
-    assert fitted.trainer._graph is None
+    assert fitted.trainer.graph is None

@@ -311,12 +311,12 @@ class _HostCopies(TorchDispatchMode):
 
 def test_failure_13_no_loss_is_copied_to_the_host_within_a_step(project, training):
     parts = training(project(lambda_pred=1.0))
-    parts.trainer._set_up(parts.model, parts.generator, None)
+    parts.trainer.prepare(parts.model, parts.generator, None)
     parts.generator.reset_iterators("train")
     with _HostCopies() as copies:
         for _ in range(3):
             batch, _ = parts.generator.next_batch("train")
-            parts.trainer._add(parts.trainer._train(batch))
+            parts.trainer.add(parts.trainer.step(batch))
     assert copies.count == 0
 
 
