@@ -14,14 +14,15 @@ from typing import Any
 
 import yaml
 
-from daart_fast.config import KEYS, Setting, load_config, settings_in, split_ids, with_defaults
+from daart_fast.config import KEYS, Setting, load_config, settings_in, split_ids
 from daart_fast.errors import ConfigError, DataError, some
 from daart_fast.files import replacing
 from daart_fast.names import session_name
 from daart_fast.project.hold_out import FEWEST, choose_held_out, classes_by_session
+from daart_fast.project.sessions import labelled_sessions, left_out
 from daart_fast.readers.label_record import LABEL_RECORD, read_label_record
 
-__all__ = ["FILES", "OF_ONE_RUN", "labelled_sessions", "prepare", "write_configs"]
+__all__ = ["FILES", "OF_ONE_RUN", "every_session", "prepare", "write_configs"]
 
 FILES = ("data", "model", "train")
 
@@ -110,6 +111,11 @@ def write_configs(
         ]
         if name == "data":
             parts[0][1]["data_dir"] = "."
+            if "input_type" not in asked:
+                from daart_fast.data.sessions import input_type_in
+
+                asked = {**asked, "input_type": input_type_in(folder)}
+                parts[1][1]["input_type"] = asked["input_type"]
             parts += _about_the_recordings(folder, asked, rate, hold_out)
         placed = {key for _, settings in parts for key in settings} | {*OF_ONE_RUN, "data_dir"}
         rest = {key: v for key, v in asked.items() if KEYS[key].file == name and key not in placed}
@@ -150,7 +156,7 @@ def _about_the_recordings(
     if "expt_ids" in asked:
         parts.append(("the sessions to train on", {"expt_ids": asked["expt_ids"]}))
     else:
-        found = labelled_sessions(folder, asked)
+        found = _labelled(folder, asked)
         parts.append(("the sessions that have hand labels", {"expt_ids": found}))
     if "expt_ids_test" in asked:
         held_out = asked["expt_ids_test"]
@@ -190,43 +196,11 @@ def _held_out(folder: Path, asked: Mapping[str, Any], sessions: Sequence[str]) -
     return held_out
 
 
-def labelled_sessions(
-    folder: Path, settings: Mapping[str, Any] | None = None, say: bool = True
-) -> list[str]:
-    """Return the sessions that have inputs and hand labels; print which have none.
-
-    Parameters
-    ----------
-    folder
-        the data folder
-    settings
-        ``input_type``, if it is not markers
-    say
-        whether to print
-
-    Raises
-    ------
-    DataError
-        there are no sessions, or none has hand labels
-    """
-    from daart_fast.data.sessions import labels_elsewhere, session_ids, signal_paths
-
-    input_type = with_defaults(settings or {})["input_type"]
-    project = {
-        "data_dir": str(folder),
-        "input_type": input_type[0] if isinstance(input_type, list) else input_type,
-    }
-    ids = session_ids(project)
-    labelled = [one for one in ids if signal_paths(project, one)["labels_strong"] is not None]
-    if not labelled:
-        raise DataError(
-            f"{folder / 'labels-hand'}: expected labels of the sessions in markers/ "
-            f"({some(ids)}), found none{labels_elsewhere(folder)}"
-        )
-    if say:
-        without = [one for one in ids if one not in labelled]
-        rest = f"; without: {some(without)}" if without else ""
-        print(f"{len(labelled)} of {len(ids)} sessions have hand labels{rest}")
+def _labelled(folder: Path, settings: Mapping[str, Any]) -> list[str]:
+    """Return the sessions that have inputs and hand labels; print which have none."""
+    labelled, without = labelled_sessions(folder, settings)
+    rest = f"; without: {some(without)}" if without else ""
+    print(f"{len(labelled)} of {len(labelled) + len(without)} sessions have hand labels{rest}")
     return labelled
 
 
@@ -281,15 +255,28 @@ def _add_frame_rate(path: Path, asked: Any, rate: float | None) -> None:
 def _say_who_is_not_named(folder: Path, given: Mapping[str, Setting]) -> None:
     """Name the labelled sessions in a folder that its data.yaml leaves out."""
     values = {name: setting.value for name, setting in given.items()}
-    ids = ("expt_ids", "expt_ids_val", "expt_ids_test")
-    named = {session_name(session) for key in ids for session in values.get(key) or []}
-    found = labelled_sessions(folder, values, say=False)
-    missing = [session for session in found if session_name(session) not in named]
-    if missing and named:
+    if missing := left_out(labelled_sessions(folder, values)[0], values):
         print(
-            f"{given['expt_ids'].where}: 'expt_ids' leaves out sessions that have hand labels; "
-            f"to train on them, add them there: {some(missing, 20)}"
+            f"{given['expt_ids'].where}: 'expt_ids' leaves out sessions that have hand labels: "
+            f"{some(missing, 20)}. To train on them, add them there, or give --all"
         )
+
+
+def every_session(folder: Path, paths: Mapping[str, Path], asked: Mapping[str, Any]) -> list[str]:
+    """Return the sessions that data.yaml names to train on, and all labelled ones that it does not.
+
+    Parameters
+    ----------
+    folder
+        the data folder
+    paths
+        of the config files
+    asked
+        settings of the command line
+    """
+    given = {name: setting.value for name, setting in settings_in(*paths.values()).items()}
+    labelled, _ = labelled_sessions(folder, {**given, **asked})
+    return [*split_ids(given.get("expt_ids")), *left_out(labelled, given)]
 
 
 def _say_what_holds_for_this_run(
@@ -297,10 +284,14 @@ def _say_what_holds_for_this_run(
 ) -> None:
     """Print each option that says something else than a file that was there before."""
     given, config = settings_in(*paths.values()), load_config(*paths.values())
+    changes = []
     for name, value in asked.items():
         file = paths[KEYS[name].file]
         if file not in there or name in OF_ONE_RUN or config[name] == value:
             continue
         usual = f"{name} is {_spelled(config[name])}"
         where = f"{given[name].where}: {usual}" if name in given else f"by default {usual}"
-        print(f"--{name} {_spelled(value)} holds for this run only ({where})")
+        shown = f"--{name} {_spelled(value)}"
+        changes.append(f"{shown} ({where})")
+    if changes:
+        print(f"for this run only: {', '.join(changes)}")

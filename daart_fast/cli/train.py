@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from daart_fast.cli.evaluate import evaluate
-from daart_fast.cli.project import prepare
+from daart_fast.cli.project import every_session, prepare
 from daart_fast.config import with_defaults
 from daart_fast.errors import ConfigError
 from daart_fast.machine import check_device
@@ -31,6 +31,7 @@ EXAMPLES = """
   daart-fast train data --fps 30 --input_type features-kinematic --expt_ids_test mouse9
   daart-fast train data --leave_one_session_out true
   daart-fast train data --no_hold_out
+  daart-fast train data --all
   daart-fast train data --online
   daart-fast train --data_config data.yaml --model_config model.yaml --train_config train.yaml
   daart-fast train data --n_lags "[2, 4, 8]"
@@ -38,7 +39,7 @@ EXAMPLES = """
 
 FILES = ("data", "model", "train")
 HPARAMS, SUMMARY = "hparams.yaml", "summary.json"
-NO_HOLD_OUT, ONLINE = "--no_hold_out", "--online"
+NO_HOLD_OUT, ONLINE, ALL = "--no_hold_out", "--online", "--all"
 #: what --online is short for: the model runs as frames come in, and is trained and scored so
 FOR_ONLINE = {"causal": "true", "bidirectional": "false", "normalization": "train", "gaps": "hold"}
 
@@ -49,6 +50,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         parser.add_argument(f"--{name}_config", metavar="YAML", help=f"the {name} settings")
     parser.add_argument(
         NO_HOLD_OUT, action="store_true", help="train on every session; none is left for a score"
+    )
+    parser.add_argument(
+        ALL, action="store_true", help="take labelled sessions too that data.yaml does not name"
     )
     settings = ", ".join(f"{name}: {value}" for name, value in FOR_ONLINE.items())
     parser.add_argument(
@@ -82,15 +86,20 @@ def _arguments(words: Sequence[str]) -> list[str]:
     from daart_fast.search.arguments import settings_of
 
     hold_out = NO_HOLD_OUT not in words
-    given = _with_online([word for word in words if word != NO_HOLD_OUT])
+    given = _with_online([word for word in words if word not in (NO_HOLD_OUT, ALL)])
     if not hold_out and any(word.startswith("--expt_ids_test") for word in given):
         raise ConfigError(f"{NO_HOLD_OUT} and --expt_ids_test: expected one of them")
+    if ALL in words and any(word.split("=")[0] == "--expt_ids" for word in given):
+        raise ConfigError(f"{ALL} and --expt_ids: expected one of them")
     if given and not given[0].startswith("-"):
         folder, given = Path(given[0]), given[1:]
         asked, files = settings_of(given)
         if asked.get("executor") != "slurm":  # config files would keep a device that is not here
             check_device({"device": with_defaults(asked)["device"]})
         paths = {name: files.get(name, folder / f"{name}.yaml") for name in FILES}
+        if ALL in words and paths["data"].exists():
+            asked["expt_ids"] = every_session(folder, paths, asked)
+            given.append(f"--expt_ids={';'.join(asked['expt_ids'])}")
         prepare(folder, paths, asked, hold_out)
         given = [*(f"--{name}_config={path}" for name, path in paths.items()), *given]
     elif not any(word.startswith("--data_config") for word in given):

@@ -193,10 +193,15 @@ KEYS: dict[str, Key] = _table(
         "are features too (needs fps)", null=True),
     Key("kinematic_axis", "data", TEXT, None,
         f"{KINEMATIC}: two body parts, as 'tail_base;nose': where an animal is, and what is ahead "
-        "of it (egocentric needs them; animals then has headings)", null=True),
+        "of it (egocentric needs them, in 3D a third one; animals then has headings)", null=True),
     Key("kinematic_any_order", "data", BOOL, False,
         f"{KINEMATIC}: animals have no order, as where a tracker swaps them: features of one animal"
         " or another become the lowest, ..., the highest of them"),
+    Key("keypoints", "data", TEXT, None,
+        "only these tracked points, as 'nose;tail_base'; of several animals those of each, or "
+        "'rat1-nose'", null=True),
+    Key("animals", "data", TEXT, None,
+        "only these animals of a file with several, as 'rat1;rat2'", null=True),
     Key("expt_ids", "data", IDS, None, "the sessions to train on", required=True),
     Key("expt_ids_to_keep", "data", IDS, None,
         "the sessions whose hand labels are used; null: all of them", null=True),

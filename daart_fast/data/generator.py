@@ -437,5 +437,7 @@ def _in_order_of(first: Session, session: Session) -> Session:
             f"{first.id}"
             + (f"; missing: {', '.join(missing[:8])}" if missing else "")
             + (f"; not in {first.id}: {', '.join(extra[:8])}" if extra else "")
+            + ". If a video has fewer animals or points, 'animals' or 'keypoints' in data.yaml "
+            "names those to use in all"
         )
     return session.with_channels([place[name] for name in first.input_names])

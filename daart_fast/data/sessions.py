@@ -28,6 +28,7 @@ __all__ = [
     "first_of",
     "folder_of",
     "input_files",
+    "input_type_in",
     "inputs_folder",
     "labelled_session",
     "load_session",
@@ -299,6 +300,27 @@ def inputs_folder(hparams: Mapping[str, Any]) -> Path:
     if not folder.is_dir():
         raise DataError(f"{folder}: expected a folder of inputs; {_what_is_there(folder)}")
     return folder
+
+
+def input_type_in(data_dir: Path) -> str:
+    """Return the folder of inputs that a project has: markers, else the only one with inputs.
+
+    Raises
+    ------
+    DataError
+        there are several such folders, and none is called markers
+    """
+    if not data_dir.is_dir() or (data_dir / "markers").is_dir():
+        return "markers"
+    others = {*LABEL_FOLDERS.values(), "tasks", "results", "predictions"}
+    folders = [p for p in sorted(data_dir.iterdir()) if p.is_dir() and p.name not in others]
+    found = [p.name for p in folders if not p.name.startswith(".") and input_files(p)]
+    if len(found) > 1:
+        raise DataError(
+            f"{data_dir}: expected a folder markers/ or one other folder of inputs, found "
+            f"{some(found)}; --input_type names the one to read"
+        )
+    return found[0] if found else "markers"
 
 
 def signal_paths(

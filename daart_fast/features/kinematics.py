@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import combinations, permutations
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,16 @@ import numpy as np
 from daart_fast.config import KINEMATIC, with_defaults
 from daart_fast.errors import ConfigError, DataError, did_you_mean
 from daart_fast.features import kernels
+from daart_fast.features.choice import Choice, words
 from daart_fast.features.skeleton import Animal, animals_of, orbits
-from daart_fast.readers.inputs import Inputs, fill_gaps, hold_inputs, read_inputs, read_markers
+from daart_fast.readers.inputs import (
+    Inputs,
+    fill_gaps,
+    hold_inputs,
+    read_inputs,
+    read_markers,
+    without_unseen,
+)
 from daart_fast.readers.markers import TOO_LARGE, Markers
 
 __all__ = ["GROUPS", "Kinematics", "reader_of"]
@@ -62,6 +70,8 @@ class Kinematics:
     gaps
         how points that are missing are filled in: see `daart_fast.readers.inputs.fill_gaps`. With
         ``hold`` a point is missing whole, and features begin where every point has been seen
+    choice
+        which points of a file count
     """
 
     groups: tuple[str, ...]
@@ -71,6 +81,7 @@ class Kinematics:
     causal: bool = False
     any_order: bool = False
     gaps: str = "interpolate"
+    choice: Choice = field(default_factory=Choice)
 
     def __post_init__(self) -> None:
         for group in self.groups:
@@ -95,19 +106,20 @@ class Kinematics:
         settings = with_defaults(hparams)
         if settings["input_type"] != KINEMATIC:
             return None
-        axis = _words(settings["kinematic_axis"])
+        axis = words(settings["kinematic_axis"])
         if len(axis) not in (0, 2, 3):
             raise ConfigError(
                 f"'kinematic_axis': expected two body parts, in 3D three, got {';'.join(axis)}"
             )
         return cls(
-            groups=tuple(_words(settings["kinematic_groups"])),
+            groups=tuple(words(settings["kinematic_groups"])),
             windows=_windows(settings["kinematic_windows"]),
             fps=settings["fps"],
             axis=tuple(axis) or None,
             causal=bool(settings["causal"]),
             any_order=bool(settings["kinematic_any_order"]),
             gaps=str(settings["gaps"]),
+            choice=Choice.from_hparams(settings),
         )
 
     def __call__(self, markers: Markers, source: str | os.PathLike[str] = "") -> Inputs:
@@ -179,7 +191,8 @@ class Kinematics:
         """
         if not Path(path).is_file():
             raise DataError(f"{path}: no such file")
-        markers = read_markers(path)
+        markers = self.choice(read_markers(path), path)
+        markers = without_unseen(markers, Path(path))
         unsure = markers.unsure(likelihood_threshold)
         points = {axis: np.where(unsure, np.nan, c) for axis, c in markers.coordinates.items()}
         return self(markers.replacing(points), path)
@@ -359,15 +372,9 @@ def _in_threads(n_frames: int, fill: Callable[[int, int], None]) -> None:
             pass
 
 
-def _words(value: Any) -> list[str]:
-    """Split ``a;b`` as the config files have it."""
-    return [word.strip() for word in str(value or "").split(";") if word.strip()]
-
-
 def _windows(value: Any) -> tuple[float, ...]:
-    words = _words(value)
     try:
-        windows = tuple(float(word) for word in words)
+        windows = tuple(float(word) for word in words(value))
     except ValueError:
         windows = (0.0,)
     if not all(0 < seconds < float("inf") for seconds in windows):
@@ -382,4 +389,6 @@ def reader_of(hparams: Mapping[str, Any]) -> Callable[[str | Path, float], Input
     kinematics = Kinematics.from_hparams(hparams)
     if kinematics is not None:
         return kinematics.read
-    return hold_inputs if with_defaults(hparams)["gaps"] == "hold" else read_inputs
+    if choice := Choice.from_hparams(hparams):
+        return choice.read
+    return hold_inputs if choice.gaps == "hold" else read_inputs

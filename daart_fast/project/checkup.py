@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -11,10 +13,12 @@ from typing import Any
 
 import numpy as np
 
+from daart_fast.config import with_defaults
 from daart_fast.data.ignored import ignored_class
 from daart_fast.data.scored import Scored, label_cautions, old_background, one_class
 from daart_fast.data.sessions import (
     LABEL_FOLDERS,
+    input_type_in,
     inputs_folder,
     labelled_session,
     labels_elsewhere,
@@ -22,7 +26,10 @@ from daart_fast.data.sessions import (
     signal_paths,
 )
 from daart_fast.errors import DataError, did_you_mean, some
+from daart_fast.features.choice import Choice
+from daart_fast.features.skeleton import animals_of
 from daart_fast.names import BACKGROUND
+from daart_fast.project.sessions import gone, left_out
 from daart_fast.readers.frames import Frames, compare_frames
 from daart_fast.readers.inputs import (
     INPUT_SUFFIXES,
@@ -32,6 +39,7 @@ from daart_fast.readers.inputs import (
     read_inputs,
     read_markers,
     suffix_of,
+    without_unseen,
 )
 from daart_fast.readers.label_record import read_label_record
 from daart_fast.readers.labels import read_labels, read_tasks
@@ -54,12 +62,19 @@ class Found:
     """What is known of one session; None where it could not be read or has none."""
 
     id: str
+    #: its files, by signal
+    paths: dict[str, Path] = field(default_factory=dict)
     n_frames: int | None = None
     frames: Frames | None = None
     channels: list[str] = field(default_factory=list)
     missing: float | None = None
     classes: list[str] = field(default_factory=list)
     counts: list[int] = field(default_factory=list)
+
+    @property
+    def first_frame(self) -> int:
+        """The number of the first frame in the file of inputs."""
+        return int((self.frames and self.frames.first) or 0)
 
 
 @dataclass(frozen=True)
@@ -94,6 +109,10 @@ class Checkup:
 
     Attributes
     ----------
+    data_dir, input_type
+        the project's folder, and the folder of inputs in it
+    fps
+        the frame rate that labels were made at, if that is known
     sessions
         what is known of each
     failures, surprises
@@ -104,6 +123,9 @@ class Checkup:
         surprises that several sessions may share, before they are summed up
     """
 
+    data_dir: Path
+    input_type: str
+    fps: float | None = None
     sessions: list[Found] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
     surprises: list[str] = field(default_factory=list)
@@ -127,53 +149,91 @@ class Checkup:
         self.findings.clear()
 
     def table(self) -> str:
-        """A row a session: frames, channels, share of missing values, frames of each class."""
+        """A row a session: its files, frames, channels, missing values, frames of each class."""
         classes = list(dict.fromkeys(name for found in self.sessions for name in found.classes))
-        rows = [["session", "frames", "channels", "missing", *classes]]
+        rows = [["session", "inputs", "hand labels", "frames", "from", "channels", "missing"]]
+        rows[0] += classes
         for found in self.sessions:
             counts = dict(zip(found.classes, found.counts, strict=True))
+            files = (found.paths.get(signal) for signal in ("markers", "labels_strong"))
             rows.append(
                 [
                     found.id,
+                    *("-" if path is None else path.name for path in files),
                     "-" if found.n_frames is None else str(found.n_frames),
+                    str(found.first_frame),
                     str(len(found.channels)) if found.channels else "-",
                     "-" if found.missing is None else f"{100 * found.missing:.1f}%",
                     *(str(counts.get(name, "-")) for name in classes),
                 ]
             )
-        widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-        return "\n".join(
-            "  ".join(cell.rjust(w) if i else cell.ljust(w) for i, (cell, w) in enumerate(cells))
-            for cells in (list(zip(row, widths, strict=True)) for row in rows)
-        )
+        if not any(found.first_frame for found in self.sessions):
+            rows = [[*row[:4], *row[5:]] for row in rows]
+        return _aligned(rows, 3)
+
+    def described(self) -> dict[str, Any]:
+        """Return all of it for JSON; paths are relative to the project's folder."""
+        return {
+            "data_dir": str(self.data_dir),
+            "input_type": self.input_type,
+            "fps": self.fps,
+            "sessions": {
+                found.id: {
+                    "files": {
+                        signal: os.path.relpath(path, self.data_dir)
+                        for signal, path in found.paths.items()
+                    },
+                    "frames": found.n_frames,
+                    "first_frame": found.first_frame,
+                    "channels": found.channels,
+                    "missing": found.missing,
+                    "classes": dict(zip(found.classes, found.counts, strict=True)),
+                }
+                for found in self.sessions
+            },
+            "notes": self.notes,
+            "might_surprise": self.surprises,
+            "would_fail": self.failures,
+        }
 
 
-def examine(
-    data_dir: Path,
-    input_type: str = "markers",
-    likelihood_threshold: float = 0.0,
-    classifier_type: str = "multiclass",
-    ignore_class: int | None = 0,
-) -> Checkup:
+def _aligned(rows: Sequence[Sequence[str]], n_left: int) -> str:
+    """Align the columns of a table; the first ones to the left."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join(
+        "  ".join(
+            cell.ljust(width) if i < n_left else cell.rjust(width)
+            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    )
+
+
+def examine(data_dir: Path, **settings: Any) -> Checkup:
     """Read every session's inputs, labels and tasks, whatever the files hold.
 
     Parameters
     ----------
     data_dir
         the project's folder
-    input_type
-        the folder of inputs in it
-    likelihood_threshold, classifier_type, ignore_class
-        as in the config files
+    settings
+        keys of the config files that decide what is read: ``input_type`` (by default markers, or
+        the only folder of inputs that is there), ``likelihood_threshold``, ``keypoints``,
+        ``animals``, ``classifier_type``, ``ignore_class``. Where they name sessions (``expt_ids``),
+        labelled ones that they leave out are listed
 
     Raises
     ------
     DataError
         there is no such folder, or it holds no inputs
     """
-    settings = {"data_dir": str(data_dir), "input_type": input_type}
+    if "input_type" not in settings:
+        settings["input_type"] = input_type_in(data_dir)
+    given = {**settings, "data_dir": str(data_dir)}
+    input_type = given["input_type"]
+    settings = with_defaults(given)
     folder = inputs_folder(settings)
-    checkup = Checkup()
+    checkup = Checkup(data_dir, input_type)
     files: list[Path] = []
     with _going_on(checkup, folder):
         files = _files(checkup, folder, INPUT_SUFFIXES)
@@ -183,17 +243,18 @@ def examine(
     ids = sorted({session_of(path.name) for path in files})
     if not ids and not checkup.failures:
         raise DataError(f"{folder}: expected files of inputs ({', '.join(INPUT_SUFFIXES)})")
+    reading = _Reading(Choice.from_hparams(settings), settings["likelihood_threshold"])
     for session in ids:
         found = Found(session)
         checkup.sessions.append(found)
         with _going_on(checkup, folder / session):
             paths = signal_paths(settings, session, checkup.surprises.append)
-            _look_at_session(checkup, found, paths, likelihood_threshold, classifier_type)
+            found.paths = {signal: path for signal, path in paths.items() if path is not None}
+            _look_at_session(checkup, found, reading, settings["classifier_type"])
     checkup.sum_up()
     _compare(checkup)
-    _look_at_scored(
-        checkup, data_dir, {"classifier_type": classifier_type, "ignore_class": ignore_class}
-    )
+    _look_at_scored(checkup, data_dir, settings)
+    _look_at_names(checkup, given)
     with _going_on(checkup, data_dir):
         _look_for_strays(checkup, data_dir, ids)
     checkup.sum_up()
@@ -227,19 +288,21 @@ def _files(checkup: Checkup, folder: Path, suffixes: Sequence[str]) -> list[Path
     return files
 
 
+@dataclass(frozen=True)
+class _Reading:
+    """How tracked points are read."""
+
+    choice: Choice
+    likelihood_threshold: float
+
+
 def _look_at_session(
-    checkup: Checkup,
-    found: Found,
-    paths: Mapping[str, Path | None],
-    threshold: float,
-    classifier_type: str,
+    checkup: Checkup, found: Found, reading: _Reading, classifier_type: str
 ) -> None:
-    for signal, path in paths.items():
-        if path is None:
-            continue
+    for signal, path in found.paths.items():
         with _going_on(checkup, path):
             if signal == "markers":
-                _look_at_inputs(checkup, found, path, threshold)
+                _look_at_inputs(checkup, found, path, reading)
             elif signal == "tasks":
                 _look_at_frames(checkup, found, path, len(read_tasks(path)[0]))
             else:
@@ -247,9 +310,14 @@ def _look_at_session(
                 _look_at_labels(checkup, found, path, classifier_type, by_hand)
 
 
-def _look_at_inputs(checkup: Checkup, found: Found, path: Path, threshold: float) -> None:
-    markers = read_markers(path) if holds_markers(path) else None
-    inputs = read_inputs(path) if markers is None else inputs_of(markers, path, threshold)
+def _look_at_inputs(checkup: Checkup, found: Found, path: Path, reading: _Reading) -> None:
+    markers = reading.choice(read_markers(path), path) if holds_markers(path) else None
+    threshold = reading.likelihood_threshold
+    if markers is None:
+        inputs = read_inputs(path)
+    else:
+        markers = without_unseen(markers, path, checkup.surprises.append)
+        inputs = inputs_of(markers, path, threshold)
     found.n_frames, found.channels = len(inputs.values), inputs.names
     found.frames = Frames(path, first_frame(path), len(inputs.values))
     constant = np.flatnonzero(np.ptp(inputs.values, axis=0) == 0)
@@ -351,6 +419,7 @@ def _compare(checkup: Checkup) -> None:
             parts += [f"lacks {some(sorted(fewer))}"] * bool(fewer)
             text = f"session {found.id}: its {what} differ from most sessions': "
             text += " and ".join(parts) or "they come in another order"
+            text += _which_all_have(checkup) if what == "channels" and (more or fewer) else ""
             reordered = what == "channels" and set(own) == set(usual)
             (checkup.surprises if reordered else checkup.failures).append(text)
     totals: Counter[str] = Counter()
@@ -365,6 +434,23 @@ def _compare(checkup: Checkup) -> None:
             checkup.surprises.append(f"class {name} never occurs")
         elif where == 1 and len(checkup.sessions) > 1:
             checkup.surprises.append(f"class {name} occurs in only one session ({total} frames)")
+
+
+def _which_all_have(checkup: Checkup) -> str:
+    """Say how to use only what every session has, where they have different tracked points."""
+    points = [
+        [name.removesuffix("_x") for name in found.channels if name.endswith("_x")]
+        for found in checkup.sessions
+        if found.channels
+    ]
+    if not all(points):
+        return ""
+    common = [name for name in points[0] if all(name in others for others in points)]
+    whole = [animal.name for animal in animals_of(common)] if common else []
+    if not common:
+        return ""
+    key, names = ("animals", whole) if any(whole) else ("keypoints", common)
+    return f". To use what all have, set {key}: {';'.join(names)} in data.yaml (--{key})"
 
 
 def _look_at_scored(checkup: Checkup, data_dir: Path, hparams: dict[str, Any]) -> None:
@@ -383,9 +469,34 @@ def _look_at_scored(checkup: Checkup, data_dir: Path, hparams: dict[str, Any]) -
     try:
         record = read_label_record(data_dir / LABEL_FOLDERS["labels_strong"])
         if record is not None:
-            record.fps()
+            checkup.fps = record.fps()
+            _look_at_rate(checkup, hparams)
     except DataError as error:
         checkup.surprises.append(str(error))
+
+
+def _look_at_rate(checkup: Checkup, settings: Mapping[str, Any]) -> None:
+    """Report a frame rate in the settings that is not that of the labels."""
+    rate = settings["fps"]
+    if rate and checkup.fps and not math.isclose(rate, checkup.fps, rel_tol=1e-4):
+        checkup.failures.append(
+            f"'fps' is {rate:g}, but the labels were made at {checkup.fps:g} frames a second"
+        )
+
+
+def _look_at_names(checkup: Checkup, given: Mapping[str, Any]) -> None:
+    """Report labelled sessions that the settings do not name, and named ones that are gone."""
+    labelled = [found.id for found in checkup.sessions if "labels_strong" in found.paths]
+    if unnamed := left_out(labelled, given):
+        checkup.surprises.append(
+            f"'expt_ids' in data.yaml leaves out sessions that have hand labels: {some(unnamed)}. "
+            f"Add them there, or give 'daart-fast train' --all"
+        )
+    if missing := gone([found.id for found in checkup.sessions], given):
+        checkup.failures.append(
+            f"data.yaml names sessions without inputs: {some(missing)}. Remove them there, or put "
+            f"their files into {checkup.data_dir / checkup.input_type}"
+        )
 
 
 def _look_for_strays(checkup: Checkup, data_dir: Path, ids: Sequence[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from daart_fast.errors import DataError
+from daart_fast.errors import DataError, some
 from daart_fast.readers.anipose import anipose_frames, load_anipose_csv
 from daart_fast.readers.checks import PathLike, numbers_frames
 from daart_fast.readers.feature_tables import load_feature_csv, load_npy
@@ -34,6 +35,7 @@ __all__ = [
     "inputs_of",
     "read_inputs",
     "read_markers",
+    "without_unseen",
 ]
 
 
@@ -174,13 +176,47 @@ def holds_markers(path: Path) -> bool:
 def inputs_of(
     markers: Markers, path: Path, likelihood_threshold: float = 0.0, gaps: str = "interpolate"
 ) -> Inputs:
-    """Make inputs of the tracked points in a file, as `read_inputs` does."""
+    """Make inputs of the tracked points in a file, as `read_inputs` does.
+
+    Points that were never detected are left out, with a warning.
+    """
+    markers = without_unseen(markers, path)
     names = [f"{name}_{axis}" for axis in markers.coordinates for name in markers.names]
     unsure = markers.unsure(likelihood_threshold)
     # the threshold may be the reason why a channel has no value
     hint = f" (likelihood_threshold is {likelihood_threshold:g})" if likelihood_threshold else ""
     parts = list(markers.coordinates.values())
     return Inputs(_filled(parts, names, path, gaps, unsure, hint), names)
+
+
+def without_unseen(
+    markers: Markers, path: Path, tell: Callable[[str], None] = logging.warning
+) -> Markers:
+    """Return the points that were detected in a frame at least.
+
+    Parameters
+    ----------
+    markers
+        NaN where a point was not detected
+    path
+        the file that they are from, for messages
+    tell
+        is called with a text that names the other points
+
+    Raises
+    ------
+    DataError
+        no point was detected
+    """
+    never = [np.isnan(values).all(0) for values in markers.coordinates.values()]
+    seen = ~np.any(never, axis=0)
+    if seen.all():
+        return markers
+    if not seen.any():
+        raise DataError(f"{path}: no point is ever detected")
+    unseen = [name for name, there in zip(markers.names, seen, strict=True) if not there]
+    tell(f"{path}: never detected, and so left out: {some(unseen, 12)}")
+    return markers.of(np.flatnonzero(seen).tolist())
 
 
 def hold_inputs(path: PathLike, likelihood_threshold: float = 0.0) -> Inputs:

@@ -56,6 +56,8 @@ LOSS_KEYS = (
 #: Keys that decide the inputs, which are themselves what lambda_pred and lambda_recon predict.
 INPUT_KEYS = (
     "input_type",
+    "keypoints",
+    "animals",
     "likelihood_threshold",
     "normalization",
     *(name for name in KEYS if name.startswith("kinematic_")),

@@ -133,6 +133,31 @@ def test_info_and_keys_are_json_for_scripts(capsys):
     assert keys["n_lags"]["default"] == KEYS["n_lags"].default and keys["n_lags"]["file"] == "model"
 
 
+def test_doctor_ends_with_the_next_command_and_is_json_for_scripts(tmp_path, capsys):
+    folder = write_project(tmp_path / "data", "m1", "m2")
+    assert main(["doctor", str(folder)]) == 0
+    out = capsys.readouterr().out
+    assert out.splitlines()[-1] == f"  daart-fast train {folder} --fps RATE"
+    assert main(["doctor", str(folder), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["sessions"]["m1"]["files"]["markers"] == "markers/m1.csv"
+    assert found["next"] == [f"daart-fast train {folder} --fps RATE"]
+    shutil.rmtree(folder / "labels-hand")
+    assert main(["doctor", str(folder)]) == 1
+    out = capsys.readouterr().out
+    assert f"daart-fast convert-labels EXPORTS --markers {folder / 'markers'}" in out
+
+
+def test_doctor_reads_a_folder_as_its_settings_say(tmp_path, capsys):
+    folder = write_project(tmp_path / "data", "m1", "m2")
+    (folder / "data.yaml").write_text("data_dir: .\nexpt_ids: [m1]\nkeypoints: nose\nfps: 25\n")
+    assert main(["doctor", str(folder), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["sessions"]["m1"]["channels"] == ["nose_x", "nose_y"]
+    assert "leaves out sessions that have hand labels: m2" in found["might_surprise"][0]
+    assert found["next"] == [f"daart-fast train {folder}"]
+
+
 def complete(*words: str) -> list[str]:
     """What bash offers after these words, the last of which is being typed."""
     script = """eval "$(cat)"; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); COMP_LINE="$*"

@@ -256,13 +256,32 @@ def test_an_option_that_contradicts_a_file_holds_for_one_run_and_says_so(lab, ca
     out = capsys.readouterr().out
     line = (folder / "model.yaml").read_text().splitlines().index("n_hid_units: 4") + 1
     assert (
-        f"--n_hid_units 3 holds for this run only (data/model.yaml, line {line}: n_hid_units is 4)"
-        in out
+        f"for this run only: --n_hid_units 3 (data/model.yaml, line {line}: n_hid_units is 4), "
+        "--dropout 0.3 (by default dropout is 0.1)\n" in out
     )
-    assert "--dropout 0.3 holds for this run only (by default dropout is 0.1)" in out
-    assert out.count("holds for this run only") == 2
     assert {name: (folder / name).read_bytes() for name in FILES} == before
     assert len(versions(folder)) == 2
+
+
+@pytest.mark.slow
+def test_all_takes_sessions_that_were_labelled_later(lab, capsys):
+    folder = lab("m1", "m2")
+    main(["train", str(folder), *SHORT])
+    lab("m3", "m4")
+    before = (folder / "data.yaml").read_bytes()
+    assert main(["train", str(folder), "--all"]) == 0
+    assert sorted(summary_of(versions(folder)[1])["sessions"]) == ["m1", "m2", "m3", "m4"]
+    assert (folder / "data.yaml").read_bytes() == before
+    assert main(["train", str(folder), "--all", "--expt_ids", "m1"]) == 2
+    assert "--all and --expt_ids: expected one of them" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_a_folder_of_features_and_labels_trains(lab):
+    folder = lab("m1", "m2")
+    (folder / "markers").rename(folder / "features")
+    assert main(["train", str(folder), *SHORT]) == 0
+    assert config(folder)["input_type"] == "features" and len(versions(folder)) == 1
 
 
 @pytest.mark.slow
@@ -365,4 +384,4 @@ def test_sessions_that_are_labelled_later_are_named_with_the_line_to_change(lab,
     assert (
         f"data/data.yaml, line {line}: 'expt_ids' leaves out sessions that have hand labels" in out
     )
-    assert out.splitlines()[0].endswith("add them there: m3")
+    assert out.splitlines()[0].endswith("m3. To train on them, add them there, or give --all")

@@ -55,9 +55,9 @@ def test_a_project_without_faults_is_a_table(project):
     found = examine(project)
     assert found.failures == found.surprises == []
     assert found.table().splitlines() == [
-        "session  frames  channels  missing  background  rest  walk",
-        "m1          200         4     0.0%          50   100    50",
-        "m2          200         4     0.0%          50   100    50",
+        "session  inputs  hand labels  frames  channels  missing  background  rest  walk",
+        "m1       m1.csv  m1.csv          200         4     0.0%          50   100    50",
+        "m2       m2.csv  m2.csv          200         4     0.0%          50   100    50",
     ]
 
 
@@ -307,17 +307,17 @@ def test_tasks_are_as_long_as_their_inputs(project, rows, said):
 def test_features_have_no_points_to_miss(tmp_path):
     (tmp_path / "features").mkdir()
     np.save(tmp_path / "features" / "s.npy", np.random.default_rng(0).random((30, 2)))
-    found = examine(tmp_path, "features")
+    found = examine(tmp_path, input_type="features")
     assert found.sessions[0].missing is None
     assert found.failures == [f"{tmp_path / 'labels-hand'}: no session has hand labels"]
 
 
 def test_a_folder_that_is_not_there_is_named_with_what_is(project):
     with pytest.raises(DataError, match="expected a folder of inputs; .* holds labels-hand, mark"):
-        examine(project, "features")
+        examine(project, input_type="features")
     (project / "features").mkdir()
     with pytest.raises(DataError, match="expected files of inputs"):
-        examine(project, "features")
+        examine(project, input_type="features")
 
 
 def test_a_feature_that_counts_frames_is_reported(project):
@@ -327,6 +327,68 @@ def test_a_feature_that_counts_frames_is_reported(project):
         path = project / "features" / f"{session}.csv"
         path.parent.mkdir(exist_ok=True)
         path.write_text("\n".join([",Unnamed: 0,seconds,speed", *rows]))
-    (surprise,) = examine(project, "features").surprises
+    (surprise,) = examine(project, input_type="features").surprises
     assert "2 sessions (m1, m2): changes by the same amount in every frame" in surprise
     assert "as a count of frames: Unnamed: 0, seconds; a model" in surprise
+
+
+def several(path: Path, detected: dict[str, bool]) -> None:
+    """Write tracks of several animals of two points; -1 where one was never there."""
+    cells = [f"{2.5 if there else -1}" for there in detected.values() for _ in range(4)]
+    width = 4 * len(detected)
+    head = [
+        "scorer" + ",s" * width,
+        "individuals," + ",".join(",".join([animal] * 4) for animal in detected),
+        "bodyparts" + ",nose,nose,tail,tail" * len(detected),
+        "coords" + ",x,y" * 2 * len(detected),
+    ]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("\n".join([*head, *(",".join([str(i), *cells]) for i in range(50))]))
+    write_labels(path.parents[1] / "labels-hand" / path.name, np.repeat([1, 2], 25))
+
+
+def test_animals_that_a_video_lacks_are_named_with_the_setting_that_helps(tmp_path):
+    several(tmp_path / "markers" / "m1.csv", {"a": True, "b": True, "c": False})
+    several(tmp_path / "markers" / "m2.csv", {"a": True, "b": True, "c": True})
+    found = examine(tmp_path)
+    assert any("never detected, and so left out: c-nose, c-tail" in s for s in found.surprises)
+    (failure,) = found.failures
+    assert failure.endswith("set animals: a;b in data.yaml (--animals)")
+    assert not examine(tmp_path, animals="a;b").failures
+
+
+def test_points_that_a_video_lacks_are_named_with_the_setting_that_helps(tmp_path):
+    for session, parts in (("m1", ("nose", "tail")), ("m2", ("nose",))):
+        write_markers(tmp_path / "markers" / f"{session}.csv", parts=parts)
+        write_labels(tmp_path / "labels-hand" / f"{session}.csv", LABELS)
+    (failure,) = examine(tmp_path).failures
+    assert failure.endswith("set keypoints: nose in data.yaml (--keypoints)")
+    assert not examine(tmp_path, keypoints="nose").failures
+
+
+def test_labelled_sessions_that_the_settings_leave_out_are_named(project):
+    assert not examine(project, expt_ids=["m1"], expt_ids_test=["m2"]).surprises
+    (surprise,) = examine(project, expt_ids=["m1DLC_resnet50_x"]).surprises
+    assert "leaves out sessions that have hand labels: m2" in surprise and "--all" in surprise
+    (failure,) = examine(project, expt_ids=["m1", "m2", "m3"]).failures
+    assert "names sessions without inputs: m3" in failure
+
+
+def test_the_only_folder_of_inputs_is_looked_at(project):
+    (project / "markers").rename(project / "my-features")
+    found = examine(project)
+    assert found.input_type == "my-features" and not found.failures
+    write_markers(project / "other" / "m1.csv")
+    with pytest.raises(DataError, match="found my-features, other; --input_type names"):
+        examine(project)
+
+
+def test_what_was_found_is_described_for_scripts(project):
+    described = examine(project).described()
+    assert described["sessions"]["m1"] == {
+        "files": {"markers": "markers/m1.csv", "labels_strong": "labels-hand/m1.csv"},
+        "frames": 200, "first_frame": 0,
+        "channels": ["nose_x", "tail_x", "nose_y", "tail_y"], "missing": 0.0,
+        "classes": {"background": 50, "rest": 100, "walk": 50},
+    }  # fmt: skip
+    assert described["would_fail"] == described["might_surprise"] == []
