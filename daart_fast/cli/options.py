@@ -10,9 +10,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from daart_fast.config import KEYS
 
-__all__ = ["count", "folder_to_write", "setting"]
+__all__ = ["count", "folder_to_write", "setting", "slurm_settings"]
 
 
 def setting(name: str) -> Callable[[str], Any]:
@@ -27,6 +29,16 @@ def setting(name: str) -> Callable[[str], Any]:
             raise ArgumentTypeError(f"expected {wanted}, got {text!r}") from None
 
     return read
+
+
+def slurm_settings(text: str) -> dict[str, Any]:
+    """Read the ``slurm:`` part of a config, given in one line: ``{partition: gpu, time: 60}``."""
+    try:
+        # as they are spelled: to YAML, 1:30:00 is 5400
+        return dict(KEYS["slurm"].check(yaml.load(text, yaml.BaseLoader)) or {})
+    except (ValueError, yaml.YAMLError) as error:
+        wanted = str(error) or KEYS["slurm"].wants
+        raise ArgumentTypeError(f"expected {wanted}, got {text!r}") from None
 
 
 def count(text: str) -> int:

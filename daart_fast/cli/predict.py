@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from daart_fast.cli.failures import Failures
-from daart_fast.cli.options import count, folder_to_write, setting
+from daart_fast.cli.options import count, folder_to_write, setting, slurm_settings
 from daart_fast.cli.progress import Progress
 from daart_fast.cli.records import About, FolderFiles, Records, checksum_of_model, predicted_in
 from daart_fast.cli.sessions import model_folder, session_files
@@ -39,7 +39,7 @@ EXAMPLES = """
   daart-fast predict results/multi-0/dtcn/test/version_0 new_videos/*.csv --output_dir predictions
   daart-fast report predictions
   daart-fast predict version_0 new_videos/ --output_dir predictions --jobs 4
-  daart-fast predict version_0 new_videos/ --executor slurm --jobs 8 --sbatch="--time=60"
+  daart-fast predict version_0 new_videos/ --executor slurm --jobs 8 --slurm "{time: 60}"
 """
 
 
@@ -78,7 +78,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=1,
         help="how many processes, or Slurm jobs, to share it over",
     )
-    parser.add_argument("--sbatch", default="", help="slurm: options of sbatch, as '--time=60'")
+    parser.add_argument(
+        "--slurm",
+        type=slurm_settings,
+        metavar="SETTINGS",
+        default={},
+        help="what a job asks Slurm for, as in a config: '{partition: gpu, time: 60}'",
+    )
     # a Slurm job does a share: other jobs write to the same folder
     parser.add_argument("--share", action="store_true", help=argparse.SUPPRESS)
 
@@ -291,27 +297,20 @@ def _about(
 
 def _submit(options: argparse.Namespace, files: list[Path]) -> None:
     """Submit jobs that each run this command on their share of the files."""
-    import shutil
-    import subprocess
+    from daart_fast.search.slurm import executor_of
+    from daart_fast.search.slurm_job import CommandRun
 
-    if shutil.which("sbatch") is None:
-        raise DataError("--executor slurm needs the command sbatch, which is not on the PATH")
     folder = options.output_dir.absolute()
-    n_jobs = max(1, min(options.jobs, len(files)))
-    for share in (files[i::n_jobs] for i in range(n_jobs) if files):
-        command = [sys.executable, "-m", "daart_fast.cli", "predict", options.model_dir.absolute()]
-        command += [file.absolute() for file in share]
-        command += ["--overwrite"] if options.overwrite else []
-        command += ["--output_dir", folder, "--share"]
-        command += ["--fps", options.fps] if options.fps else []
-        done = subprocess.run(
-            ["sbatch", "--job-name=daart-fast", *shlex.split(options.sbatch), "--wrap",
-             shlex.join(map(str, command))],
-            capture_output=True, text=True,
-        )  # fmt: skip
-        if done.returncode:
-            raise DataError(f"sbatch: {(done.stderr or done.stdout).strip()}")
-        print(f"{done.stdout.strip()}: {len(share)} sessions", flush=True)
+    command = ["predict", "--share", "--output_dir", folder, options.model_dir.absolute()]
+    command += ["--overwrite"] if options.overwrite else []
+    command += ["--fps", options.fps] if options.fps else []
+    n_jobs = min(options.jobs, len(files))
+    shares = [[file.absolute() for file in files[i::n_jobs]] for i in range(n_jobs)]
+    if shares:
+        executor = executor_of(options.slurm, folder / "jobs")
+        jobs = executor.map_array(CommandRun(), [[*command, *share] for share in shares])
+        for job, share in zip(jobs, shares, strict=True):
+            print(f"job {job.job_id}: {len(share)} sessions", flush=True)
     print(
         f"when the jobs have ended, this writes the time budgets and a report: "
         f"daart-fast report {shlex.quote(str(folder))}"

@@ -1,4 +1,4 @@
-"""What a trial's job on Slurm runs, and the files through which it reports.
+"""What a job on Slurm runs, and the files through which a trial's job reports.
 
 They lie beside the trial's log, on the file system that all nodes share.
 """
@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import json
 import signal
+import subprocess
+import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -16,6 +18,7 @@ from daart_fast.files import replacing
 from daart_fast.search.trials import Job, Outcome, attempt, output_to
 
 __all__ = [
+    "CommandRun",
     "TrialRun",
     "outcome_file",
     "progress_file",
@@ -55,6 +58,21 @@ class TrialRun:
         from submitit.helpers import DelayedSubmission
 
         return DelayedSubmission(self, job)
+
+
+class CommandRun:
+    """Runs a command of ``daart-fast`` as a job; one that is put back runs it again."""
+
+    def __call__(self, words: Sequence[Any]) -> None:
+        """Run the command of these words; a `CalledProcessError` where it fails."""
+        command = [sys.executable, "-m", "daart_fast.cli", *map(str, words)]
+        subprocess.run(command, check=True)
+
+    def checkpoint(self, words: Sequence[Any]) -> Any:
+        """Tell submitit what to run when a job that runs out of time is put back: the same."""
+        from submitit.helpers import DelayedSubmission
+
+        return DelayedSubmission(self, words)
 
 
 def outcome_file(job: Job) -> Path:

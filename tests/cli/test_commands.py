@@ -8,7 +8,6 @@ import json
 import os
 import re
 import shutil
-import stat
 import subprocess
 import sys
 from contextlib import redirect_stdout
@@ -280,31 +279,28 @@ def test_new_sessions_are_smoothed_as_the_model_is(model_dir, tmp_path):
     assert len(table(tmp_path / "m1_bouts.csv")) == 2  # one bout is all that is left
 
 
-@pytest.mark.slow
-@pytest.mark.skipif(sys.platform == "win32", reason="a shell script stands for sbatch")
-def test_slurm_jobs_share_the_sessions(model_dir, tmp_path, capsys, monkeypatch):
-    # what sbatch does with --wrap, at once and here
-    script = tmp_path / "bin" / "sbatch"
-    script.parent.mkdir()
-    script.write_text('#!/bin/sh\nfor last; do :; done\necho "Submitted $*" | head -c 40\n$last\n')
-    script.chmod(script.stat().st_mode | stat.S_IEXEC)
-    monkeypatch.setenv("PATH", f"{script.parent}{os.pathsep}{os.environ['PATH']}")
-    arguments = ["predict", str(model_dir), str(tmp_path / "data/markers")]
-    arguments += ["--output_dir", str(tmp_path / "out"), "--executor", "slurm", "--jobs", "2"]
-    assert main([*arguments, "--sbatch=--time=5"]) == 0
-    printed = capsys.readouterr().out
-    assert printed.count(": 1 sessions") == 2 and "daart-fast report" in printed
-    assert not (tmp_path / "out" / "time_budget.csv").exists()  # jobs would write it over
-    assert {path.name for path in (tmp_path / "out").glob("*.npy")} == {
-        "m1_states.npy", "m2_states.npy"
-    }  # fmt: skip
-
-
-def test_slurm_without_sbatch_is_told(model_dir, tmp_path, capsys, monkeypatch):
+def test_slurm_without_its_commands_is_refused(model_dir, tmp_path, capsys, monkeypatch):
+    pytest.importorskip("submitit", reason="submitit is not installed (the extra 'slurm')")
     monkeypatch.setenv("PATH", "")
     files = str(tmp_path / "data/markers")
-    assert main(["predict", str(model_dir), files, "--executor", "slurm"]) == 2
-    assert "needs the command sbatch" in capsys.readouterr().err
+    output = str(tmp_path / "out")
+    arguments = ["predict", str(model_dir), files, "--executor", "slurm", "--output_dir", output]
+    assert main(arguments) == 2
+    assert "needs Slurm's commands (sbatch, srun, squeue)" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("{tim: 60}", "expected there is no 'tim' in it (did you mean 'time'?), got"),
+        ("{time: soon}", "'time' is 'soon': expected"),
+        ("{time", "while parsing a flow mapping"),
+        ("60", "expected a mapping with"),
+    ],
+)
+def test_what_is_asked_of_slurm_is_checked(capsys, text, words):
+    assert main(["predict", "version_0", "m1.csv", "--slurm", text]) == 2
+    assert words in capsys.readouterr().err
 
 
 # ------------------------------------------------------------------------------ evaluate

@@ -186,6 +186,30 @@ def test_trials_in_the_queue_are_not_submitted_again_and_can_be_waited_for(slurm
 
 
 @pytest.mark.slow
+def test_jobs_share_the_sessions_that_are_predicted(slurm, settings, search, tmp_path):
+    settings |= {"max_epochs": 1, "executor": "local", "expt_ids": ["mouse1"]}
+    search(settings).communicate(timeout=240)
+    (model,) = Path(settings["results_dir"]).glob("*/*/test/version_0")
+    markers = Path(settings["data_dir"]) / "markers"
+    files = sorted(str(path) for path in markers.glob("*.csv"))[:3]
+    predictions = tmp_path / "out"
+    words = [str(model), *files, "--output_dir", str(predictions), "--executor", "slurm"]
+    asked = "{partition: main, time: 30, setup: [export GREETING=hello]}"
+    words += ["--jobs", "2", "--slurm", asked]
+    out = ask(slurm, sys.executable, "-m", "daart_fast.cli", "predict", *words)
+    assert re.findall(r"job \d+_\d: (\d) sessions", out) == ["2", "1"]
+    assert f"daart-fast report {predictions}" in out
+    assert wait_until(lambda: not ask(slurm, "squeue", "--noheader").strip())
+    assert len(list(predictions.glob("*_states.npy"))) == 3
+    assert not (predictions / "time_budget.csv").exists()  # jobs would write it over
+    batch = next(predictions.glob("jobs/*.sh")).read_text()
+    assert "#SBATCH --partition=main" in batch and "#SBATCH --time=30" in batch
+    assert "export GREETING=hello" in batch
+    again = ask(slurm, sys.executable, "-m", "daart_fast.cli", "predict", *words)
+    assert again.startswith("3 sessions are done already") and "job " not in again
+
+
+@pytest.mark.slow
 def test_two_calls_at_once_submit_each_trial_once(slurm, settings, search):
     settings |= {"max_epochs": 1, "n_lags": [1, 2]}
     with no_job_starts(slurm):
