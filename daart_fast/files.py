@@ -118,7 +118,7 @@ def lock_file(file: IO[bytes], wait: bool = True) -> bool:
     return lock_descriptor(file.fileno(), blocking=wait)
 
 
-def spare_inputs(
+def refuse_overwriting_inputs(
     outputs: Iterable[str | os.PathLike[str]], inputs: Iterable[str | os.PathLike[str]]
 ) -> None:
     """Refuse to write over what is read, by whatever name or link.
@@ -137,7 +137,7 @@ def spare_inputs(
             )
 
 
-def spare_others(others: Sequence[str | os.PathLike[str]], expected: str) -> None:
+def refuse_overwriting(others: Sequence[str | os.PathLike[str]], expected: str) -> None:
     """Refuse to write over files that hold something else.
 
     Parameters

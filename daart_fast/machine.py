@@ -10,7 +10,7 @@ from typing import Any
 
 from daart_fast.errors import ConfigError
 
-__all__ = ["check_device", "memory_asked_for", "naming_sizes", "why_not_on"]
+__all__ = ["check_device", "device_problem", "memory_asked_for", "naming_sizes"]
 
 INSTALL = "https://pytorch.org/get-started/locally"
 
@@ -18,7 +18,7 @@ INSTALL = "https://pytorch.org/get-started/locally"
 SIZES = ("n_hid_units", "n_hid_layers", "n_lags", "batch_size", "sequence_length")
 
 
-def why_not_on(device: str) -> str:
+def device_problem(device: str) -> str:
     """Return why nothing can run on a device (``cpu``, ``cuda``, ``cuda:1``); empty if it can."""
     if device == "cpu":
         return ""
@@ -45,7 +45,7 @@ def check_device(hparams: Mapping[str, Any]) -> None:
     ConfigError
         naming the key, the reason, and what to do
     """
-    if why := why_not_on(hparams["device"]):
+    if why := device_problem(hparams["device"]):
         file = hparams.get("train_config")
         where = f" ({file}, or --device)" if file else ""
         raise ConfigError(

@@ -20,7 +20,7 @@ from daart_fast.cli import main
 from daart_fast.demo import write_demo
 from daart_fast.errors import ConfigError
 from daart_fast.experiment.stored import export_hparams
-from daart_fast.machine import check_device, memory_asked_for, naming_sizes, why_not_on
+from daart_fast.machine import check_device, device_problem, memory_asked_for, naming_sizes
 from daart_fast.models import Segmenter
 from daart_fast.search import fit_models
 from daart_fast.search.trials import Job, attempt
@@ -108,12 +108,12 @@ def gpus(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
 def test_a_gpu_that_is_not_there_is_named_with_those_that_are(gpus, monkeypatch):
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     gpus(2)
-    assert why_not_on("cuda") == why_not_on("cuda:1") == why_not_on("cpu") == ""
-    assert why_not_on("cuda:2") == "torch finds 2 GPUs, numbered from 0"
+    assert device_problem("cuda") == device_problem("cuda:1") == device_problem("cpu") == ""
+    assert device_problem("cuda:2") == "torch finds 2 GPUs, numbered from 0"
     gpus(0)
-    assert why_not_on("cuda") == "torch finds no GPU (does nvidia-smi list one?)"
+    assert device_problem("cuda") == "torch finds no GPU (does nvidia-smi list one?)"
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "7")
-    assert why_not_on("cuda") == "torch finds no GPU 7 (gpus_vis, or CUDA_VISIBLE_DEVICES)"
+    assert device_problem("cuda") == "torch finds no GPU 7 (gpus_vis, or CUDA_VISIBLE_DEVICES)"
 
 
 def test_a_device_from_python_is_refused_too(gpus):

@@ -22,11 +22,11 @@ from daart_fast.data.sessions import Session, statistics
 from daart_fast.errors import ConfigError, DataError, did_you_mean, some, unreadable
 from daart_fast.experiment.stored import WEIGHTS, best_weights, load_plain_yaml
 from daart_fast.features import reader_of
-from daart_fast.files import replacing, spare_inputs
-from daart_fast.machine import why_not_on
+from daart_fast.files import refuse_overwriting_inputs, replacing
+from daart_fast.machine import device_problem
 from daart_fast.models.base import read_state_dict
 from daart_fast.models.predict import predict_session
-from daart_fast.models.segmenter import HEADS, Segmenter
+from daart_fast.models.segmenter import HEAD_OF_LOSS, Segmenter
 from daart_fast.readers.feature_tables import channel_names
 from daart_fast.readers.inputs import suffix_of
 
@@ -34,10 +34,12 @@ __all__ = ["Model"]
 
 HPARAMS = "hparams.yaml"
 #: keys whose values decide what a model is and does
-CHECKED = {"backbone", "n_hid_layers", "n_hid_units", "n_lags", "activation", "dropout", "causal",
-           "bidirectional", "variational", "classifier_type", "lambda_strong", "lambda_weak",
-           "lambda_pred", "lambda_recon", "lambda_task", "sequence_length", "normalization",
-           "likelihood_threshold", "gaps", "fps", "rng_seed_model"}  # fmt: skip
+CHECKED_KEYS = {
+    "backbone", "n_hid_layers", "n_hid_units", "n_lags", "activation", "dropout", "causal",
+    "bidirectional", "variational", "classifier_type", "lambda_strong", "lambda_weak",
+    "lambda_pred", "lambda_recon", "lambda_task", "sequence_length", "normalization",
+    "likelihood_threshold", "gaps", "fps", "rng_seed_model",
+}  # fmt: skip
 NEEDED = ("backbone", "input_size", "output_size", "n_hid_layers", "n_hid_units", "activation")
 
 
@@ -138,7 +140,7 @@ class Model:
 
         output = None if output_file is None else _with_npy(Path(output_file))
         if output is not None:
-            spare_inputs([output], [expt_file])
+            refuse_overwriting_inputs([output], [expt_file])
         threshold = float(self.config["likelihood_threshold"])
         values, names = reader_of(self.config)(Path(expt_file), threshold)
         source = str(expt_file) if sess_id is None else f"session {sess_id}, {expt_file}"
@@ -211,7 +213,7 @@ def _built_for(
 
     It is made without memory first: sizes that don't fit the weights may be any.
     """
-    heads = {head for head in HEADS.values() if _holds(state, head)}
+    heads = {head for head in HEAD_OF_LOSS.values() if _holds(state, head)}
     sizes = ["input_size", "output_size", "n_hid_layers", "n_hid_units", "n_lags"]
     if "task_predictor" in heads:
         sizes.append("task_size")
@@ -248,7 +250,7 @@ def _plain(values: Tensor | None) -> list[float] | None:
 
 def _device(config: dict[str, Any]) -> torch.device:
     wanted = str(config["device"])
-    why = why_not_on(wanted)
+    why = device_problem(wanted)
     if why:
         _say_cpu(wanted, why)
     return torch.device("cpu" if why else wanted)
@@ -288,11 +290,11 @@ def read_hparams(path: Path) -> dict[str, Any]:
 
 def _completed(hparams: Mapping[str, Any], source: str) -> dict[str, Any]:
     """Check every value that a model is made of; return them with those that are left out."""
-    given = {name: v for name, v in hparams.items() if v is not None or name not in CHECKED}
+    given = {name: v for name, v in hparams.items() if v is not None or name not in CHECKED_KEYS}
     missing = [name for name in NEEDED if given.get(name) is None]
     if missing:
         raise DataError(f"{source}: expected a value for {', '.join(missing)}")
-    for name in given.keys() & CHECKED:
+    for name in given.keys() & CHECKED_KEYS:
         try:
             given[name] = KEYS[name].check(given[name])
         except ValueError as error:

@@ -28,7 +28,7 @@ from daart_fast.cli.options import count, folder_to_write, setting
 from daart_fast.cli.sessions import session_files
 from daart_fast.config import check_name
 from daart_fast.errors import ConfigError, DataError, did_you_mean, some
-from daart_fast.files import holds, replacing, spare_inputs, spare_others
+from daart_fast.files import holds, refuse_overwriting, refuse_overwriting_inputs, replacing
 from daart_fast.readers.label_record import LabelFile, read_label_record, write_label_record
 
 if TYPE_CHECKING:
@@ -112,10 +112,12 @@ def run(options: argparse.Namespace) -> None:
     read_label_record(options.output_dir)  # one that cannot be read is an error before any writing
     paths = {session: _path(options.output_dir, session) for session in matched}
     texts = {paths[session]: labels.text(session).encode() for session in matched}
-    spare_inputs(texts, [*options.files, *files.values()])
+    refuse_overwriting_inputs(texts, [*options.files, *files.values()])
     changed = [path for path, text in texts.items() if not holds(path, text)]
     if not options.overwrite:
-        spare_others([path for path in changed if os.path.lexists(path)], "one of the same labels")
+        refuse_overwriting(
+            [path for path in changed if os.path.lexists(path)], "one of the same labels"
+        )
     for path in changed:
         with replacing(path) as temporary:
             temporary.write_bytes(texts[path])

@@ -18,7 +18,7 @@ from daart_fast.cli.failures import Failures
 from daart_fast.cli.options import folder_to_write, setting
 from daart_fast.cli.sessions import session_files
 from daart_fast.config import KEYS, KINEMATIC
-from daart_fast.files import holds, replacing, spare_inputs, spare_others
+from daart_fast.files import holds, refuse_overwriting, refuse_overwriting_inputs, replacing
 
 if TYPE_CHECKING:
     from daart_fast.features import Kinematics
@@ -64,7 +64,7 @@ def run(options: argparse.Namespace) -> int:
     assert kinematics is not None
     files = session_files(options.files)
     outputs = {session: options.output_dir / f"{session}.csv" for session in files}
-    spare_inputs(outputs.values(), files.values())
+    refuse_overwriting_inputs(outputs.values(), files.values())
     build = partial(_features, kinematics, options.likelihood_threshold)
     done: dict[str, str] = {}  # sessions whose files hold just this already
     failures = Failures()
@@ -78,7 +78,7 @@ def run(options: argparse.Namespace) -> int:
                     done[session] = metadata
                 else:
                     others.append(outputs[session])
-        spare_others(others, "one of the same features")
+        refuse_overwriting(others, "one of the same features")
     for session, path in outputs.items():
         if session in failures.sessions:
             continue

@@ -23,11 +23,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from daart_fast.cli.failures import Failures
 from daart_fast.cli.options import count, folder_to_write, setting, slurm_settings
-from daart_fast.cli.progress import Progress
+from daart_fast.cli.progress import FrameProgress
 from daart_fast.cli.records import About, FolderFiles, Records, checksum_of_model, predicted_in
 from daart_fast.cli.sessions import model_folder, session_files
 from daart_fast.errors import DataError
-from daart_fast.files import checksum_of, replacing, spare_inputs
+from daart_fast.files import checksum_of, refuse_overwriting_inputs, replacing
 
 if TYPE_CHECKING:
     import numpy as np
@@ -116,7 +116,7 @@ def predict_sessions(options: argparse.Namespace, sessions: dict[str, Path]) -> 
     open_ones, failures = _open_ones(options, sessions), Failures()
     records = _records(options)
     processes = min(options.jobs, len(open_ones))
-    with _naming_what_is_done(options, open_ones), Progress(len(open_ones)) as progress:
+    with _naming_what_is_done(options, open_ones), FrameProgress(len(open_ones)) as progress:
         # a process cannot show its frames in another's terminal
         moving = progress if processes <= 1 else None
         work = partial(_predict, options.model_dir, records, moving)
@@ -163,7 +163,7 @@ def _open_ones(options: argparse.Namespace, sessions: dict[str, Path]) -> dict[s
         if options.overwrite or not records.is_done(name, file)
     }
     outputs = [path for name in open_ones for path in records.outputs(name)]
-    spare_inputs([*outputs, options.output_dir / TIME_BUDGET], sessions.values())
+    refuse_overwriting_inputs([*outputs, options.output_dir / TIME_BUDGET], sessions.values())
     if not options.overwrite:
         records.check_free(open_ones)
         if not options.share:
@@ -208,10 +208,10 @@ def _several(
     """
     import torch
 
-    from daart_fast.models.several import several_at_a_time
+    from daart_fast.models.several import parallel_map
 
     if n_processes <= 1:
-        yield from several_at_a_time(work, sessions)
+        yield from parallel_map(work, sessions)
         return
     import multiprocessing
     from concurrent.futures import ProcessPoolExecutor
@@ -235,7 +235,7 @@ def _model(folder: Path) -> Model:
 
 
 def _predict(
-    model_dir: Path, records: Records, progress: Progress | None, session: tuple[str, Path]
+    model_dir: Path, records: Records, progress: FrameProgress | None, session: tuple[str, Path]
 ) -> Done | DataError:
     """Predict one session, and return a line that says so, or what is wrong with its inputs."""
     try:
@@ -245,7 +245,7 @@ def _predict(
 
 
 def _predict_and_write(
-    model_dir: Path, records: Records, progress: Progress | None, session: tuple[str, Path]
+    model_dir: Path, records: Records, progress: FrameProgress | None, session: tuple[str, Path]
 ) -> Done:
     import numpy as np
 

@@ -8,10 +8,10 @@ import time
 from types import TracebackType
 from typing import Any
 
-__all__ = ["Progress"]
+__all__ = ["FrameProgress"]
 
 
-class Progress:
+class FrameProgress:
     """Shows how many frames of some sessions are done.
 
     In a terminal a bar of frames moves; how many there are in all is an estimate, until all
@@ -35,7 +35,7 @@ class Progress:
         # disable=None: no bar where the output is no terminal
         self._bar: Any = tqdm(total=1, unit="frame", unit_scale=True, desc="predict", disable=None)
 
-    def __enter__(self) -> Progress:
+    def __enter__(self) -> FrameProgress:
         return self
 
     def __exit__(

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from daart_fast.errors import DataError
-from daart_fast.files import checksum_of, fingerprint, replacing, spare_others
+from daart_fast.files import checksum_of, fingerprint, refuse_overwriting, replacing
 
 __all__ = [
     "FolderFiles",
@@ -156,7 +156,7 @@ class Records:
             naming them
         """
         foreign = [path for session in sessions for path in self._foreign(session)]
-        spare_others(foreign, "one as predict has written it")
+        refuse_overwriting(foreign, "one as predict has written it")
 
     @contextmanager
     def writing(self, session: str, origin: Origin, about: About) -> Iterator[Outputs]:
@@ -237,7 +237,7 @@ class FolderFiles:
             for path in paths
             if os.path.lexists(path) and not _is_ours(path, written.get(path.name, {}))
         ]
-        spare_others(foreign, "one as daart-fast has written it")
+        refuse_overwriting(foreign, "one as daart-fast has written it")
 
     def record(self, names: Iterable[str]) -> None:
         """Record that files are written, as they are now."""

@@ -31,7 +31,7 @@ def session_files(paths: Iterable[Path], input_type: str | None = None) -> dict[
         a path does not exist, a folder holds no inputs, all files are predict's own, or files of
         two folders would be one session
     """
-    from daart_fast.data.sessions import first_of, session_of
+    from daart_fast.data.sessions import file_to_read, session_of
 
     files = [file for path in paths for file in _inputs_of(path, input_type)]
     written = {folder: outputs_in(folder) for folder in {file.parent for file in files}}
@@ -50,7 +50,7 @@ def session_files(paths: Iterable[Path], input_type: str | None = None) -> dict[
         if others and (file in others or file.parent != others[0].parent):
             raise DataError(f"{file}: {others[0]} is called {session!r} too")
         others.append(file)
-    return {session: first_of(files, session) for session, files in found.items()}
+    return {session: file_to_read(files, session) for session, files in found.items()}
 
 
 def _inputs_of(path: Path, input_type: str | None) -> list[Path]:

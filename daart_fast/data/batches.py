@@ -10,7 +10,7 @@ from torch import Tensor
 
 from daart_fast.data.dataset import SingleDataset
 
-__all__ = ["Batch", "HostBatches", "Layout", "Make", "as_it_is", "layout_of"]
+__all__ = ["Batch", "HostBatches", "Layout", "Make", "layout_of", "ready_batch"]
 
 Batch = dict[str, Tensor]
 #: Shape and dtype of a sequence, by signal.
@@ -19,7 +19,7 @@ Layout = dict[str, tuple[tuple[int, ...], type]]
 Make = Callable[[Batch], Batch]
 
 
-def as_it_is(batch: Batch) -> Batch:
+def ready_batch(batch: Batch) -> Batch:
     """Return a batch that is made already."""
     return batch
 
@@ -82,7 +82,7 @@ class HostBatches:
             self.datasets[session].gather(sequence, row, pseudo=split == "train")
         batch = buffer.first(len(chosen))
         batch["batch_idx"] = torch.from_numpy(chosen[:, 1])
-        return as_it_is, batch
+        return ready_batch, batch
 
     def pseudo_labels_changed(self, session: int) -> None:
         """Nothing to do: the sessions are read again for each batch."""

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from daart_fast.data.batches import Batch, HostBatches, Layout, Make, as_it_is, layout_of
+from daart_fast.data.batches import Batch, HostBatches, Layout, Make, layout_of, ready_batch
 from daart_fast.data.dataset import SingleDataset
 
 __all__ = ["ResidentSessions", "StreamedBatches", "Windows", "batches_on"]
@@ -231,7 +231,7 @@ class StreamedBatches:
                 slot.used.record(current)
                 slot.given = False
         slot = next(self._turns)
-        return as_it_is, slot.send(split, members, part, self._stream)
+        return ready_batch, slot.send(split, members, part, self._stream)
 
     def pseudo_labels_changed(self, session: int) -> None:
         """Nothing to do: the sessions are read again for each batch."""

@@ -24,8 +24,8 @@ from daart_fast.readers.labels import UNLABELLED, Labels, read_labels, read_task
 
 __all__ = [
     "Session",
+    "file_to_read",
     "find_file",
-    "first_of",
     "folder_of",
     "input_files",
     "input_type_in",
@@ -165,7 +165,7 @@ def find_file(
         networks = ("", parts_of(session_id).scorer)
         fitting = [f for f in files if parts_of(_stem(f.name, middle)).scorer in networks]
         files = [f for f in files if _stem(f.name, middle) == session_id] or fitting
-    return first_of(files, session_id, suffixes, middle, tell) if files else None
+    return file_to_read(files, session_id, suffixes, middle, tell) if files else None
 
 
 @lru_cache(maxsize=8)  # thousands of sessions may have no labels in a folder of thousands of files
@@ -178,7 +178,7 @@ def _listed(folder: Path, changed: int, middle: str) -> dict[str, list[str]]:
     return listed
 
 
-def first_of(
+def file_to_read(
     files: Sequence[Path],
     session_id: str,
     suffixes: Sequence[str] = INPUT_SUFFIXES,

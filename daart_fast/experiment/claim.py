@@ -13,7 +13,7 @@ from daart_fast.config import IDS, KEYS, check_name, split_ids, with_defaults
 from daart_fast.errors import some
 from daart_fast.experiment.folders import get_expt_dir, get_model_dir
 from daart_fast.experiment.identity import finished_versions, matching_versions
-from daart_fast.experiment.stored import CHECKPOINT, export_hparams, what_is_wrong_with_weights
+from daart_fast.experiment.stored import CHECKPOINT, export_hparams, weights_problem
 from daart_fast.experiment.versions import Experiment, claim_version
 from daart_fast.machine import check_device
 
@@ -145,7 +145,7 @@ def _interrupted(hparams: Mapping[str, Any]) -> Experiment | None:
 def _tell_of_broken_models(hparams: Mapping[str, Any]) -> None:
     """Name the finished models of the same parameters whose weights cannot be used."""
     for folder, stored in matching_versions(hparams["tt_expt_dir"], hparams):
-        if stored.get("training_completed") and (wrong := what_is_wrong_with_weights(folder)):
+        if stored.get("training_completed") and (wrong := weights_problem(folder)):
             print(f"{wrong}. This model was finished; it is trained again, in another folder")
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from daart_fast.backbones import backbone_of
 from daart_fast.config import IDS, KEYS, with_defaults
 from daart_fast.experiment.folders import StrPath, get_tt_expt_dir
-from daart_fast.experiment.stored import load_plain_yaml, what_is_wrong_with_weights
+from daart_fast.experiment.stored import load_plain_yaml, weights_problem
 
 __all__ = [
     "find_experiment",
@@ -94,7 +94,7 @@ def _finished(hparams: Mapping[str, Any], verbose: bool, anything: Collection[st
     return [
         str(version)
         for version, stored in matching_versions(folder, hparams, verbose, anything)
-        if stored.get("training_completed") and not what_is_wrong_with_weights(version)
+        if stored.get("training_completed") and not weights_problem(version)
     ]
 
 

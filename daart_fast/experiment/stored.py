@@ -20,7 +20,7 @@ __all__ = [
     "export_hparams",
     "load_plain_yaml",
     "read_metrics",
-    "what_is_wrong_with_weights",
+    "weights_problem",
 ]
 
 
@@ -41,7 +41,7 @@ def best_weights(folder: Path) -> Path | None:
     return next((path for path in found if path.is_file()), None)
 
 
-def what_is_wrong_with_weights(folder: Path) -> str:
+def weights_problem(folder: Path) -> str:
     """Say why the weights in a version folder cannot be used; empty where they can."""
     path = best_weights(folder)
     if path is None:

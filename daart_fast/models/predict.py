@@ -15,7 +15,7 @@ from torch import Tensor
 
 from daart_fast.errors import DataError
 from daart_fast.files import replacing
-from daart_fast.models.several import several_at_a_time
+from daart_fast.models.several import parallel_map
 
 if TYPE_CHECKING:
     from daart_fast.data.sessions import Session
@@ -137,7 +137,7 @@ def _in_chunks(
 
     firsts = range(0, n_frames, chunk_frames)
     one_by_one = model.training or next(model.parameters()).device.type != "cpu"  # random draws
-    yield from map(answer, firsts) if one_by_one else several_at_a_time(answer, firsts)
+    yield from map(answer, firsts) if one_by_one else parallel_map(answer, firsts)
 
 
 def _in_windows(
@@ -268,7 +268,7 @@ def export_states(
         return path
 
     with bar, _running(model, "eval"):
-        return list(several_at_a_time(write, list(zip(sessions, paths, strict=True))))
+        return list(parallel_map(write, list(zip(sessions, paths, strict=True))))
 
 
 def predict_session(

@@ -37,7 +37,7 @@ __all__ = ["Segmenter"]
 
 CLASSIFIER_TYPES = ("multiclass", "binary", "multibinary")
 # each loss, weighted by its lambda_ key, and the head that it trains
-HEADS = {
+HEAD_OF_LOSS = {
     "strong": "classifier",
     "weak": "classifier_weak",
     "pred": "predictor",
@@ -162,7 +162,7 @@ class Segmenter(BaseModel):
             self.model["task_predictor"] = _two_layers(hidden, hparams["task_size"])
 
     def _lambdas(self) -> dict[str, float]:
-        return {name: float(self.settings[f"lambda_{name}"] or 0) for name in HEADS}
+        return {name: float(self.settings[f"lambda_{name}"] or 0) for name in HEAD_OF_LOSS}
 
     def read_lambdas(self) -> None:
         """Take over the lambda_* keys of hparams that were changed, as daart's callbacks do.
@@ -178,16 +178,16 @@ class Segmenter(BaseModel):
         for name, weight in now.items():
             if weight == self._lambdas_seen[name]:
                 continue
-            if weight and HEADS[name] not in self.model:
+            if weight and HEAD_OF_LOSS[name] not in self.model:
                 raise ConfigError(
                     f"hparams['lambda_{name}'] was set to {weight:g}, but the model was made "
-                    f"without the head {HEADS[name]}: give lambda_{name} before making it"
+                    f"without the head {HEAD_OF_LOSS[name]}: give lambda_{name} before making it"
                 )
             self.loss_weights[name] = weight
         self._lambdas_seen = now
 
     def _configured_heads(self) -> set[str]:
-        heads = {head for loss, head in HEADS.items() if self.loss_weights[loss] > 0}
+        heads = {head for loss, head in HEAD_OF_LOSS.items() if self.loss_weights[loss] > 0}
         if self.settings["semi_supervised_algo"] not in (None, "none"):
             heads.add("classifier_weak")
         return heads

@@ -9,13 +9,13 @@ from typing import TypeVar
 
 import torch
 
-__all__ = ["several_at_a_time"]
+__all__ = ["parallel_map"]
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-def several_at_a_time(work: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Result]:
+def parallel_map(work: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Result]:
     """Do some work for each item, for as many at a time as torch has threads.
 
     Sessions and chunks are independent, whereas threads that share one wait for each other at every

@@ -118,7 +118,7 @@ class Adam(torch.optim.Adam):
         Kept from step to step: to gather it takes longer than the step.
         """
         lists = self._lists[i]
-        if lists is None or not lists.are_of(parameters, self.state):
+        if lists is None or not lists.match(parameters, self.state):
             if not all(map(_native_takes, parameters)):
                 return None
             states = [self._state_of(p) for p in parameters]
@@ -151,7 +151,7 @@ class _Lists:
         self.states = states
         self.alive = [tensor for state in states for tensor in state.values()]
 
-    def are_of(self, parameters: list[Tensor], state: Mapping[Tensor, dict[str, Tensor]]) -> bool:
+    def match(self, parameters: list[Tensor], state: Mapping[Tensor, dict[str, Tensor]]) -> bool:
         """Whether the parameters are these, as they were, and their state is this."""
         return (
             self.parameters == [p.data_ptr() for p in parameters]

@@ -14,7 +14,7 @@ import numpy as np
 
 from daart_fast.errors import DataError, unreadable
 
-__all__ = ["opened"]
+__all__ = ["open_checked"]
 
 #: gzip, the best that h5 files are compressed by, makes data at most 1032 times smaller
 MOST_TIMES = 1032
@@ -31,7 +31,7 @@ POINTER = np.dtype([("length", "<u4"), ("heap", "<u8"), ("number", "<u4")])
 
 
 @contextmanager
-def opened(path: str | os.PathLike[str]) -> Iterator[Any]:
+def open_checked(path: str | os.PathLike[str]) -> Iterator[Any]:
     """Open an h5 file to read, once it is sure that libhdf5 comes to an end with it.
 
     Yields

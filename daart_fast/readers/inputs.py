@@ -14,7 +14,7 @@ from daart_fast.errors import DataError, some
 from daart_fast.readers.anipose import anipose_frames, load_anipose_csv
 from daart_fast.readers.checks import PathLike, numbers_frames
 from daart_fast.readers.feature_tables import load_feature_csv, load_npy
-from daart_fast.readers.h5 import opened
+from daart_fast.readers.h5 import open_checked
 from daart_fast.readers.marker_h5 import fixed_index, groups_of, load_marker_h5, table_index
 from daart_fast.readers.markers import (
     HEADER_CELLS,
@@ -116,7 +116,7 @@ def first_frame(path: PathLike) -> float | None:
         return first[0] if counts and first and not math.isnan(first[0]) else None
     if suffix not in (".h5", ".analysis.h5"):
         return None
-    with opened(path) as file:
+    with open_checked(path) as file:
         if "tracks" in file and "node_names" in file:
             return None
         for group in groups_of(file):

@@ -9,7 +9,7 @@ import numpy as np
 
 from daart_fast.errors import DataError
 from daart_fast.readers.checks import PathLike, shown_frame
-from daart_fast.readers.h5 import opened
+from daart_fast.readers.h5 import open_checked
 from daart_fast.readers.markers import Markers, markers_of, text_of
 from daart_fast.readers.sleap import sleap_analysis
 from daart_fast.readers.tables import misnumbered
@@ -24,7 +24,7 @@ def load_marker_h5(path: PathLike) -> Markers:
     Nothing in the file is unpickled but plain lists of names. Returns and raises as
     `load_marker_csv`.
     """
-    with opened(path) as file:
+    with open_checked(path) as file:
         try:
             return _read(file, str(path))
         except DataError:

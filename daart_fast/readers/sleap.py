@@ -10,7 +10,7 @@ import numpy as np
 
 from daart_fast.errors import DataError
 from daart_fast.readers.checks import PathLike, shown_frame
-from daart_fast.readers.h5 import opened
+from daart_fast.readers.h5 import open_checked
 from daart_fast.readers.markers import Markers, by_animal, text_of
 from daart_fast.readers.tables import read_named_rows
 
@@ -67,7 +67,7 @@ def load_marker_slp(path: PathLike) -> Markers:
             f"{path}: reading .slp needs sleap-io: pip install 'daart_fast[sleap]'"
         ) from None
     try:
-        with opened(path):  # sleap-io checks nothing
+        with open_checked(path):  # sleap-io checks nothing
             pass
         labels = sleap_io.load_slp(str(path), open_videos=False)
         last = max((int(frame.frame_idx) for frame in labels.labeled_frames), default=0)

@@ -169,7 +169,7 @@ def fit_models(
     return namespace.search(function)
 
 
-class _Parser(argparse.ArgumentParser):
+class _KeyParser(argparse.ArgumentParser):
     """A parser whose errors are one line; the usage, with every key, would hide them."""
 
     def error(self, message: str) -> NoReturn:
@@ -180,7 +180,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _command_line(files_required: bool) -> argparse.ArgumentParser:
-    parser = _Parser(
+    parser = _KeyParser(
         allow_abbrev=False,
         description="Fit a model for each combination of the values that the config files list.",
         epilog="Every key of the config files can be given here too, as --key value.",

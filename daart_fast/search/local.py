@@ -27,11 +27,11 @@ from daart_fast.search.worker import serve, unpacked
 
 __all__ = [
     "WorkerSlot",
-    "here",
-    "in_pool",
+    "run_in_pool",
+    "run_in_process",
     "slots_on_cpu",
     "slots_on_gpus",
-    "why_not_spawned",
+    "spawn_problem",
 ]
 
 #: Seconds that workers have to write their checkpoints when they are told to stop.
@@ -121,7 +121,7 @@ def _visible(gpu: str) -> str:
     return ",".join(chosen)
 
 
-def why_not_spawned(function: Callable[..., Any]) -> str:
+def spawn_problem(function: Callable[..., Any]) -> str:
     """Return why a new process could not import a function; empty if it could."""
     if function.__module__ == "__main__":
         main = sys.modules["__main__"]
@@ -137,7 +137,7 @@ def why_not_spawned(function: Callable[..., Any]) -> str:
 # --------------------------------------------------------------------------------------------
 # in this process
 # --------------------------------------------------------------------------------------------
-def here(function: Callable[..., Any], jobs: Sequence[Job], slot: WorkerSlot) -> Events:
+def run_in_process(function: Callable[..., Any], jobs: Sequence[Job], slot: WorkerSlot) -> Events:
     """Run the trials in this process, one after another; their output stays on the terminal."""
     gpu = slot.environment.get("CUDA_VISIBLE_DEVICES")
     with environment({"CUDA_VISIBLE_DEVICES": gpu} if gpu else {}):
@@ -152,7 +152,7 @@ def here(function: Callable[..., Any], jobs: Sequence[Job], slot: WorkerSlot) ->
 # --------------------------------------------------------------------------------------------
 # in a pool
 # --------------------------------------------------------------------------------------------
-def in_pool(
+def run_in_pool(
     function: Callable[..., Any], jobs: Sequence[Job], slots: Sequence[WorkerSlot]
 ) -> Events:
     """Run the trials in worker processes, one for each slot, as long as there are trials.

@@ -27,10 +27,10 @@ from daart_fast.search.display import Display
 from daart_fast.search.local import (
     WorkerSlot,
     environment,
-    here,
-    in_pool,
+    run_in_pool,
+    run_in_process,
     slots_on_cpu,
-    why_not_spawned,
+    spawn_problem,
 )
 from daart_fast.search.slurm import on_slurm
 from daart_fast.search.trials import (
@@ -245,14 +245,14 @@ class Search:
             return on_slurm(
                 function, jobs, self.options.slurm, folder, self.options.wait, arguments
             )
-        reason = why_not_spawned(function) if len(self.jobs) > 1 else "there is one trial"
+        reason = spawn_problem(function) if len(self.jobs) > 1 else "there is one trial"
         if reason:
             if len(self.jobs) > 1:
                 print(f"trials run in this process, one after another: {reason}", file=sys.stderr)
             for job in jobs:
                 job.log = None
-            return here(function, jobs, slots[0])
-        return in_pool(function, jobs, slots)
+            return run_in_process(function, jobs, slots[0])
+        return run_in_pool(function, jobs, slots)
 
     # ------------------------------------------------------------------------- telling
 

@@ -93,7 +93,7 @@ def on_slurm(
     while submitted:
         queue = in_queue([one.handle.job_id for one in submitted])
         for one in submitted:
-            yield from one.news(one.handle.job_id in queue)
+            yield from one.poll(one.handle.job_id in queue)
         submitted = [one for one in submitted if not one.ended]
         time.sleep(LOOK if submitted else 0)
 
@@ -107,7 +107,7 @@ class SubmittedJob:
         self.started = self.ended = False
         self._gone: float | None = None
 
-    def news(self, waits: bool) -> Iterator[Event]:
+    def poll(self, waits: bool) -> Iterator[Event]:
         """Return what is new since the last look."""
         values = read_progress(self.job)
         if values is not None and not self.started:

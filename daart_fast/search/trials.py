@@ -21,7 +21,7 @@ from daart_fast.errors import MENDABLE, ConfigError, DataError, print_error
 from daart_fast.experiment.claim import FAILED
 from daart_fast.experiment.folders import get_tt_expt_dir
 from daart_fast.experiment.identity import matching_versions
-from daart_fast.experiment.stored import what_is_wrong_with_weights
+from daart_fast.experiment.stored import weights_problem
 from daart_fast.files import replacing
 from daart_fast.machine import naming_sizes
 
@@ -239,7 +239,7 @@ def look_up(trial: Any) -> Known:
     versions = list(matching_versions(folder, hparams)) if folder else []
     ended = [version for version, stored in versions if stored.get("training_completed")]
     for version in ended:
-        if not what_is_wrong_with_weights(version):
+        if not weights_problem(version):
             return Known("finished", version)
     left = [version for version, _ in versions if version not in ended]
     for version in left:

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from daart_fast.cli import main
-from daart_fast.cli.progress import Progress
+from daart_fast.cli.progress import FrameProgress
 from daart_fast.eval import Smoother
 from daart_fast.experiment.stored import export_hparams
 from daart_fast.models import Segmenter
@@ -320,7 +320,7 @@ def test_a_project_is_its_folder_of_inputs(predict, tmp_path):
 
 
 def test_a_long_session_is_heard_of_where_there_is_no_terminal(capsys):
-    with Progress(n_sessions=2, seconds=0) as progress:
+    with FrameProgress(n_sessions=2, seconds=0) as progress:
         progress.update("m1", 8192, 20_000)
         progress.update("m1", 20_000, 20_000)
         progress.line("m1.csv: 20000 frames")
@@ -333,7 +333,7 @@ def test_a_terminal_shows_a_bar_of_frames(monkeypatch):
     screen = io.StringIO()
     screen.isatty = lambda: True
     monkeypatch.setattr("sys.stderr", screen)
-    with Progress(n_sessions=2) as progress:
+    with FrameProgress(n_sessions=2) as progress:
         progress.update("m1", 30_000, 30_000)
         progress.update("m2", 10_000, 10_000)
     assert "40.0k/40.0k" in screen.getvalue()

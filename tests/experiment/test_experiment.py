@@ -32,7 +32,7 @@ from daart_fast.experiment.identity import (
     get_model_params,
     matching_versions,
 )
-from daart_fast.experiment.stored import export_hparams, load_plain_yaml, what_is_wrong_with_weights
+from daart_fast.experiment.stored import export_hparams, load_plain_yaml, weights_problem
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 COMPAT = REPOSITORY.parent / "shared" / "compat" / "models"
@@ -258,16 +258,16 @@ def test_an_experiment_whose_weights_are_not_whole_is_not_finished(hparams, dama
     folder = store(hparams)
     damage(folder / "best_val_model.pt")
     assert find_experiment(hparams) == []
-    wrong = what_is_wrong_with_weights(folder)
+    wrong = weights_problem(folder)
     assert wrong.startswith(f"{folder / 'best_val_model.pt'}: ") and told in wrong
 
 
 def test_weights_that_torch_wrote_in_its_old_way_are_whole(tmp_path):
     torch.save({"a": torch.zeros(2)}, tmp_path / "best_val_model.pt")
-    assert what_is_wrong_with_weights(tmp_path) == ""
+    assert weights_problem(tmp_path) == ""
     old = {"_use_new_zipfile_serialization": False}
     torch.save({"a": torch.zeros(2)}, tmp_path / "best_val_model.pt", **old)
-    assert what_is_wrong_with_weights(tmp_path) == ""
+    assert weights_problem(tmp_path) == ""
 
 
 def test_an_unfinished_experiment_is_not_found_but_matches(hparams):

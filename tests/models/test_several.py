@@ -12,7 +12,7 @@ import torch
 
 from daart_fast.data.sessions import Session, statistics
 from daart_fast.models import Segmenter, export_states, predict_inputs, predict_session
-from daart_fast.models.several import several_at_a_time
+from daart_fast.models.several import parallel_map
 
 PATIENCE = 30  # seconds: a test that waits longer fails
 
@@ -31,7 +31,7 @@ def test_results_come_in_the_order_of_the_sessions():
         return seconds
 
     waits = [0.05, 0.0, 0.02, 0.0, 0.0]
-    assert list(several_at_a_time(work, waits)) == waits
+    assert list(parallel_map(work, waits)) == waits
 
 
 def test_two_are_under_way_at_once_and_each_has_one_thread():
@@ -41,15 +41,15 @@ def test_two_are_under_way_at_once_and_each_has_one_thread():
         meeting.wait()
         return torch.get_num_threads()
 
-    assert list(several_at_a_time(work, range(4))) == [1] * 4
+    assert list(parallel_map(work, range(4))) == [1] * 4
     assert torch.get_num_threads() == 2
     with torch.inference_mode():
-        assert list(several_at_a_time(lambda _: torch.get_num_threads(), ["lone"])) == [2]
+        assert list(parallel_map(lambda _: torch.get_num_threads(), ["lone"])) == [2]
 
 
 def test_no_more_results_wait_than_is_said():
     begun = []
-    results = several_at_a_time(lambda i: begun.append(i), range(100))
+    results = parallel_map(lambda i: begun.append(i), range(100))
     for taken in range(1, 20):
         next(results)
         assert len(begun) <= taken + 4
@@ -66,7 +66,7 @@ def test_the_first_failure_is_raised_and_those_not_begun_are_left():
             raise ValueError(f"session {i}")
         return i
 
-    results = several_at_a_time(work, range(100))
+    results = parallel_map(work, range(100))
     assert [next(results) for _ in range(3)] == [0, 1, 2]
     with pytest.raises(ValueError, match="session 3"):
         next(results)

@@ -15,7 +15,7 @@ import pytest
 
 from daart_fast.errors import DataError
 from daart_fast.readers.feature_tables import load_feature_csv
-from daart_fast.readers.h5 import opened
+from daart_fast.readers.h5 import open_checked
 from daart_fast.readers.inputs import fill_gaps, first_frame, hold_inputs, read_inputs, read_markers
 from daart_fast.readers.marker_h5 import load_marker_h5
 from daart_fast.readers.markers import load_marker_csv
@@ -552,7 +552,7 @@ def test_bytes_that_read_as_the_address_of_texts_are_not_taken_for_one(tmp_path)
     # the collection is at 2048, and amid the group's table of names 0, 8, 0, ... stand
     with h5py.File(tmp_path / "s.h5", "w") as file:
         file.create_group("names").attrs["text"] = "nose"
-    with opened(tmp_path / "s.h5") as file:
+    with open_checked(tmp_path / "s.h5") as file:
         assert file["names"].attrs["text"] == "nose"
 
 
@@ -587,7 +587,7 @@ def test_no_good_h5_file_is_taken_for_a_damaged_one(tmp_path, seed):
     version = ("earliest", "v108", "latest")[seed % 3]
     with h5py.File(tmp_path / "s.h5", "w", libver=version) as file:
         write_anything(file, draw)
-    with opened(tmp_path / "s.h5"):
+    with open_checked(tmp_path / "s.h5"):
         pass
 
 

@@ -87,8 +87,8 @@ def test_a_job_that_left_the_queue_without_an_outcome_is_told_with_its_last_word
     stderr.write_text("a warning\nslurmstepd: error: Detected 1 oom_kill event\n")
     handle = SimpleNamespace(job_id="7_2", paths=SimpleNamespace(stderr=stderr))
     submitted = slurm.SubmittedJob(job, handle)
-    assert list(submitted.news(waits=True)) == list(submitted.news(waits=False)) == []
-    (ended,) = submitted.news(waits=False)
+    assert list(submitted.poll(waits=True)) == list(submitted.poll(waits=False)) == []
+    (ended,) = submitted.poll(waits=False)
     assert isinstance(ended, Ended) and ended.outcome.status == "failed"
     assert "without a result: slurmstepd: error: Detected 1 oom_kill event" in ended.outcome.error
     assert str(stderr) in ended.outcome.error
