@@ -168,6 +168,7 @@ def store(hparams: dict[str, Any], version: int = 0, **changes: Any) -> Path:
 
 #: another value of every key that tells experiments apart
 OTHERS = {
+    "keypoints": "nose;tail", "animals": "a",
     "input_type": "features", "expt_ids_to_keep": ["s1"], "expt_ids_val": ["s1"],
     "expt_ids_test": ["s2"], "ignore_class": -100, "weight_classes": False,
     "likelihood_threshold": 0.5, "normalization": "train", "fps": 30.0, "n_hid_layers": 3,
