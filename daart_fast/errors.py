@@ -43,14 +43,23 @@ def unreadable(path: str | os.PathLike[str], error: Exception, expected: str) ->
     """Say why a file cannot be read: the system refuses, or it is not what was expected."""
     if isinstance(error, OSError) and error.errno:
         return f"{os.fspath(path)}: cannot be read: {reason(error)}"
+    if isinstance(error, UnicodeDecodeError):
+        if b"\0" in error.object:
+            return f"{os.fspath(path)}: expected {expected}, found a binary file"
+        byte = error.object[error.start]
+        return (
+            f"{os.fspath(path)}: expected {expected}, found the byte 0x{byte:02x} at position "
+            f"{error.start}, as older encodings (Windows, Latin-1) have it; save the file as UTF-8 "
+            f"(in Excel: Save As, CSV UTF-8)"
+        )
     return f"{os.fspath(path)}: expected {expected}: {error}"
 
 
 def did_you_mean(word: str, choices: Iterable[str]) -> str:
     """Return ``" (did you mean 'x'?)"`` for the nearest choice, or ``""`` where none is near."""
-    near = difflib.get_close_matches(
-        str(word), [str(choice) for choice in choices], n=1, cutoff=0.6
-    )
+    word, names = str(word), [str(choice) for choice in choices]
+    near = [name for name in names if name.casefold() == word.casefold()]
+    near = near or difflib.get_close_matches(word, names, n=1, cutoff=0.6)
     return f" (did you mean '{near[0]}'?)" if near else ""
 
 

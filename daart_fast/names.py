@@ -6,6 +6,7 @@ A session is called as its video, without what was added.
 from __future__ import annotations
 
 import re
+import unicodedata
 from typing import NamedTuple
 
 __all__ = ["BACKGROUND", "Name", "parts_of", "session_name"]
@@ -34,8 +35,11 @@ class Name(NamedTuple):
 
 
 def parts_of(name: str) -> Name:
-    """Part a name, without the file's ending, into the video's name and what was added to it."""
-    added = {}
+    """Part a name, without the file's ending, into the video's name and what was added to it.
+
+    Letters with accents become one character each: macOS writes them as two.
+    """
+    name, added = unicodedata.normalize("NFC", name), {}
     for what, pattern in ADDED:
         if found := re.fullmatch(rf"(.+?)({pattern})", name, re.DOTALL):
             name, added[what] = found.groups()

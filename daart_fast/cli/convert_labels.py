@@ -71,6 +71,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--subject", help="use only the behaviours of this subject, channel (Bento) or tier (ELAN)"
     )
+    parser.add_argument(
+        "--all_subjects",
+        action="store_true",
+        help="take the behaviours of all subjects of a recording together",
+    )
     parser.add_argument("--classes", nargs="+", help="use only these classes, in this order")
     between = parser.add_mutually_exclusive_group()
     between.add_argument(
@@ -154,9 +159,13 @@ def _read(options: argparse.Namespace) -> list[Annotation]:
             f"{did_you_mean(options.subject, subjects)}; there are those of "
             f"{some(sorted(subject or 'nobody' for subject in subjects)) or 'nobody'}"
         )
-    if options.subject is None and len(subjects) > 1:
-        names = some(sorted(subject or "nobody" for subject in subjects))
-        print(f"the behaviours of {names} are taken together; --subject takes those of one")
+    for annotation in annotations if options.subject is None else ():
+        whose = sorted(annotation.all_subjects - {""})
+        if len(whose) > 1 and not (options.all_subjects or annotation.channels):
+            raise DataError(
+                f"{annotation.source}: {annotation.names[0]} has events of {some(whose)}; give "
+                f"--subject NAME for those of one, or --all_subjects for those of all together"
+            )
     return annotations
 
 

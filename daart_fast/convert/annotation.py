@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PureWindowsPath
 
@@ -10,10 +10,12 @@ from daart_fast.errors import DataError
 
 __all__ = [
     "MOST",
+    "OBSERVER",
     "SAME_RATE",
     "Annotation",
     "Bout",
     "Source",
+    "check_one_observer",
     "column_of",
     "names_above",
     "number_or_none",
@@ -150,6 +152,20 @@ class Source:
         if not abs(number) < MOST:
             raise self.fail(row, f"expected a number below {MOST:g}, found {cell!r}")
         return number
+
+
+#: what a column is called that says who scored
+OBSERVER = ("observer", "coder", "rater", "annotator", "scorer")
+
+
+def check_one_observer(source: Source, recording: str, observers: Iterable[str]) -> None:
+    """Refuse a recording that several people scored: their bouts are not to be joined."""
+    names = sorted({name for name in observers if name})
+    if len(names) > 1:
+        raise DataError(
+            f"{source.path}: {recording} was scored by {' and '.join(names)}; export, or keep, the "
+            f"rows of one of them"
+        )
 
 
 def column_of(header: Sequence[str], *names: str) -> int | None:

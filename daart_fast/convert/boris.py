@@ -8,9 +8,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from daart_fast.convert.annotation import (
+    OBSERVER,
     SAME_RATE,
     Annotation,
     Source,
+    check_one_observer,
     column_of,
     number_or_none,
     stem_of,
@@ -38,6 +40,7 @@ BORIS_COLUMNS = {
     "type": ("observation type",),
     "offset": ("time offset (s)", "time offset"),
     "source": ("source",),
+    "observer": OBSERVER,
     "image": ("image index", "image index start"),
 }
 #: Times and image indices of one event may differ by so many frames, as players round.
@@ -125,6 +128,7 @@ class _Video:
 
 def _boris_observation(source: Source, name: str, events: list[_Event]) -> list[Annotation]:
     """Return what was labelled in each video of an observation."""
+    check_one_observer(source, name, (event["observer"] for event in events))
     videos = _videos(source, name, events)
     begun: dict[tuple[str, str], tuple[float, int]] = {}
     for event in events:
@@ -203,8 +207,8 @@ def _parts(cell: str) -> list[str]:
 
 
 def _media(cell: str) -> list[str]:
-    """Return the names of one player's videos."""
-    return [stem_of(part) for part in _parts(cell)]
+    """Return the names of one player's videos; BORIS has words for those that it does not know."""
+    return [stem_of(part) for part in _parts(cell) if part not in ("NA", "Not found")]
 
 
 def _seconds(source: Source, event: _Event, cell: str) -> float:

@@ -173,6 +173,6 @@ FORMATS = {
     "time-table": Format(looks_like_time_table, read_time_table, continuous=True),
     "solomon": Format(looks_like_solomon, read_solomon, continuous=True),
     "names": Format(looks_like_names, read_names, continuous=True),
-    "bouts": Format(looks_like_bouts, read_bouts),
+    "bouts": Format(looks_like_bouts, read_bouts, subjects=True),
     "simba": Format(looks_like_simba, read_simba, continuous=True),
 }

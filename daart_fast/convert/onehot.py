@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from daart_fast.convert.annotation import Annotation
-from daart_fast.errors import DataError
+from daart_fast.errors import DataError, did_you_mean, some
 from daart_fast.names import BACKGROUND, session_name
 from daart_fast.readers.frames import frames_before
 from daart_fast.rows import csv_line, joined_rows, number_cells
@@ -28,6 +28,8 @@ __all__ = [
 
 #: What frames between bouts are called, where somebody looked at them.
 OTHER = "other"
+#: what programs put behind a video's name to call its labels
+ADDED_TO_LABELS = re.compile(r"(?:_labels|_annotations?|\.annot)$")
 #: What may be done about frames of two behaviours.
 OVERLAPS = ("error", "first", "last")
 
@@ -48,11 +50,15 @@ def match_sessions(
     """
     found: dict[str, Annotation] = {}
     for annotation in annotations:
+        _check_names_agree(annotation, list(sessions))
         name, fitting = _fitting(annotation.names, list(sessions))
         if not fitting:
+            near = next(filter(None, (did_you_mean(n, sessions) for n in annotation.names)), "")
             raise DataError(
-                f"{annotation.source}: none of the sessions is called {name} or begins so; there "
-                f"are {', '.join(list(sessions)[:8]) or 'none'}"
+                f"{annotation.source}: none of the sessions is called "
+                f"{' or '.join(dict.fromkeys(annotation.names))}, or begins so{near}; there are "
+                f"{some(list(sessions)) or 'none'}. Labels go to the session of their name: rename "
+                f"one of the two"
             )
         if len(fitting) > 1:
             raise DataError(
@@ -68,8 +74,21 @@ def match_sessions(
     return found
 
 
+def _check_names_agree(annotation: Annotation, sessions: Sequence[str]) -> None:
+    """Refuse a file whose names (observation, video, file) are those of different sessions."""
+    called = {session_name(session): session for session in sessions}
+    ours = {name: called.get(session_name(name)) for name in annotation.names}
+    exact = {session: name for name, session in ours.items() if session is not None}
+    if len(exact) > 1:
+        raise DataError(
+            f"{annotation.source}: it is called {' and '.join(exact.values())}, which are "
+            f"different sessions; correct the name of the file, of the observation or of the video"
+        )
+
+
 def _fitting(names: Sequence[str], sessions: Sequence[str]) -> tuple[str, list[str]]:
     """Return the name that fits sessions best, and these; without any the first name."""
+    names = [one for name in names for one in (name, ADDED_TO_LABELS.sub("", name))]
     videos = [session_name(name) for name in names]
     longest = sorted(videos, key=len, reverse=True)
     called = {session: session_name(session) for session in sessions}

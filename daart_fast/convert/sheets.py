@@ -43,7 +43,7 @@ def _text(path: Path) -> str:
         wide = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
         text = data.decode("utf-16" if wide else "utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        raise DataError(unreadable(path, error, "a text file")) from None
+        raise DataError(unreadable(path, error, "a text file in UTF-8")) from None
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
@@ -240,8 +241,15 @@ def _is_skeleton(name: str) -> bool:
 
 
 def _stem(name: str, middle: str = "") -> str:
-    """Return a file's name without its ending, ``.csv.gz`` as one, and what stands before it."""
-    return name[: len(name) - len(suffix_of(name))].removesuffix(middle)
+    """Return a file's name without its ending, ``.csv.gz`` as one, and what stands before it.
+
+    SLEAP calls its analysis files ``PROJECT.000_VIDEO.analysis.h5``: that is ``VIDEO``.
+    """
+    suffix = suffix_of(name)
+    stem = name[: len(name) - len(suffix)].removesuffix(middle)
+    if ".analysis" in (suffix.removesuffix(".h5"), stem[-9:]):
+        stem = re.sub(r"^.+?\.\d{3}_(?=.)", "", stem.removesuffix(".analysis"))
+    return stem
 
 
 def session_ids(hparams: Mapping[str, Any]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import gzip
 import io
@@ -10,7 +11,7 @@ import math
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -30,6 +31,8 @@ MISSING = frozenset(
 
 #: what is read of a file to find its first row of numbers
 HEAD_BYTES = 1 << 22
+#: what is read of a file to find its first line, if that is not longer
+LINE_BYTES = 1 << 14
 
 
 @dataclass(frozen=True)
@@ -85,7 +88,20 @@ def read_table(path: Path, headers: Sequence[Sequence[str]] = ()) -> Table:
     if any(len(cells) != n_columns for cells in header):
         lengths = ", ".join(str(len(cells)) for cells in header)
         raise DataError(f"{path}: expected header rows of the same length, found {lengths} columns")
-    return _numbers(path, header, data, end, n_lines)
+    return _without_empty_columns(_numbers(path, header, data, end, n_lines))
+
+
+def _without_empty_columns(table: Table) -> Table:
+    """Leave out columns at the end that have neither a header nor a value."""
+    n_columns = table.values.shape[1]
+    while n_columns > 1 and not any(cells[n_columns - 1] for cells in table.header):
+        if not np.isnan(table.values[:, n_columns - 1]).all():
+            break
+        n_columns -= 1
+    if n_columns == table.values.shape[1]:
+        return table
+    header = [cells[:n_columns] for cells in table.header]
+    return replace(table, header=header, values=table.values[:, :n_columns])
 
 
 def read_named_rows(path: Path) -> tuple[Table, list[str]]:
@@ -127,9 +143,11 @@ def _numbers(path: Path, header: list[list[str]], data: bytes, end: int, n_lines
 
 def first_row(path: Path) -> list[str]:
     """Return the cells of a csv's first line that is not blank; none if there is no such line."""
-    with _csv_errors(path), _open(path) as file:
-        lines = (line.removeprefix(BOM).decode() for line in file)
-        line = next((line for line in lines if line.strip()), "")
+    with _csv_errors(path):
+        data = _plain_text(_bytes(path, LINE_BYTES))
+        if b"\n" not in data.strip():
+            data = _plain_text(_bytes(path, HEAD_BYTES))
+        line = next((line for line in data.split(b"\n") if line.strip()), b"").decode()
         return [cell.strip() for cell in next(csv.reader([line]), [])]
 
 
@@ -186,13 +204,32 @@ def _open(path: Path) -> BinaryIO:
 
 def _read(path: Path, n_bytes: int = -1) -> bytes:
     """Return a file's text (or its beginning), lines ended by a newline alone, without a mark."""
-    with _csv_errors(path), _open(path) as file:
-        data = file.read(n_bytes)
+    with _csv_errors(path):
+        data = _plain_text(_bytes(path, n_bytes))
+    if not data or data.isspace():
+        raise DataError(f"{path}: the file is empty")
+    return data
+
+
+def _bytes(path: Path, n_bytes: int) -> bytes:
+    with _open(path) as file:
+        return file.read(n_bytes)
+
+
+def _plain_text(data: bytes) -> bytes:
+    """Return a csv's text in UTF-8, with commas between cells and points in numbers.
+
+    UTF-16 is known by its mark. Excel separates cells by semicolons where numbers have commas, and
+    "Unicode text" by tabs: it is so if the first line has no comma.
+    """
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        data = data[: len(data) // 2 * 2].decode("utf-16", "strict").encode()
     data = data.removeprefix(BOM)
     if b"\r" in data:
         data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-    if not data or data.isspace():
-        raise DataError(f"{path}: the file is empty")
+    first = data.lstrip(b"\n").partition(b"\n")[0]
+    if b"," not in first and (mark := b";" if b";" in first else b"\t") in first:
+        data = data.replace(b",", b".").replace(mark, b",")
     return data
 
 

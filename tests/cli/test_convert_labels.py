@@ -189,10 +189,71 @@ def test_a_subject_that_no_file_has_is_an_error(lab, capsys):
     assert "there are those of rat1, rat2" in error
 
 
-def test_subjects_that_are_taken_together_are_named(lab, capsys):
+def test_subjects_of_one_recording_are_taken_together_only_if_asked(lab, capsys):
     boris(lab / "boris", "m2", ("walk", 0, 2, "rat1"), ("walk", 1, 3, "rat2"))
-    assert convert(lab) == 0
-    assert "behaviours of rat1, rat2 are taken together; --subject takes" in capsys.readouterr().out
+    assert convert(lab) == 2
+    assert "m2 has events of rat1, rat2; give --subject NAME" in capsys.readouterr().err
+    assert convert(lab, "--all_subjects") == 0
+    assert classes_of(lab, "m2") == "w" * 30
+
+
+def test_subjects_of_a_table_of_bouts_are_told_apart(lab, capsys):
+    table = "class,start,stop,subject\nwalk,0,20,rat1\ngroom,5,15,rat2\n"
+    for session in ("m1", "m2"):
+        (lab / "boris" / f"{session}.csv").write_text(table)
+    assert convert(lab, "--unscored") == 2
+    assert "has events of rat1, rat2" in capsys.readouterr().err
+    assert convert(lab, "--unscored", "--subject", "rat2") == 0
+    assert classes_of(lab, "m1") == "b" * 5 + "g" * 10 + "b" * 15
+
+
+@pytest.mark.parametrize("kind", ["boris", "bouts"])
+def test_two_observers_of_one_recording_are_not_joined(lab, capsys, kind):
+    text = "class,start,stop,observer\nwalk,0,20,Ann\nwalk,1,21,Bob\n"
+    if kind == "boris":
+        rows = [
+            f"m1,3,10,rat1,walk,STATE,{i},{i + 1},{who}\n" for i, who in enumerate(("Ann", "Bob"))
+        ]
+        text = HEADER.replace("\n", ",Observer\n") + "".join(rows)
+    (lab / "boris" / "m1.csv").write_text(text)
+    assert convert(lab) == 2
+    assert (
+        "m1 was scored by Ann and Bob; export, or keep, the rows of one" in capsys.readouterr().err
+    )
+
+
+def test_names_of_two_sessions_in_one_file_are_an_error(lab, capsys):
+    path = boris(lab / "boris", "m1", ("walk", 0, 1))
+    path.write_text(path.read_text().replace("m1,", "m3,"))
+    assert convert(lab) == 2
+    assert "it is called m3 and m1, which are different sessions" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("tracks", "labels"),
+    [
+        ("m1.csv", "m1_labels.csv"),
+        ("m1.csv", "m1.annot.csv"),
+        ("M\u00e4use.csv", "Ma\u0308use.csv"),
+        ("Ma\u0308use.csv", "M\u00e4use.csv"),
+    ],
+)
+def test_labels_find_their_session_however_programs_call_them(tmp_path, tracks, labels):
+    (tmp_path / "markers").mkdir()
+    rows = [f"{i},1,{i}" for i in range(30)]
+    (tmp_path / "markers" / tracks).write_text("\n".join([",a,b", *rows]))
+    (tmp_path / "boris").mkdir()
+    (tmp_path / "boris" / labels).write_text("class,start,stop\nwalk,0,20\n")
+    assert convert(tmp_path, "--unscored") == 0
+    assert len(list((tmp_path / "labels-hand").glob("*.csv"))) == 1
+
+
+def test_a_name_in_other_capitals_gets_the_spelling(lab, capsys):
+    (lab / "boris" / "m2.csv").rename(lab / "boris" / "M3.csv")
+    text = (lab / "boris" / "M3.csv").read_text().replace("m2,", "M3,")
+    (lab / "boris" / "M3.csv").write_text(text)
+    assert convert(lab) == 2
+    assert "is called M3, or begins so (did you mean 'm3'?)" in capsys.readouterr().err
 
 
 def test_each_file_has_its_own_frame_rate(lab):

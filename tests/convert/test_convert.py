@@ -456,7 +456,7 @@ def test_a_name_is_followed_by_another_part_or_by_the_trackers():
     assert matches("mouse1", "mouse1_day1 mouse10 mouse1b") == {"mouse1_day1"}
     assert matches("rat", "rats ratDLC_resnet50_x") == {"ratDLC_resnet50_x"}
     for session in ("mouse10", "mouse1b", "mouse"):
-        with pytest.raises(DataError, match="none of the sessions is called mouse1 or begins so"):
+        with pytest.raises(DataError, match="none of the sessions is called mouse1, or begins so"):
             matches("mouse1", session)
 
 
@@ -478,7 +478,9 @@ def test_a_name_that_fits_several_sessions_is_an_error(sessions):
 
 
 def test_annotations_of_no_session_or_of_the_same_one_are_named():
-    with pytest.raises(DataError, match="none of the sessions is called m or begins so; there are"):
+    with pytest.raises(
+        DataError, match="none of the sessions is called m, or begins so; there are"
+    ):
         match_sessions([Annotation(["m"], [])], {"rat": 0})
     with pytest.raises(DataError, match="is about rat already"):
         match_sessions([Annotation(["rat"], []), Annotation(["rat"], [])], {"rat": 0})
@@ -496,5 +498,7 @@ def test_a_table_without_bouts_is_of_a_session(read):
 
 
 def test_a_subject_is_refused_where_none_is_read(read):
-    with pytest.raises(DataError, match="--subject is for files of .*boris.*, but this is bouts"):
-        read("class,start,stop,subject\nwalk,1,2,rat1\nwalk,4,5,rat2\n", subject="rat1")
+    with pytest.raises(DataError, match="--subject is for files of .*boris.*, but this is names"):
+        read("frame,class\n0,rest\n1,walk\n2,walk\n", subject="rat1")
+    with pytest.raises(DataError, match="--subject needs a column subject, found none"):
+        read("class,start,stop\nwalk,1,2\n", subject="rat1")
