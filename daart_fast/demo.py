@@ -223,9 +223,9 @@ def _simulate(
 
 def _next(rng: np.random.RandomState, behaviour: str) -> str:
     """Draw the bout that follows this one: any other, each at its frequency."""
-    others = [name for name in BEHAVIOURS if name != behaviour]
-    weights = np.cumsum([_MOVEMENTS[name].frequency for name in others])
-    return others[int(np.searchsorted(weights, rng.random_sample() * weights[-1]))]
+    next_ones = [name for name in BEHAVIOURS if name != behaviour]
+    weights = np.cumsum([_MOVEMENTS[name].frequency for name in next_ones])
+    return next_ones[int(np.searchsorted(weights, rng.random_sample() * weights[-1]))]
 
 
 def _duration(rng: np.random.RandomState, behaviour: str) -> int:

@@ -137,7 +137,7 @@ def refuse_overwriting_inputs(
             )
 
 
-def refuse_overwriting(others: Sequence[str | os.PathLike[str]], expected: str) -> None:
+def refuse_overwriting(existing: Sequence[str | os.PathLike[str]], expected: str) -> None:
     """Refuse to write over files that hold something else.
 
     Parameters
@@ -152,9 +152,9 @@ def refuse_overwriting(others: Sequence[str | os.PathLike[str]], expected: str) 
     DataError
         there are any
     """
-    if others:
+    if existing:
         raise DataError(
-            f"{some([os.fspath(path) for path in others])}: expected no file, or {expected}; "
+            f"{some([os.fspath(path) for path in existing])}: expected no file, or {expected}; "
             f"found others, which --overwrite replaces"
         )
 

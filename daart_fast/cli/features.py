@@ -70,15 +70,15 @@ def run(options: argparse.Namespace) -> int:
     failures = Failures()
     if not options.overwrite:  # before any is written
         there = [session for session, path in outputs.items() if os.path.lexists(path)]
-        others = []
+        foreign = []
         for session in there:
             with failures.going_on(session):
                 content, metadata = build(files[session])
                 if holds(outputs[session], content):
                     done[session] = metadata
                 else:
-                    others.append(outputs[session])
-        refuse_overwriting(others, "one of the same features")
+                    foreign.append(outputs[session])
+        refuse_overwriting(foreign, "one of the same features")
     for session, path in outputs.items():
         if session in failures.sessions:
             continue

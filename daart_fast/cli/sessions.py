@@ -35,21 +35,21 @@ def session_files(paths: Iterable[Path], input_type: str | None = None) -> dict[
 
     files = [file for path in paths for file in _inputs_of(path, input_type)]
     written = {folder: outputs_in(folder) for folder in {file.parent for file in files}}
-    own = [file for file in files if file.name in written[file.parent]]
-    if own and len(own) == len(files):
+    predicted = [file for file in files if file.name in written[file.parent]]
+    if predicted and len(predicted) == len(files):
         raise DataError(
-            f"{some([str(file) for file in own])}: expected files of inputs, found what predict "
-            f"has written"
+            f"{some([str(file) for file in predicted])}: expected files of inputs, found what "
+            f"predict has written"
         )
     found: dict[str, list[Path]] = {}
     for file in files:
         if file.name in written[file.parent]:
             continue
         session = session_of(file.name)
-        others = found.setdefault(session, [])
-        if others and (file in others or file.parent != others[0].parent):
-            raise DataError(f"{file}: {others[0]} is called {session!r} too")
-        others.append(file)
+        of_session = found.setdefault(session, [])
+        if of_session and (file in of_session or file.parent != of_session[0].parent):
+            raise DataError(f"{file}: {of_session[0]} is called {session!r} too")
+        of_session.append(file)
     return {session: file_to_read(files, session) for session, files in found.items()}
 
 

@@ -364,10 +364,10 @@ DERIVED = frozenset({
 RENAMED = {"model_type": "backbone"}
 
 
-def no_such_key(name: str, others: Iterable[str] = ()) -> str:
+def no_such_key(name: str, more: Iterable[str] = ()) -> str:
     """Say that there is no such key, and which of ``KEYS`` or of `others` was probably meant."""
     hint = f" (it is called {RENAMED[name]!r} now)" if name in RENAMED else ""
-    return f"there is no key {name!r}{hint or did_you_mean(name, [*KEYS, *others])}"
+    return f"there is no key {name!r}{hint or did_you_mean(name, [*KEYS, *more])}"
 
 
 #: What daart takes where hparams lack a key, if that is not the default of a config file here:

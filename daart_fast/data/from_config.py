@@ -145,7 +145,7 @@ def _check_targets(settings: Mapping[str, Any], paths: Mapping[str, Mapping[str,
     wanted["tasks"] = ("lambda_task", "tasks")
     data_dir = Path(settings["data_dir"])
     for signal, (key, folder) in wanted.items():
-        if settings[key] and not any(own[signal] for own in paths.values()):
+        if settings[key] and not any(of_session[signal] for of_session in paths.values()):
             there = sorted(item.name for item in (data_dir / folder).glob("*"))
             hint = labels_elsewhere(data_dir) if signal == "labels_strong" else ""
             found = f"the folder holds {', '.join(there[:8])}" if there else "nothing is there"

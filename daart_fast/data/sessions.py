@@ -500,14 +500,14 @@ def _agreed_names(
     """Return the class names, the same in every file."""
     if not labels:
         return []
-    (first, own), *others = labels.items()
-    for signal, other in others:
-        if other.names != own.names:
+    (first, of_first), *rest = labels.items()
+    for signal, other in rest:
+        if other.names != of_first.names:
             raise DataError(
                 f"{paths[signal]}: expected the classes of {paths[first]} "
-                f"({', '.join(own.names)}), found {', '.join(other.names)}"
+                f"({', '.join(of_first.names)}), found {', '.join(other.names)}"
             )
-    return own.names
+    return of_first.names
 
 
 def load_session(hparams: Mapping[str, Any], session_id: str) -> Session:

@@ -22,9 +22,9 @@ def class_colours(label_names: Sequence[str], background: int | None = 0) -> lis
     have the same, the one that is later in the alphabet gets the next that is free; with more
     than nine classes colours come again.
     """
-    others = sorted(name for i, name in enumerate(label_names) if i != background)
+    rest = sorted(name for i, name in enumerate(label_names) if i != background)
     taken: dict[str, int] = {}
-    for name in others:
+    for name in rest:
         place = zlib.crc32(name.encode()) % len(COLOURS)
         while place in taken.values() and len(taken) < len(COLOURS):
             place = (place + 1) % len(COLOURS)

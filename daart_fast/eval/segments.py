@@ -11,6 +11,7 @@ Predicted bouts of the ignored class are no bouts, as background segments are no
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import cache
 from typing import Any
@@ -193,9 +194,11 @@ def bout_statistics(
     }  # fmt: skip
     rows = []
     for label in range(n_classes):
-        own = durations[found[:, 0] == label]
-        row = {"bouts": float(len(own)), "total": float(own.sum())}
-        row |= {name: float(of(own)) if len(own) else float("nan") for name, of in measures.items()}
+        lengths = durations[found[:, 0] == label]
+        row = {"bouts": float(len(lengths)), "total": float(lengths.sum())}
+        row |= {
+            name: float(of(lengths)) if len(lengths) else math.nan for name, of in measures.items()
+        }
         rows.append(row)
     return rows
 

@@ -64,7 +64,7 @@ def scores_are_current(folder: Path, data_generator: DataGenerator) -> bool:
 
 def same_folder(trained: Mapping[str, Any], hparams: Mapping[str, Any]) -> bool:
     """Tell whether the ``data_dir`` of both is one folder, wherever it is linked from."""
-    first, second = (Path(own.get("data_dir") or "") for own in (trained, hparams))
+    first, second = (Path(one.get("data_dir") or "") for one in (trained, hparams))
     return first.resolve() == second.resolve()
 
 

@@ -246,7 +246,7 @@ def summarise(
     if smoother is None:
         smoother = choose_smoother(settings, data_generator, states)
     smoother.save(folder / SMOOTHER_FILE)
-    classes = {name: smoother(own) for name, own in states.items()}
+    classes = {name: smoother(one) for name, one in states.items()}
     background = background_of(settings, names)
     sessions = {}
     for dataset in data_generator.datasets:
@@ -323,7 +323,7 @@ def _scores(
             continue
         alone = {name: of({name: track}, whole[name]) for name, track in labels.items()}
         alone = {name: own_scores for name, own_scores in alone.items() if own_scores["frames"]}
-        pooled[split] = scores | over_sessions([own["macro_f1"] for own in alone.values()])
+        pooled[split] = scores | over_sessions([one["macro_f1"] for one in alone.values()])
         for name, own_scores in alone.items():
             single.setdefault(name, {})[split] = own_scores
     return pooled, single

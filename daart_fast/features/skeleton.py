@@ -54,10 +54,10 @@ def animals_of(names: Sequence[str]) -> list[Animal]:
         for index, name in enumerate(names):
             words = name.split("-")
             owners.setdefault("-".join(words[:n_words]), {})["-".join(words[n_words:])] = index
-        parts = [list(own) for own in owners.values()]
-        alike = all(own == parts[0] for own in parts) and "" not in parts[0]
+        parts = [list(own_parts) for own_parts in owners.values()]
+        alike = all(own_parts == parts[0] for own_parts in parts) and "" not in parts[0]
         if len(parts) > 1 and len(parts[0]) > 1 and alike:
-            return [Animal(name, own) for name, own in owners.items()]
+            return [Animal(name, own_parts) for name, own_parts in owners.items()]
     return [Animal("", {name: index for index, name in enumerate(names)})]
 
 

@@ -231,13 +231,12 @@ def _by_sequence(
         answer = _answer(model, x, 0, x.shape[1])
         for i, sequence in enumerate(sequences):
             rows = slice(i * x.shape[1], (i + 1) * x.shape[1])
-            own = {name: value[rows] for name, value in answer.items()}
+            values = {name: value[rows] for name, value in answer.items()}
             if remove_pad:
                 real = np.asarray(sequence["frame_mask"].cpu())[before : x.shape[1] - after]
-                own = {
-                    name: value[before : x.shape[1] - after][real] for name, value in own.items()
-                }
-            yield own
+                inside = slice(before, x.shape[1] - after)
+                values = {name: value[inside][real] for name, value in values.items()}
+            yield values
 
 
 def export_states(

@@ -202,8 +202,8 @@ class Segmenter(BaseModel):
         heads = [
             self.model[name] for name in ("classifier", "classifier_weak") if name in self.model
         ]
-        others = [self.model[name] for name in ("predictor", "decoder") if name in self.model]
-        if not all(map(plain_linear, heads)) or not all(type(m) is DilatedTCN for m in others):
+        decoders = [self.model[name] for name in ("predictor", "decoder") if name in self.model]
+        if not all(map(plain_linear, heads)) or not all(type(m) is DilatedTCN for m in decoders):
             return None
         return Objective(self.model, self.hparams["output_size"])
 
@@ -448,11 +448,11 @@ class Segmenter(BaseModel):
         """
 
         def loss(
-            head: str, labels: Tensor | None, **others: Tensor | None
+            head: str, labels: Tensor | None, **classes: Tensor | None
         ) -> tuple[Tensor, Tensor]:
             labels = self._no_labels(z) if labels is None else labels
             return self._head_loss(
-                head, z, labels, **others, mask=mask, first=first, frames=frames, reduce=reduce
+                head, z, labels, **classes, mask=mask, first=first, frames=frames, reduce=reduce
             )
 
         strong, weak = batch.get("labels_strong"), batch.get("labels_weak")
@@ -461,12 +461,12 @@ class Segmenter(BaseModel):
             terms["loss_weak"], _ = loss("classifier_weak", weak, unless=strong, compared=None)
         if "classifier" in self.model:
             both = "classifier_weak" in self.model
-            own, agreement = loss(
+            strong_loss, agreement = loss(
                 "classifier", strong, unless=None, compared=weak if both else None
             )
             if both:
                 terms["fc"] = agreement
-            terms["loss_strong"] = own
+            terms["loss_strong"] = strong_loss
         return terms
 
     def _head_loss(
@@ -540,12 +540,12 @@ class Segmenter(BaseModel):
         targets = self._targets(labels, mask)
         if unless is not None:
             targets = torch.where(self._targets(unless, mask).isnan(), targets, torch.nan)
-        others = torch.full_like(logits, torch.nan)
+        reference = torch.full_like(logits, torch.nan)
         if compared is not None:
-            others = self._targets(compared, mask)
+            reference = self._targets(compared, mask)
         return (
             binary_cross_entropy(logits, targets, self.class_loss.weight, reduce),
-            binary_accuracy(logits, others, reduce),
+            binary_accuracy(logits, reference, reduce),
         )
 
     def _targets(self, labels: Tensor, mask: Tensor) -> Tensor:

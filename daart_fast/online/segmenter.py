@@ -222,8 +222,8 @@ class OnlineSegmenter:
         """
         if self._kinematics is not None:
             steps = (self.step(frame) for frame in np.asarray(frames))
-            own = [answer for answer in steps if answer is not None]
-            return np.stack(own) if own else np.empty((0, len(self.names)), np.float32)
+            answered = [answer for answer in steps if answer is not None]
+            return np.stack(answered) if answered else np.empty((0, len(self.names)), np.float32)
         values = np.asarray(frames, dtype=np.float32)
         shape = (len(values), self.streams or 1, self.intake.raw_channels)
         if values.ndim < 2 or values.size != math.prod(shape):
@@ -522,12 +522,12 @@ def _statistics_of(model: Model, path: Path) -> tuple[np.ndarray, np.ndarray]:
     return found["mean"], found["std"]
 
 
-def _fingerprint(model: Model, own: OnlineSegmenter) -> bytes:
+def _fingerprint(model: Model, segmenter: OnlineSegmenter) -> bytes:
     """Return what a state must agree in to be this segmenter's."""
     digest = hashlib.sha256()
     for name, values in model.model.state_dict().items():
         digest.update(name.encode() + values.cpu().numpy().tobytes())
-    digest.update(own.intake.mean.tobytes() + own.intake.scale.tobytes())
-    kind = type(own.engine).__name__
-    digest.update(repr((own.mode, own.streams, own.layout, own.keypoints, kind)).encode())
+    digest.update(segmenter.intake.mean.tobytes() + segmenter.intake.scale.tobytes())
+    settings = (segmenter.mode, segmenter.streams, segmenter.layout, segmenter.keypoints)
+    digest.update(repr((*settings, type(segmenter.engine).__name__)).encode())
     return digest.digest()

@@ -162,8 +162,8 @@ class _Lists:
 
 def _is_plain(group: dict[str, Any]) -> bool:
     """Whether a group has no settings but those that the native step knows."""
-    others = ("maximize", "decoupled_weight_decay", "differentiable", "capturable")
-    return bool(group["amsgrad"]) and not any(group.get(name) for name in others)
+    unknown_settings = ("maximize", "decoupled_weight_decay", "differentiable", "capturable")
+    return bool(group["amsgrad"]) and not any(group.get(name) for name in unknown_settings)
 
 
 def _native_takes(p: Tensor) -> bool:

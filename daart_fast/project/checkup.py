@@ -411,16 +411,16 @@ def _compare(checkup: Checkup) -> None:
             continue
         usual = kinds.most_common(1)[0][0]
         for found in checkup.sessions:
-            own = tuple(getattr(found, what))
-            if not own or own == usual:
+            its_names = tuple(getattr(found, what))
+            if not its_names or its_names == usual:
                 continue
-            more, fewer = set(own) - set(usual), set(usual) - set(own)
+            more, fewer = set(its_names) - set(usual), set(usual) - set(its_names)
             parts = [f"has {some(sorted(more))}"] * bool(more)
             parts += [f"lacks {some(sorted(fewer))}"] * bool(fewer)
             text = f"session {found.id}: its {what} differ from most sessions': "
             text += " and ".join(parts) or "they come in another order"
             text += _which_all_have(checkup) if what == "channels" and (more or fewer) else ""
-            reordered = what == "channels" and set(own) == set(usual)
+            reordered = what == "channels" and set(its_names) == set(usual)
             (checkup.surprises if reordered else checkup.failures).append(text)
     totals: Counter[str] = Counter()
     for found in checkup.sessions:
@@ -445,7 +445,7 @@ def _which_all_have(checkup: Checkup) -> str:
     ]
     if not all(points):
         return ""
-    common = [name for name in points[0] if all(name in others for others in points)]
+    common = [name for name in points[0] if all(name in names for names in points)]
     whole = [animal.name for animal in animals_of(common)] if common else []
     if not common:
         return ""

@@ -64,9 +64,9 @@ def numbers_frames(name: str, numbers: Sequence[float]) -> bool:
 
 def check_header(table: Table) -> None:
     """The header row must hold names, no numbers."""
-    name, *others = table.header[0]
-    numbered = others == [str(i) for i in range(len(others))]  # as pandas names what has no names
-    if _is_number(name) or (not name and not numbered and all(map(_is_number, others))):
+    name, *rest = table.header[0]
+    numbered = rest == [str(i) for i in range(len(rest))]  # as pandas names what has no names
+    if _is_number(name) or (not name and not numbered and all(map(_is_number, rest))):
         raise DataError(
             f"{table.path}: expected a header row of names above the numbers, "
             f"found {', '.join(table.header[0][:4])}"

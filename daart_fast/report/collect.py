@@ -202,7 +202,7 @@ def _session(
         "truth": None if labels is None else [_runs(column) for column in _tracks(labels)],
         "splits": None if known is None else _runs(_splits(known)),
         "coarse": _text(_bytes(_blocks(states))),
-        "scores": {split: _in_short(own) for split, own in contents.get("scores", {}).items()},
+        "scores": {split: _in_short(one) for split, one in contents.get("scores", {}).items()},
     }
 
 
@@ -216,7 +216,7 @@ def _splits(known: Dataset) -> np.ndarray:
 
 def _in_short(scores: Mapping[str, Any]) -> dict[str, Any]:
     """Return frames, macro-F1, accuracy and the F1 of each class."""
-    f1 = {name: own["f1"] for name, own in scores["classes"].items()}
+    f1 = {name: one["f1"] for name, one in scores["classes"].items()}
     return {name: scores.get(name) for name in ("frames", "macro_f1", "accuracy")} | {"f1": f1}
 
 
@@ -271,13 +271,13 @@ def _sessions_now(
 
 def _time_budget(summary: Mapping[str, Any]) -> list[list[Any]]:
     """List session, class, share, total, bouts and mean duration; no class 0 that never occurs."""
-    found = {name: own.get("classes", {}) for name, own in summary["sessions"].items()}
+    found = {name: one.get("classes", {}) for name, one in summary["sessions"].items()}
     background = summary["label_names"][0]
-    unused = not any(own.get(background, {}).get("share") for own in found.values())
+    unused = not any(one.get(background, {}).get("share") for one in found.values())
     return [
-        [session, name, *(own[key] for key in ("share", "total", "bouts", "mean"))]
+        [session, name, *(one[key] for key in ("share", "total", "bouts", "mean"))]
         for session, classes in found.items()
-        for name, own in classes.items()
+        for name, one in classes.items()
         if not (unused and name == background)
     ]
 

@@ -260,12 +260,12 @@ class Search:
         """Say so where search_pruning can compare a trial with some of the others alone."""
         pruned = [trial for trial in self.trials if getattr(trial, "search_pruning", None)]
         losses = [loss_settings(trial) for trial in pruned]
-        keys = [name for name in self.keys if any(name in own for own in losses)]
+        keys = [name for name in self.keys if any(name in of_trial for of_trial in losses)]
         if not set(keys) - {"search_fold"}:
             return
         names = ", ".join(name.removeprefix("search_") for name in keys)
         message = f"search_pruning compares trials of the same {names}: other losses do not compare"
-        if max(losses.count(own) for own in losses) < 3:
+        if max(losses.count(of_trial) for of_trial in losses) < 3:
             message += ". No trial has two others to be compared with, so none is stopped"
         print(message, file=sys.stderr)
 

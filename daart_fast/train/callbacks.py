@@ -162,15 +162,18 @@ class MedianPruning(BaseCallback):
         if self.notes is None or trainer.folder is None:
             return
         # its own loss is read as theirs are: no digit more or less
-        own = best_losses(trainer.folder).get(trainer.curr_epoch, math.inf)
-        others = self._others(trainer.curr_epoch)
-        if math.isinf(own) or len(others) < self.at_least or own <= statistics.median(others):
+        loss = best_losses(trainer.folder).get(trainer.curr_epoch, math.inf)
+        other_losses = self._others(trainer.curr_epoch)
+        if math.isinf(loss) or len(other_losses) < self.at_least:
+            return
+        median = statistics.median(other_losses)
+        if loss <= median:
             return
         trainer.should_halt = True
         model.hparams["pruned_epoch"] = trainer.curr_epoch
         logging.info(
-            f"pruned in epoch {trainer.curr_epoch}: its validation loss {own:.6g} "
-            f"is above {statistics.median(others):.6g}, the median of {len(others)} others"
+            f"pruned in epoch {trainer.curr_epoch}: its validation loss {loss:.6g} "
+            f"is above {median:.6g}, the median of {len(other_losses)} others"
         )
 
     def _others(self, epoch: int) -> list[float]:

@@ -342,8 +342,8 @@ def _capturable(optimizer: Any) -> Iterator[None]:
     try:
         yield
     finally:
-        for group, own in zip(optimizer.param_groups, before, strict=True):
-            group["capturable"] = own
+        for group, stored in zip(optimizer.param_groups, before, strict=True):
+            group["capturable"] = stored
 
 
 def _first_cause(error: BaseException) -> BaseException:

@@ -558,8 +558,8 @@ class Trainer:
         self.model.loss_weights.update(state["loss_weights"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.data_generator.load_state_dict(state["data_generator"])
-        for callback, own in zip(self.callbacks, state["callbacks"], strict=True):
-            _put_back(callback, own)
+        for callback, kept in zip(self.callbacks, state["callbacks"], strict=True):
+            _put_back(callback, kept)
         if state["metrics_size"]:
             self._logger = self._open_logger(keep=state["metrics_size"])
         self._rng_states = state["rng"]  # to be set last, after all that might draw
