@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from daart_fast.activations import ACTIVATIONS
+from daart_fast.config import with_defaults
 from daart_fast.errors import ConfigError, DataError, did_you_mean
 from daart_fast.files import check_archive, replacing
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:  # see __getattr__
     from daart_fast.models.segmenter import Segmenter
 
 __all__ = [
+    "BackboneModel",
     "BaseModel",
     "Ensembler",
     "Segmenter",
@@ -53,31 +55,10 @@ def reparameterize_gaussian(mu: Tensor, logvar: Tensor) -> Tensor:
     return torch.addcmul(mu, torch.exp(0.5 * logvar), torch.randn_like(logvar))
 
 
-def backbone_sizes(
-    hparams: Mapping[str, Any],
-    type: str,
-    in_size: int | None,
-    hid_size: int | None,
-    out_size: int | None,
-) -> tuple[int, int, int]:
-    """Return a backbone's widths (in, hidden, out): those given, and hparams' for the others."""
-    if type not in ("encoder", "decoder"):
-        raise ConfigError(f"a backbone's type must be 'encoder' or 'decoder', not '{type}'")
-    first, last = "input_size", "n_hid_units"
-    if type == "decoder":
-        first, last = last, first
-    return (
-        hparams[first] if in_size is None else in_size,
-        hparams["n_hid_units"] if hid_size is None else hid_size,
-        hparams[last] if out_size is None else out_size,
-    )
-
-
 class BaseModel(nn.Module):
     """A module that can be saved to, and loaded from, a file of weights."""
 
     hparams: dict[str, Any]
-    next_layer: int  # of a backbone: the number that daart's names give to the layer after it
 
     def save(self, filepath: str | os.PathLike[str]) -> None:
         """Write the state dict; the folder is made if missing, the file replaced whole."""
@@ -113,6 +94,50 @@ class BaseModel(nn.Module):
     def get_parameters(self) -> Iterator[nn.Parameter]:
         """Iterate over the parameters that are trained."""
         return (parameter for parameter in self.parameters() if parameter.requires_grad)
+
+
+class BackboneModel(BaseModel):
+    """A network that maps sequences (B, T, in_size) to (B, T, out_size).
+
+    Parameters
+    ----------
+    hparams
+        The config keys that the backbone reads, and, where the sizes below are not given,
+        input_size and n_hid_units. Keys that are missing have their defaults.
+    type
+        ``"encoder"`` maps inputs to n_hid_units channels, ``"decoder"`` the other way.
+    in_size, hid_size, out_size
+        Widths other than those.
+    """
+
+    next_layer: int  # the number that daart's names give to the layer after it
+
+    def __init__(
+        self,
+        hparams: Mapping[str, Any],
+        type: str = "encoder",
+        in_size: int | None = None,
+        hid_size: int | None = None,
+        out_size: int | None = None,
+    ) -> None:
+        super().__init__()
+        self.hparams = with_defaults(hparams)
+        if type not in ("encoder", "decoder"):
+            raise ConfigError(f"a backbone's type must be 'encoder' or 'decoder', not '{type}'")
+        hidden = self.hparams["n_hid_units"] if hid_size is None else hid_size
+        first, last = "input_size", "n_hid_units"
+        if type == "decoder":
+            first, last = last, first
+        self.build(
+            type,
+            self.hparams[first] if in_size is None else in_size,
+            hidden,
+            self.hparams[last] if out_size is None else out_size,
+        )
+
+    def build(self, type: str, in_size: int, hid_size: int, out_size: int) -> None:
+        """Make the layers, and set ``next_layer``."""
+        raise NotImplementedError
 
 
 def read_state_dict(filepath: str | os.PathLike[str]) -> dict[str, Tensor]:

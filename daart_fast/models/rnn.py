@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from torch import Tensor, nn
 
-from daart_fast.config import with_defaults
 from daart_fast.errors import ConfigError
-from daart_fast.models.base import BaseModel, backbone_sizes
+from daart_fast.models.base import BackboneModel
 
 __all__ = ["RNN"]
 
 CELLS = {"lstm": nn.LSTM, "gru": nn.GRU}
 
 
-class RNN(BaseModel):
+class RNN(BackboneModel):
     """``n_hid_layers`` recurrent layers, then a dense layer; the state starts at zero each call.
 
     Parameters
@@ -30,17 +26,9 @@ class RNN(BaseModel):
         Widths other than those; ``hid_size`` is that of one direction.
     """
 
-    def __init__(
-        self,
-        hparams: Mapping[str, Any],
-        type: str = "encoder",
-        in_size: int | None = None,
-        hid_size: int | None = None,
-        out_size: int | None = None,
-    ) -> None:
-        super().__init__()
-        self.hparams = hparams = with_defaults(hparams)
-        in_size, hid_size, out_size = backbone_sizes(hparams, type, in_size, hid_size, out_size)
+    def build(self, type: str, in_size: int, hid_size: int, out_size: int) -> None:
+        """Make the layers."""
+        hparams = self.hparams
         backbone = hparams["backbone"].lower()
         bidirectional = bool(hparams["bidirectional"])
         if bidirectional and hparams["causal"]:

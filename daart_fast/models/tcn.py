@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import cast
 
 from torch import Tensor, nn
 
 from daart_fast import ops
-from daart_fast.config import with_defaults
 from daart_fast.errors import ConfigError
-from daart_fast.models.base import BaseModel, backbone_sizes, get_activation_func_from_str
+from daart_fast.models.base import BackboneModel, get_activation_func_from_str
 from daart_fast.models.layers import Conv1d, WeightNormConv1d, dropout_mask, total_context
 
 __all__ = ["DilatedTCN", "DilationBlock"]
@@ -110,7 +109,7 @@ class DilationBlock(nn.Module):
         )
 
 
-class DilatedTCN(BaseModel):
+class DilatedTCN(BackboneModel):
     """A stack of `DilationBlock`, block i of dilation 2**i.
 
     Parameters
@@ -125,17 +124,9 @@ class DilatedTCN(BaseModel):
         Widths other than those.
     """
 
-    def __init__(
-        self,
-        hparams: Mapping[str, Any],
-        type: str = "encoder",
-        in_size: int | None = None,
-        hid_size: int | None = None,
-        out_size: int | None = None,
-    ) -> None:
-        super().__init__()
-        self.hparams = hparams = with_defaults(hparams)
-        in_size, hid_size, out_size = backbone_sizes(hparams, type, in_size, hid_size, out_size)
+    def build(self, type: str, in_size: int, hid_size: int, out_size: int) -> None:
+        """Make the layers."""
+        hparams = self.hparams
         n_layers = hparams["n_hid_layers"]
         if n_layers < 1:
             raise ConfigError(f"n_hid_layers must be at least 1 for a dtcn, not {n_layers}")

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping
-from typing import Any
 
 from torch import Tensor, nn
 
-from daart_fast.config import with_defaults
-from daart_fast.models.base import BaseModel, backbone_sizes, get_activation_func_from_str
+from daart_fast.models.base import BackboneModel, get_activation_func_from_str
 from daart_fast.models.layers import Conv1d, total_context
 
 __all__ = ["TemporalMLP"]
 
 
-class TemporalMLP(BaseModel):
+class TemporalMLP(BackboneModel):
     """One convolution over ``2 * n_lags + 1`` frames, then dense layers on each frame by itself.
 
     The activation follows the first layer alone (and not even that one where it is the last).
@@ -34,17 +31,9 @@ class TemporalMLP(BaseModel):
         Widths other than those.
     """
 
-    def __init__(
-        self,
-        hparams: Mapping[str, Any],
-        type: str = "encoder",
-        in_size: int | None = None,
-        hid_size: int | None = None,
-        out_size: int | None = None,
-    ) -> None:
-        super().__init__()
-        self.hparams = hparams = with_defaults(hparams)
-        in_size, hid_size, out_size = backbone_sizes(hparams, type, in_size, hid_size, out_size)
+    def build(self, type: str, in_size: int, hid_size: int, out_size: int) -> None:
+        """Make the layers."""
+        hparams = self.hparams
         n_layers = hparams["n_hid_layers"]
         activation = get_activation_func_from_str(hparams["activation"])
         widths = [in_size] + [hid_size] * n_layers + [out_size]
