@@ -30,7 +30,7 @@ from daart_fast.cli.predictions import (
     new_videos,
     print_labels,
 )
-from daart_fast.cli.predictions import add_arguments as add_arguments_of_new_videos
+from daart_fast.cli.predictions import add_arguments as add_model_arguments
 from daart_fast.cli.sessions import model_folders
 from daart_fast.errors import ConfigError, DataError, some
 from daart_fast.experiment.check_settings import check_together
@@ -50,17 +50,8 @@ EXAMPLES = """
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "model_dir",
-        type=Path,
-        nargs="+",
-        help="version_N folders, folders above, or predict's output",
-    )
-    parser.add_argument(
-        "--data_dir", type=Path, metavar="DIR", help="new videos, or the data that moved"
-    )
+    add_model_arguments(parser)
     parser.add_argument("--output_dir", type=folder_to_write, metavar="DIR", help="where to write")
-    add_arguments_of_new_videos(parser)
     for name, (value, text) in CHANGES.items():
         # null is a value too
         parser.add_argument(

@@ -58,7 +58,16 @@ class Predictions:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the options of commands that take new videos."""
+    """Add the arguments of commands about models, or about new videos."""
+    parser.add_argument(
+        "model_dir",
+        type=Path,
+        nargs="+",
+        help="version_N folders, folders above, or predict's output",
+    )
+    parser.add_argument(
+        "--data_dir", type=Path, metavar="DIR", help="new videos, or the data that moved"
+    )
     files = {
         "model": "predictions: the model's folder, if it moved",
         "labels": "new videos: their hand labels",

@@ -27,7 +27,7 @@ from daart_fast.cli.predictions import (
     new_videos,
     print_labels,
 )
-from daart_fast.cli.predictions import add_arguments as add_arguments_of_new_videos
+from daart_fast.cli.predictions import add_arguments as add_model_arguments
 from daart_fast.cli.records import FolderFiles
 from daart_fast.cli.sessions import model_folders
 from daart_fast.errors import ConfigError, DataError
@@ -44,22 +44,13 @@ EXAMPLES = """
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "model_dir",
-        type=Path,
-        nargs="+",
-        help="version_N folders, folders above, or predict's output",
-    )
+    add_model_arguments(parser)
     parser.add_argument(
         "--output", type=Path, metavar="FILE", help="the report (report.html in the folder given)"
     )
     parser.add_argument(
-        "--data_dir", type=Path, metavar="DIR", help="new videos, or the data that moved"
-    )
-    parser.add_argument(
         "--output_dir", type=folder_to_write, metavar="DIR", help="new videos: where to write"
     )
-    add_arguments_of_new_videos(parser)
 
 
 def run(options: argparse.Namespace) -> int:
