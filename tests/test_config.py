@@ -297,7 +297,7 @@ def test_a_file_that_is_not_there_is_named_with_the_nearest(write, tmp_path):
         ),
         ("n_lags: 2001-99-99\n", "FILE: not valid YAML: "),
         ("n_lags: 2\nbatch\x07size: 2\n", "FILE, line 2: not valid YAML: it holds '\\x07'"),
-        (b"\xff\xfea\x00", "FILE: expected a text file in UTF-8: "),
+        (b"\xff\xfea\x00", "FILE: expected a text file in UTF-8, found a binary file"),
         ("", "FILE: 'expt_ids' is missing"),
         ("# a comment\n", "FILE: 'expt_ids' is missing"),
     ],

@@ -267,7 +267,7 @@ def _predict_and_write(
         write_bouts(outputs.bouts, classes, names, fps, first)
         with replacing(outputs.states) as temporary:
             np.save(temporary, states)
-    return Done(f"{file}: {len(states)} frames, {states.shape[1]} classes", len(states))
+    return Done(f"{file}: {len(states)} frames", len(states))
 
 
 def _about(

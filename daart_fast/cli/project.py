@@ -110,7 +110,7 @@ def write_configs(
             for comment, settings in SETTINGS[name]
         ]
         if name == "data":
-            parts[0][1]["data_dir"] = "."
+            parts[0][1]["data_dir"] = "." if path.parent == folder else str(folder.absolute())
             if "input_type" not in asked:
                 from daart_fast.data.sessions import input_type_in
 

@@ -81,14 +81,20 @@ def model_folders(paths: Iterable[Path]) -> list[Path]:
     found: list[Path] = []
     for path in paths:
         if not path.is_dir():
-            raise DataError(f"{path}: no such folder{near(path)}")
+            raise DataError(
+                f"{path}: no such folder{near(path)}; expected the folder of a trained model "
+                f"('daart-fast train' prints it)"
+            )
         if (path / "hparams.yaml").is_file():
             found.append(path)
             continue
         below = sorted(path.rglob("hparams.yaml"))
         finished = [file.parent for file in below if any(file.parent.glob("*best*.pt"))]
         if not finished:
-            raise DataError(f"{path}: expected hparams.yaml and best_val_model.pt in or below it")
+            raise DataError(
+                f"{path}: expected a model (hparams.yaml and best_val_model.pt) in or below it; "
+                f"'daart-fast train' prints where it leaves one"
+            )
         found += finished
     return list(dict.fromkeys(found))
 

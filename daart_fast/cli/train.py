@@ -96,7 +96,8 @@ def _arguments(words: Sequence[str]) -> list[str]:
         asked, files = settings_of(given)
         if asked.get("executor") != "slurm":  # config files would keep a device that is not here
             check_device({"device": with_defaults(asked)["device"]})
-        paths = {name: files.get(name, folder / f"{name}.yaml") for name in FILES}
+        place = _place_of_configs(folder, asked.get("results_dir"))
+        paths = {name: files.get(name, place / f"{name}.yaml") for name in FILES}
         if ALL in words and paths["data"].exists():
             asked["expt_ids"] = every_session(folder, paths, asked)
             given.append(f"--expt_ids={';'.join(asked['expt_ids'])}")
@@ -109,6 +110,18 @@ def _arguments(words: Sequence[str]) -> list[str]:
             f"--help' has examples)"
         )
     return given if hold_out else [*given, "--expt_ids_test", "null"]
+
+
+def _place_of_configs(folder: Path, results_dir: str | None) -> Path:
+    """Return where config files are: with the data, or with the results if that is read-only."""
+    if os.access(folder, os.W_OK) or (folder / "data.yaml").is_file() or not folder.is_dir():
+        return folder
+    if results_dir is None:
+        raise ConfigError(
+            f"{folder}: cannot be written to; --results_dir DIR says where settings and results go"
+        )
+    Path(results_dir).mkdir(parents=True, exist_ok=True)
+    return Path(results_dir)
 
 
 def _with_online(words: list[str]) -> list[str]:

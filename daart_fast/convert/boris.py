@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 from daart_fast.convert.annotation import (
@@ -86,17 +86,25 @@ def read_boris(source: Source) -> list[Annotation]:
     return [Annotation([observation, stem.removesuffix(f"_{source.subject or NOBODY}"), stem], [])]
 
 
+#: whose behaviour, which, with which modifiers
+_Who = tuple[str, str, tuple[str, ...]]
+
+
 class _Event(dict[str, str]):
     """The cells of a row of BORIS' by what they mean, empty where the file lacks them."""
 
     row: int
     a_bout: bool
+    #: what tells this behaviour apart from the same one that another key started
+    modifiers: tuple[str, ...]
 
 
 def _boris_events(source: Source, top: int) -> Iterator[_Event]:
     places = {
         meaning: column_of(source.rows[top], *names) for meaning, names in BORIS_COLUMNS.items()
     }
+    header = source.rows[top]
+    modifiers = [at for at, cell in enumerate(header) if cell.lower().startswith("modifier")]
     for i, row in enumerate(source.rows[top + 1 :], start=top + 1):
         if not any(row):
             continue
@@ -105,6 +113,7 @@ def _boris_events(source: Source, top: int) -> Iterator[_Event]:
             for meaning, at in places.items()
         )
         event.row, event.a_bout = i, places["start"] is not None
+        event.modifiers = tuple(row[at] for at in modifiers if at < len(row))
         if not event["behavior"]:
             raise source.fail(i, "expected a behaviour, found nothing")
         yield event
@@ -130,14 +139,14 @@ def _boris_observation(source: Source, name: str, events: list[_Event]) -> list[
     """Return what was labelled in each video of an observation."""
     check_one_observer(source, name, (event["observer"] for event in events))
     videos = _videos(source, name, events)
-    begun: dict[tuple[str, str], tuple[float, int]] = {}
+    begun: dict[_Who, tuple[float, int]] = {}
     for event in events:
         for video in videos:
             video.annotation.all_subjects.add(event["subject"])
         _check_event(source, event, videos)
         if source.subject is None or event["subject"] == source.subject:
             _add_boris_event(source, videos, event, begun)
-    for (_, label), (_, i) in begun.items():
+    for (_, label, _), (_, i) in begun.items():
         raise source.fail(i, f"{label} starts and never stops")
     return [video.annotation for video in videos]
 
@@ -259,11 +268,11 @@ def _add_boris_event(
     source: Source,
     videos: list[_Video],
     event: _Event,
-    begun: dict[tuple[str, str], tuple[float, int]],
+    begun: dict[_Who, tuple[float, int]],
 ) -> None:
     """Add the bout that a row is, or ends; remember the one that it begins."""
     i, label = event.row, event["behavior"]
-    who = event["subject"], label
+    who = event["subject"], label, event.modifiers
     kind = event["kind"].upper()
     if event.a_bout:
         point = kind == "POINT" or event["stop"] in ("", "NA")
@@ -276,11 +285,19 @@ def _add_boris_event(
         _add_bout(videos, event, time, time, at_least=1)
     elif kind == "START" and who not in begun:
         begun[who] = time, i
-    elif kind == "STOP" and who in begun:
-        _add_bout(videos, event, begun.pop(who)[0], time)
+    elif kind == "STOP" and (started := _started(begun, who)) is not None:
+        _add_bout(videos, event, begun.pop(started)[0], time)
     else:
         what = "starts a second time" if kind == "START" else f"is {kind or 'nothing'!r}"
         raise source.fail(i, f"{label} {what} where it should start or stop in turn")
+
+
+def _started(begun: Collection[_Who], who: _Who) -> _Who | None:
+    """Return what a stop ends: the behaviour with its modifiers, else the only one without them."""
+    if who in begun:
+        return who
+    alike = [one for one in begun if one[:2] == who[:2]]
+    return alike[0] if len(alike) == 1 else None
 
 
 def _add_bout(

@@ -32,7 +32,27 @@ def cautions_of(
     """
     sessions = (dataset.session for dataset in generator.datasets)
     scored = scored_frames(hparams, generator.label_names, sessions)
-    return [*label_cautions(scored), *_about_splits(hparams, generator, scores)]
+    return [
+        *label_cautions(scored),
+        *_about_splits(hparams, generator, scores),
+        *_about_classes(scores),
+    ]
+
+
+def _about_classes(scores: Mapping[str, Any]) -> list[str]:
+    """Say where a class that no hand label shows lowers macro-F1, as it was predicted."""
+    found = scores.get("new") or scores.get("test") or {}
+    never = [
+        name
+        for name, own in found.get("classes", {}).items()
+        if own.get("frames") == 0 and own.get("f1") == 0
+    ]
+    if not never:
+        return []
+    return [
+        f"{some(never)}: predicted in scored frames of these videos, where no hand label shows "
+        f"{'it' if len(never) == 1 else 'them'}; each counts as 0 in macro-F1"
+    ]
 
 
 def _about_splits(

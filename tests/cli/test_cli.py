@@ -129,7 +129,7 @@ def test_a_file_without_the_models_channels_is_refused(model_dir, tmp_path, caps
 def test_a_folder_that_is_no_model_is_named(tmp_path, capsys):
     file = write_session(tmp_path / "new" / "s.csv", 9)
     assert main(["predict", str(tmp_path), str(file)]) == 2
-    expected = f"{tmp_path}: expected hparams.yaml and best_val_model.pt in or below it"
+    expected = f"{tmp_path}: expected a model (hparams.yaml and best_val_model.pt) in or below it"
     assert expected in capsys.readouterr().err
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import re
 import shlex
 from collections.abc import Callable
@@ -274,6 +275,25 @@ def test_all_takes_sessions_that_were_labelled_later(lab, capsys):
     assert (folder / "data.yaml").read_bytes() == before
     assert main(["train", str(folder), "--all", "--expt_ids", "m1"]) == 2
     assert "--all and --expt_ids: expected one of them" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_settings_of_read_only_data_lie_with_the_results(lab, monkeypatch, capsys):
+    folder = lab("m1", "m2")
+    before = sorted(folder.rglob("*"))
+    access = os.access  # root may write everywhere
+    monkeypatch.setattr(os, "access", lambda path, mode: path != folder and access(path, mode))
+    assert main(["train", str(folder), *SHORT]) == 2
+    assert "data: cannot be written to; --results_dir DIR says where" in capsys.readouterr().err
+    assert main(["train", str(folder), "--results_dir", "out", *SHORT]) == 0
+    assert sorted(folder.rglob("*")) == before
+    assert len(versions(Path("out"))) == 1 and config(Path("out"))["data_dir"] == str(
+        folder.resolve()
+    )
+    assert (
+        main(["train", str(folder), "--results_dir", "out"]) == 0
+    )  # finds the files and the model
+    assert len(versions(Path("out"))) == 1
 
 
 @pytest.mark.slow

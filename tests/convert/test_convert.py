@@ -394,6 +394,29 @@ def test_bouts_before_the_first_tracked_frame_are_reported(caplog):
     assert "1 bout (walk) ends before frame 20, where the tracks of m1 begin" in caplog.text
 
 
+MODIFIED = """Observation id,FPS,Subject,Behavior,Behavior type,Modifier #1,Time
+mouse1,10,mouse,groom,START,face,0.5
+mouse1,10,mouse,groom,START,back,1.0
+mouse1,10,mouse,groom,STOP,face,1.5
+mouse1,10,mouse,groom,STOP,{stop},2.5
+"""
+MODIFIED_BOUTS = """Observation id,FPS,Subject,Behavior,Behavior type,Modifier #1,Start (s),Stop (s)
+mouse1,10,mouse,groom,STATE,face,0.5,1.5
+mouse1,10,mouse,groom,STATE,back,1.0,2.5
+"""
+
+
+@pytest.mark.parametrize("stop", ["back", ""])
+def test_modifiers_part_bouts_in_both_exports_of_boris(read, stop):
+    tables = [
+        one_hot(found, ["groom"], 30)
+        for text in (MODIFIED.format(stop=stop), MODIFIED_BOUTS)
+        for found in read(text)
+    ]
+    assert tables[0][:, 1].nonzero()[0].tolist() == list(range(5, 25))
+    np.testing.assert_array_equal(*tables)
+
+
 def test_bouts_beyond_the_end_are_an_error():
     one_hot(walking(("walk", 0, 5)), ["walk"], 4)  # one frame is how programs differ
     with pytest.raises(DataError, match="ends at frame 9, but there are 4 .* frame rate right"):
