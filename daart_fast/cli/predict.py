@@ -24,7 +24,13 @@ from typing import TYPE_CHECKING, NamedTuple
 from daart_fast.cli.failures import Failures
 from daart_fast.cli.options import count, folder_to_write, setting, slurm_settings
 from daart_fast.cli.progress import FrameProgress
-from daart_fast.cli.records import About, FolderFiles, Records, checksum_of_model, predicted_in
+from daart_fast.cli.records import (
+    FolderFiles,
+    Records,
+    SessionFacts,
+    checksum_of_model,
+    predicted_in,
+)
 from daart_fast.cli.sessions import model_folder, session_files
 from daart_fast.errors import DataError
 from daart_fast.files import checksum_of, refuse_overwriting_inputs, replacing
@@ -181,9 +187,9 @@ def _write_time_budget(folder: Path, records: Records) -> None:
     ours = [one for one in every if one.origin.model == records.model]
     if not ours:
         return
-    write_time_budget(folder / TIME_BUDGET, {one.session: one.about.contents for one in ours})
+    write_time_budget(folder / TIME_BUDGET, {one.session: one.facts.contents for one in ours})
     FolderFiles(folder).record([TIME_BUDGET])
-    frames = sum(one.about.contents["frames"] for one in ours)
+    frames = sum(one.facts.contents["frames"] for one in ours)
     print(f"{len(ours)} sessions, {frames} frames; time budgets in {folder / TIME_BUDGET}")
     if n_left := len(every) - len(ours):
         print(f"without {n_left} sessions there that another model, or this one before, predicted")
@@ -261,8 +267,8 @@ def _predict_and_write(
     fps = records.fps or model.config["fps"]
     classes = smoother_of(model.model_dir, model.config)(states)
     first = int(first_frame(file) or 0)
-    about = _about(model, session, classes, names, fps, first)
-    with records.writing(name, origin, about) as outputs:
+    facts = _facts_of(model, session, classes, names, fps, first)
+    with records.writing(name, origin, facts) as outputs:
         write_predictions(outputs.predictions, states, classes, names, fps, first)
         write_bouts(outputs.bouts, classes, names, fps, first)
         with replacing(outputs.states) as temporary:
@@ -270,21 +276,21 @@ def _predict_and_write(
     return Done(f"{file}: {len(states)} frames", len(states))
 
 
-def _about(
+def _facts_of(
     model: Model,
     session: tuple[str, Path],
     classes: np.ndarray,
     names: Sequence[str],
     fps: float | None,
     first_frame: int,
-) -> About:
+) -> SessionFacts:
     """Return what `evaluate` and `report` need to know of a session that is predicted."""
     from daart_fast.eval import describe_session
     from daart_fast.eval.new_sessions import role_of
 
     name, file = session
     assert model.model_dir is not None
-    return About(
+    return SessionFacts(
         model_dir=str(model.model_dir.absolute()),
         inputs_checksum=checksum_of(file),
         fps=fps,

@@ -270,7 +270,7 @@ def evaluate_predictions(
     hparams, files = predictions.hparams, FolderFiles(output or predictions.folder)
     if not overwrite:
         files.check_free(_names_there(folder, sessions.ids, pictures))
-    about = {
+    extra = {
         "cautions": predictions.cautions,
         "model_dir": str(predictions.model_dir.absolute()),
         "labels_dir": predictions.labels_dir and str(predictions.labels_dir.absolute()),
@@ -282,7 +282,7 @@ def evaluate_predictions(
         predictions.folder,
         smoother_of(predictions.model_dir, hparams),
         tables=False,
-        about=about,
+        extra=extra,
     )
     written = ["summary.json", "smoothing.json", "time_budget.csv"]
     if pictures:
@@ -320,7 +320,7 @@ def _names_there(folder: Path, sessions: Sequence[str], pictures: bool) -> list[
 
 def _model_of(folder: Path, every: Sequence[Predicted], model_dir: Path | None) -> Path:
     """Return the folder of the model that has predicted all sessions, as it is now."""
-    found = {one.about.model_dir for one in every}
+    found = {one.facts.model_dir for one in every}
     where = model_dir or Path(next(iter(found)))
     if not (where / "hparams.yaml").is_file():
         raise DataError(
@@ -349,7 +349,7 @@ def _check_states(folder: Path, every: Sequence[Predicted]) -> None:
 
 def _frame_rate(folder: Path, every: Sequence[Predicted]) -> float | None:
     """Return the one frame rate of all sessions."""
-    by_rate = {one.about.fps: one.session for one in every}
+    by_rate = {one.facts.fps: one.session for one in every}
     if len(by_rate) > 1:
         found = ", ".join(f"{rate} ({session})" for rate, session in by_rate.items())
         raise DataError(
@@ -360,7 +360,7 @@ def _frame_rate(folder: Path, every: Sequence[Predicted]) -> float | None:
 
 
 def _names_of(every: Sequence[Predicted]) -> list[str]:
-    return list(every[0].about.contents["classes"])
+    return list(every[0].facts.contents["classes"])
 
 
 def _what_changed(every: Sequence[Predicted]) -> Iterator[str]:
@@ -414,7 +414,7 @@ def _roles(
         )
     trained = _inputs_of_training(hparams, model_dir)
     for one in every:
-        checksum = one.about.inputs_checksum
+        checksum = one.facts.inputs_checksum
         twin = next((name for name, other in trained.items() if other == checksum), None)
         if (name := names[one.session]) is not None:
             if trained.get(name, checksum) != checksum:
@@ -476,7 +476,7 @@ def _session_of(
     }
     kind = hparams["classifier_type"]
     session = read_session(one.session, paths, classifier_type=kind, read=no_channels)
-    session = replace(session, first_frame=one.about.contents.get("first_frame", 0))
+    session = replace(session, first_frame=one.facts.contents.get("first_frame", 0))
     if file is None:
         return session, []
     _check_frame_rate(file, hparams["fps"])

@@ -58,7 +58,7 @@ class Origin:
 
 
 @dataclass(frozen=True)
-class About:
+class SessionFacts:
     """What later commands need to know of a session that is predicted."""
 
     #: the model's folder, absolute
@@ -78,7 +78,7 @@ class Predicted:
     session: str
     outputs: Outputs
     origin: Origin
-    about: About
+    facts: SessionFacts
     #: size and checksum of each output, by its name
     written: Mapping[str, Mapping[str, Any]]
 
@@ -95,7 +95,7 @@ class Predicted:
         inputs = Path(self.origin.inputs)
         if not inputs.is_file() or fingerprint(inputs) == self.origin.inputs_state:
             return False
-        return checksum_of(inputs) != self.about.inputs_checksum
+        return checksum_of(inputs) != self.facts.inputs_checksum
 
 
 def checksum_of_model(folder: Path) -> str:
@@ -159,7 +159,7 @@ class Records:
         refuse_overwriting(foreign, "one as predict has written it")
 
     @contextmanager
-    def writing(self, session: str, origin: Origin, about: About) -> Iterator[Outputs]:
+    def writing(self, session: str, origin: Origin, facts: SessionFacts) -> Iterator[Outputs]:
         """Yield the names to write to; what lies there when the block ends well is recorded.
 
         Until then the record lists no outputs: files of a call that was interrupted are ours, and
@@ -172,12 +172,12 @@ class Records:
             then the files may be of either, and the record lists none
         """
         outputs = self.outputs(session)
-        self._write(session, origin, about, {})
+        self._write(session, origin, facts, {})
         yield outputs
         written = {path.name: _state_of(path) for path in outputs}
         record = self._read(session)
         ours = record is None or record["origin"] == asdict(origin)
-        self._write(session, origin, about, written if ours else {})
+        self._write(session, origin, facts, written if ours else {})
         if not ours:
             raise DataError(
                 f"{self._file(session)}: expected no other call at work on this session, found one "
@@ -199,12 +199,12 @@ class Records:
         return self.folder / f"{session}{RECORD}"
 
     def _write(
-        self, session: str, origin: Origin, about: About, outputs: Mapping[str, Any]
+        self, session: str, origin: Origin, facts: SessionFacts, outputs: Mapping[str, Any]
     ) -> None:
         record = {
             "written_by": WRITTEN_BY,
             "origin": asdict(origin),
-            "about": asdict(about),
+            "facts": asdict(facts),
             "outputs": outputs,
         }
         _write_record(self._file(session), record)
@@ -258,9 +258,9 @@ def predicted_in(folder: Path) -> list[Predicted]:
     for file in sorted(folder.glob(f"*{RECORD}")):
         record, session = _read_record(file), file.name.removesuffix(RECORD)
         if record is not None and record["outputs"]:
-            origin, about = Origin(**record["origin"]), About(**record["about"])
+            origin, facts = Origin(**record["origin"]), SessionFacts(**record["facts"])
             outputs = _outputs(folder, session)
-            found.append(Predicted(session, outputs, origin, about, record["outputs"]))
+            found.append(Predicted(session, outputs, origin, facts, record["outputs"]))
     return found
 
 
@@ -298,7 +298,7 @@ def _write_record(path: Path, record: Mapping[str, Any]) -> None:
 def _read_record(path: Path) -> dict[str, Any] | None:
     """Return a session's record; None where there is none, or a file of somebody else's."""
     record = _read_json(path)
-    return record if record and {"origin", "about", "outputs"} <= record.keys() else None
+    return record if record and {"origin", "facts", "outputs"} <= record.keys() else None
 
 
 def _read_json(path: Path) -> dict[str, Any] | None:

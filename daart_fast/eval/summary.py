@@ -205,7 +205,7 @@ def summarise(
     states_dir: str | os.PathLike[str] | None = None,
     smoother: Smoother | None = None,
     tables: bool = True,
-    about: Mapping[str, Any] | None = None,
+    extra: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Write the files above for every session of a model whose states are written.
 
@@ -223,7 +223,7 @@ def summarise(
         how to smooth, which new sessions need; None: as hparams ask for
     tables
         whether to write predictions and bouts too
-    about
+    extra
         what the summary of new sessions says besides, ``cautions`` among it
 
     Returns
@@ -263,8 +263,8 @@ def summarise(
     scores, scores_by_session = _scores(settings, data_generator, states, classes)
     for name, own_scores in scores_by_session.items():
         sessions[name]["scores"] = own_scores
-    if about is None:  # of the model's own sessions
-        about = {
+    if extra is None:  # of the model's own sessions
+        extra = {
             "cautions": cautions_of(settings, data_generator, scores),
             "inputs": input_checksums(settings, sessions),
         }
@@ -277,7 +277,7 @@ def summarise(
         "smoothing": _in_words(smoother),
         "scores": scores,
         "sessions": sessions,
-        **about,
+        **extra,
     }
     with replacing(folder / "summary.json") as temporary:
         temporary.write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
