@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from daart_fast.data.gather import gather_window
-from daart_fast.data.sequences import count_windows, frames_of_windows
+from daart_fast.data.sequences import count_windows, frames_of_windows, shown_beside
 from daart_fast.data.sessions import Reader, Session, read_session, window_of
 from daart_fast.data.transforms import Compose, Transform, ZScore
 from daart_fast.errors import ConfigError, DataError, did_you_mean
@@ -108,7 +108,7 @@ class SingleDataset:
         self.session = _transformed(session, dict(zip(signals, transforms, strict=True)))
         self.id, self.device, self.as_numpy = id, device, as_numpy
         self.sequence_length, self.sequence_pad = sequence_length, sequence_pad
-        self.before = sequence_pad * (2 if causal else 1)
+        self.before, _ = shown_beside(sequence_pad, causal)
         self.n_sequences = count_windows(len(self.session), sequence_length)
         none = np.empty(0, dtype=np.int64)
         self.batch_idxs = {"train": np.arange(self.n_sequences), "val": none, "test": none}

@@ -19,12 +19,18 @@ __all__ = [
     "frames_of_windows",
     "n_shared_windows",
     "share_out",
+    "shown_beside",
     "split_trials",
     "splits_of",
     "trial_splits_of",
 ]
 
 SPLITS = ("train", "val", "test")
+
+
+def shown_beside(sequence_pad: int, causal: bool) -> tuple[int, int]:
+    """Return how many neighbours a sequence is shown before and after its own frames."""
+    return (2 * sequence_pad, 0) if causal else (sequence_pad, sequence_pad)
 
 
 def compute_sequence_pad(hparams: Mapping[str, Any]) -> int:

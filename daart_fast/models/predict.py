@@ -144,8 +144,8 @@ def _in_windows(
     model: Segmenter, n_frames: int, frames: Frames, names: Collection[str] | None
 ) -> Iterator[dict[str, np.ndarray]]:
     """Run in the windows that training uses, zeros beyond the session's ends."""
-    length, pad = model.settings["sequence_length"], model.hparams.get("sequence_pad", 0)
-    before, after = (2 * pad, 0) if model.settings["causal"] else (pad, pad)
+    length = model.settings["sequence_length"]
+    before, after = model.shown_beside
     step = max(1, BATCH_FRAMES // length) * length
     for start in range(0, n_frames, step):
         firsts = range(start, min(start + step, n_frames), length)
@@ -221,9 +221,8 @@ def _by_sequence(
     model: Segmenter, dataset: Any, remove_pad: bool
 ) -> Iterator[dict[str, np.ndarray]]:
     """Yield the answer to each sequence of a dataset, some thousand frames run at a time."""
-    pad = model.hparams.get("sequence_pad", 0)
-    before, after = (2 * pad, 0) if model.settings["causal"] else (pad, pad)
-    step = max(1, BATCH_FRAMES // (dataset.sequence_length + 2 * pad))
+    before, after = model.shown_beside
+    step = max(1, BATCH_FRAMES // (dataset.sequence_length + before + after))
     for start in range(0, dataset.n_sequences, step):
         numbers = range(start, min(start + step, dataset.n_sequences))
         sequences = [dataset[i] for i in numbers]

@@ -15,6 +15,7 @@ from daart_fast import ops
 from daart_fast.backbones import backbone_of
 from daart_fast.config import with_defaults
 from daart_fast.data.ignored import IGNORED, ignored_class
+from daart_fast.data.sequences import shown_beside
 from daart_fast.errors import ConfigError, did_you_mean
 from daart_fast.models.base import (
     BaseModel,
@@ -206,6 +207,11 @@ class Segmenter(BaseModel):
         if not all(map(plain_linear, heads)) or not all(type(m) is DilatedTCN for m in decoders):
             return None
         return Objective(self.model, self.hparams["output_size"])
+
+    @property
+    def shown_beside(self) -> tuple[int, int]:
+        """How many neighbours a sequence is shown before and after its own frames."""
+        return shown_beside(int(self.settings.get("sequence_pad") or 0), self.settings["causal"])
 
     @property
     def variational(self) -> bool:
@@ -589,9 +595,8 @@ class Segmenter(BaseModel):
 
     def _scored(self, frames: int) -> tuple[int, int]:
         """The first frame inside the padding of sequences of so many frames, and how many are."""
-        pad = self.hparams.get("sequence_pad", 0)
-        before = 2 * pad if self.settings["causal"] else pad
-        return before, max(frames - 2 * pad, 0)
+        before, after = self.shown_beside
+        return before, max(frames - before - after, 0)
 
 
 def _two_layers(in_size: int, out_size: int) -> nn.Sequential:

@@ -97,9 +97,8 @@ def memory_of(model: Segmenter) -> tuple[int, int]:
 
 def _window(model: Segmenter) -> tuple[int, int]:
     """Return a recurrent model's window in frames, and how many frames before it are read."""
-    settings = model.settings
-    pad = int(settings.get("sequence_pad") or 0)
-    return int(settings["sequence_length"]), pad * (2 if settings["causal"] else 1)
+    before, _ = model.shown_beside
+    return int(model.settings["sequence_length"]), before
 
 
 class _TorchEngine:
