@@ -235,7 +235,7 @@ ODD = {
     "garbage": np.random.default_rng(0).bytes(3000),
     "zeros": bytes(3000),
     "latin1": "scorer,n\xe9z\n,b\xe4ckground,walk\n0,1,0\n".encode("latin-1"),
-    "utf16": ",background,walk\n0,1,0\n".encode("utf-16"),
+    "utf16 without its mark": ",background,walk\n0,1,0\n".encode("utf-16-le"),
     "folder": None,
     "broken link": Path("gone"),
 }
