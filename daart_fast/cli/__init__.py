@@ -17,6 +17,7 @@ from typing import NoReturn
 
 from daart_fast import __version__
 from daart_fast.cli import (
+    compare,
     completion,
     convert_labels,
     doctor,
@@ -43,6 +44,7 @@ COMMANDS: dict[str, ModuleType] = {
     "online": online,
     "evaluate": evaluate,
     "report": report,
+    "compare": compare,
     "keys": keys,
     "info": info,
     "completion": completion,
