@@ -266,7 +266,7 @@ def measure_steps(
 
 
 def measure_compiled(case: Case, device: torch.device, row: machine.Row, end: float) -> None:
-    """Fill in what torch.compile comes to, while time lasts; what it cannot do is told of."""
+    """Fill in what torch.compile comes to, while time lasts; what it cannot do is reported."""
     batch = {name: x.to(device) for name, x in make_batch(case).items()}
     for name, mode in (("reduce", "reduce-overhead"), ("autotune", "max-autotune")):
         if time.perf_counter() > end:

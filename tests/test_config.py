@@ -33,7 +33,7 @@ def write(tmp_path: Path) -> Callable[..., Path]:
 
 @pytest.fixture
 def value(write: Callable[..., Path]) -> Callable[[str], object]:
-    """A function that reads a line ``key: value`` amid a config and returns the value."""
+    """A function that reads a line ``key: value`` inside a config and returns the value."""
 
     def value(line: str) -> object:
         name = line.partition(":")[0]

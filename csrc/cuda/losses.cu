@@ -49,7 +49,7 @@ struct MeanJob {
 template <typename T>
 __device__ __forceinline__ T mean_of(double sum, double weight, bool by_sequence) {
     if (weight > 0) return T(sum / weight);
-    // a sum that is NaN was told of by a frame; no weight is no number for a sequence alone
+    // a sum that is NaN was reported by a frame; no weight is no number for a sequence alone
     return by_sequence || sum != sum ? T(NAN) : T(0);
 }
 

@@ -61,7 +61,7 @@ def cached(
 ) -> Cached:
     """Return what `make` makes of a file, from the cache where it holds that.
 
-    A file that has changed since is read anew. An entry that is damaged is made anew, with a
+    A file that has changed since is read again. An entry that is damaged is made again, with a
     warning. Where the cache cannot be written, a warning says so and nothing else changes.
 
     Parameters
@@ -159,7 +159,7 @@ def _read(entry: Path) -> Cached | None:
     except FileNotFoundError:
         return None
     except Exception as error:  # of JSON or a header that may hold anything
-        logging.warning(f"{values_file}: a damaged file of the cache is made anew: {error}")
+        logging.warning(f"{values_file}: a damaged file of the cache is made again: {error}")
         return None
 
 

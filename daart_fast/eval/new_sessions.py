@@ -85,7 +85,7 @@ class NewSessions:
         return [dataset.id for dataset in self.datasets]
 
     def description(self) -> dict[str, Any]:
-        """Describe frames and labels, so that others can be told from them."""
+        """Describe frames and labels, so that different ones can be recognised."""
         sessions = [dataset.session for dataset in self.datasets]
         names = {"class names": self.label_names, "channel names": [], "task names": []}
         return describe(sessions, [(session.mean32, session.scale) for session in sessions], names)

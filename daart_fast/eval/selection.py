@@ -70,7 +70,7 @@ def choose_smoother(
     method (``smoothing: auto``), a length or a strength is left open, that with the best score on
     the validation frames is taken: the mean of macro-F1 and of F1 over bouts at an intersection
     over union of 0.25. No smoothing is among what ``auto`` tries; of equals the first is taken.
-    Where there are no hand labels to learn from, or to choose by, that is told.
+    Where there are no hand labels to learn from, or to choose by, a warning says so.
 
     Parameters
     ----------

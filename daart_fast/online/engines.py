@@ -49,7 +49,7 @@ class Engine(Protocol):
         """Compute ahead what the next frame's answer needs of the frames that have come."""
 
     def reset(self) -> None:
-        """Begin anew."""
+        """Forget all frames."""
 
     def state(self) -> np.ndarray:
         """Return all that the next answers depend on, but for `frames`, as float32 numbers."""

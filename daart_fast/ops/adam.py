@@ -85,7 +85,7 @@ class Adam(torch.optim.Adam):
                 p.grad = None
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Become a copy, or what was pickled; addresses are looked up anew."""
+        """Become a copy, or what was pickled; addresses are looked up again."""
         super().__setstate__(state)
         self._lists = []
 

@@ -35,7 +35,7 @@ def compare_frames(rows: Frames, inputs: Frames) -> list[str]:
     Returns
     -------
     list of str
-        what is to be told: that the last frame is mended so, that one file counts from 0 and the
+        warnings: that the last frame is mended so, that one file counts from 0 and the
         other from 1
 
     Raises

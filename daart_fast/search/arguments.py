@@ -59,8 +59,9 @@ def get_all_params(
         with ``optimize_parallel(fn)``, which runs every trial where the settings say (see
         `run_trials`) and returns ``[(trial, result), ...]``, the result None where the trial
         failed; daart's ``optimize_parallel_cpu(fn, nb_trials, nb_workers)`` and
-        ``optimize_parallel_gpu(fn, gpu_ids)`` do the same where they are told. The latter
-        two call another function than `fit` with finished and failed trials again, as daart does.
+        ``optimize_parallel_gpu(fn, gpu_ids)`` do the same on the workers or
+        GPUs that they are given. The latter two call a function that is not `fit` with finished and
+        failed trials again, as daart does.
         Ctrl-C ends the program with exit code 130.
     """
     parser = _command_line(default_configs is None)

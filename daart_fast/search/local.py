@@ -34,7 +34,7 @@ __all__ = [
     "spawn_problem",
 ]
 
-#: Seconds that workers have to write their checkpoints when they are told to stop.
+#: Seconds that workers have to write their checkpoints when they are asked to stop.
 GRACE = 15.0
 
 #: What bounds the threads of the libraries that read it when they are loaded.

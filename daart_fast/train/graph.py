@@ -100,7 +100,7 @@ class GraphStep:
 
     What changes during a training is looked after: the weights of the losses are read from the
     device, and anything else (the learning rate, which parameters are trained, the signals in a
-    batch) has the step recorded anew.
+    batch) has the step recorded again.
 
     Parameters
     ----------
@@ -143,7 +143,7 @@ class GraphStep:
         Parameters
         ----------
         sums
-            The sums that the step before returned; None starts anew, and others are gone on from.
+            The sums that the step before returned; None starts new sums, and others are continued.
 
         Returns
         -------
@@ -162,7 +162,7 @@ class GraphStep:
         return self._terms, self._sums
 
     def _begin(self, sums: Tensor | None) -> None:
-        """Begin an epoch, or go on amid one."""
+        """Begin an epoch, or go on within one."""
         if self._sums is None or sums is None:
             self._sums = sums if self._sums is None else self._sums.zero_()
         else:

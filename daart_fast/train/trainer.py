@@ -508,7 +508,7 @@ class Trainer:
         except Exception as error:  # somebody has changed what it holds
             raise DataError(
                 f"{self._checkpoint.file}: no training can go on from it ({error!r}); without this "
-                "file, or with resume: false, it starts anew"
+                "file, or with resume: false, it starts from the beginning"
             ) from error
 
     def _go_on_from(self, state: Mapping[str, Any]) -> bool:
@@ -520,7 +520,7 @@ class Trainer:
         if changed:
             logging.warning(
                 f"{self._checkpoint.file}: belongs to a training with another "
-                f"{', '.join(changed)}, so training starts anew"
+                f"{', '.join(changed)}, so training starts from the beginning"
             )
             return False
         if completed:
@@ -536,7 +536,7 @@ class Trainer:
             raise DataError(
                 f"{self._checkpoint.file}: expected the data that this training began with, but "
                 f"{'; '.join(changes)}. Put the data back as they were, or delete the folder "
-                f"{self.folder} to begin anew"
+                f"{self.folder} to start from the beginning"
             )
 
     def _restore(self, state: Mapping[str, Any]) -> None:

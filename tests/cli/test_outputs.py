@@ -1,4 +1,4 @@
-"""No command writes over a file of the user's own unless it is told to."""
+"""No command writes over a file of the user's own unless --overwrite is given."""
 
 from __future__ import annotations
 

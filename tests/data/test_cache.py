@@ -207,7 +207,7 @@ def test_a_damaged_entry_is_made_anew_with_a_warning(read, folder, caplog, suffi
     path.write_bytes(path.read_bytes()[:-20] if damage is None else damage)
     again = read()
     np.testing.assert_array_equal(again.inputs, expected)
-    assert "a damaged file of the cache is made anew" in caplog.text
+    assert "a damaged file of the cache is made again" in caplog.text
     caplog.clear()
     assert is_mapped(read()) and not caplog.records
 

@@ -85,7 +85,7 @@ def test_weights_are_left_out_where_not_wanted(project):
 
 @pytest.fixture
 def relabel(tmp_path: Path) -> Callable[..., None]:
-    """A function that writes a session's labels anew, (frames, classes) of 0 and 1."""
+    """A function that writes a session's labels again, (frames, classes) of 0 and 1."""
 
     def write(values: np.ndarray, names=CLASSES, folder: str = "labels-hand", session="s") -> None:
         write_table(tmp_path / "data" / folder / f"{session}.csv", names, values.astype(int))
@@ -247,9 +247,9 @@ def test_a_behaviour_that_multibinary_was_to_ignore_is_told_to_be_learned(
     relabel(behaviours(0.3, 0.6), names=("groom", "rear"))
     with caplog.at_level("INFO"):
         build_data_generator(hparams)
-    (told,) = [record for record in caplog.records if "ignore_class" in record.message]
-    assert told.levelname == level
-    assert f"'{('groom', 'rear')[ignored]}' is learned like the others" in told.message
+    (record_text,) = [record for record in caplog.records if "ignore_class" in record.message]
+    assert record_text.levelname == level
+    assert f"'{('groom', 'rear')[ignored]}' is learned like the others" in record_text.message
 
 
 def test_sessions_held_out_of_which_none_has_labels_cannot_validate(project):

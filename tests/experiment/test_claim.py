@@ -87,11 +87,11 @@ def test_a_finished_experiment_is_told_of_and_not_repeated(hparams, capsys):
 
 
 @pytest.mark.parametrize(
-    ("changed", "told"),
+    ("changed", "said_so"),
     [(None, False), ("labels-hand/b.csv", True), ("markers/a.csv", True), ("tasks/a.csv", False)],
 )
 def test_data_that_are_newer_than_a_finished_model_are_told(
-    hparams, tmp_path, capsys, changed, told
+    hparams, tmp_path, capsys, changed, said_so
 ):
     for name in ("markers/a.csv", "markers/b.csv", "labels-hand/b.csv", "tasks/a.csv"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
@@ -106,8 +106,8 @@ def test_data_that_are_newer_than_a_finished_model_are_told(
     assert create_tt_experiment(hparams(data_dir=str(tmp_path))) == (None, None)
     out = capsys.readouterr().out
     folder = made["tt_version_dir"]
-    assert (f"{tmp_path / str(changed)}: newer than the model in {folder}" in out) == told
-    assert ("newer than" in out) == told
+    assert (f"{tmp_path / str(changed)}: newer than the model in {folder}" in out) == said_so
+    assert ("newer than" in out) == said_so
 
 
 def test_another_data_folder_is_another_experiment_unless_the_first_is_gone(hparams, tmp_path):

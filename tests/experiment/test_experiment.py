@@ -158,7 +158,7 @@ def hparams(tmp_path: Path) -> dict[str, Any]:
 
 
 def store(hparams: dict[str, Any], version: int = 0, **changes: Any) -> Path:
-    """Write the hparams of a version, finished unless told otherwise."""
+    """Write the hparams of a version, finished unless the hparams say otherwise."""
     folder = Path(get_model_dir(get_expt_dir(hparams["results_dir"], hparams["expt_ids"]), hparams))
     folder = folder / hparams["tt_experiment_name"] / f"version_{version}"
     export_hparams({**hparams, "training_completed": True, **changes}, folder / "hparams.yaml")
@@ -254,13 +254,13 @@ BROKEN = {
 }
 
 
-@pytest.mark.parametrize(("damage", "told"), BROKEN.values(), ids=BROKEN)
-def test_an_experiment_whose_weights_are_not_whole_is_not_finished(hparams, damage, told):
+@pytest.mark.parametrize(("damage", "message"), BROKEN.values(), ids=BROKEN)
+def test_an_experiment_whose_weights_are_not_whole_is_not_finished(hparams, damage, message):
     folder = store(hparams)
     damage(folder / "best_val_model.pt")
     assert find_experiment(hparams) == []
     wrong = weights_problem(folder)
-    assert wrong.startswith(f"{folder / 'best_val_model.pt'}: ") and told in wrong
+    assert wrong.startswith(f"{folder / 'best_val_model.pt'}: ") and message in wrong
 
 
 def test_weights_that_torch_wrote_in_its_old_way_are_whole(tmp_path):

@@ -92,12 +92,12 @@ class Training:
     def _tell_of_batches(self) -> None:
         train = Trainer.step
 
-        def told(trainer: Trainer, batch: Any) -> Any:
+        def reporting(trainer: Trainer, batch: Any) -> Any:
             terms = train(trainer, batch)
             self._shared[0] = 1
             return terms
 
-        Trainer.step = told  # type: ignore[method-assign]
+        Trainer.step = reporting  # type: ignore[method-assign]
 
     def wait_for_a_batch(self, seconds: float = 120) -> bool:
         """Wait until it has trained on a batch; false if it ends before."""

@@ -404,7 +404,7 @@ def _seed_of(name: str) -> bytes:
 
 
 class _Stop(BaseCallback):
-    """Ends a training amid its second epoch, as a signal would."""
+    """Ends a training within its second epoch, as a signal would."""
 
     active = False
 
@@ -472,7 +472,7 @@ def _made() -> Cached:
 
 
 def _entry(path: Path) -> tuple[Path, Path]:
-    """The two files of a cache's good entry, made anew in a folder beside the path."""
+    """The two files of a cache's good entry, made again in a folder beside the path."""
     folder = path.with_name("cache")
     for file in folder.glob("*"):
         file.unlink()

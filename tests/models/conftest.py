@@ -17,7 +17,7 @@ def sequence_pad(hparams: dict[str, Any]) -> int:
 
 @pytest.fixture
 def make_hparams() -> Callable[..., dict[str, Any]]:
-    """A function that fills in what it is not told."""
+    """A function that fills in what it is not given."""
 
     def make(**changes: Any) -> dict[str, Any]:
         hparams = {

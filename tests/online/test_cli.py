@@ -108,8 +108,8 @@ def test_frames_that_the_numbers_skip_are_told_and_held(kind, first, request, mo
     out, err = capsys.readouterr()
     expected = offline(chosen, held(frames, missing))
     np.testing.assert_allclose(answers(out, first), expected, atol=2e-5)
-    told = re.findall(r"frames? (-?\d+)(?: to (-?\d+))? (?:is|are) missing; held", err)
-    runs = [range(int(a), int(b or a) + 1) for a, b in told]
+    gaps_text = re.findall(r"frames? (-?\d+)(?: to (-?\d+))? (?:is|are) missing; held", err)
+    runs = [range(int(a), int(b or a) + 1) for a, b in gaps_text]
     assert [n for own in runs for n in own] == (first + np.flatnonzero(missing)).tolist()
 
 

@@ -1,4 +1,4 @@
-"""Frames that are missing are told from frames that are late."""
+"""Frames that are missing are distinguished from frames that are late."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ FPS = 30.0
 
 
 def numbers_of(times: np.ndarray) -> np.ndarray:
-    """Number the frames that came at these times, with those that are told to be missing."""
+    """Number the frames that came at these times, with those that are reported as missing."""
     clock, numbers = FrameClock.at(times[0]), [0]
     for time in times[1:]:
         missing, clock = clock.after(time, 0, FPS)

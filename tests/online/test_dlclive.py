@@ -103,10 +103,10 @@ def test_a_pose_that_cannot_be_used_is_logged_and_the_camera_goes_on(fps, caplog
 
 
 def test_an_event_is_told_of_though_another_of_its_frame_ended_in_an_error(processor, monkeypatch):
-    told = []
+    events_text = []
 
     def fails_to_start(event):
-        told.append(event)
+        events_text.append(event)
         if event.on:
             raise RuntimeError("the laser does not answer")
 
@@ -118,7 +118,7 @@ def test_an_event_is_told_of_though_another_of_its_frame_ended_in_an_error(proce
         processor.process(pose, frame_time=1 + t / 30)
     with pytest.raises(RuntimeError, match="does not answer"):
         processor.process(poses[-1], frame_time=2.0)
-    assert told == processor.events == both
+    assert events_text == processor.events == both
 
 
 def test_without_a_name_nothing_is_saved(processor):

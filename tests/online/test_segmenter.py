@@ -45,7 +45,7 @@ def test_every_frame_equals_the_whole_session(engine, seed):
     for n_frames in (1, online.delay + 3, 90):
         frames = draw_frames(model, n_frames, seed)
         expected = offline(model, frames)
-        # twice: a stream that was flushed begins anew
+        # twice: a stream that was flushed begins again
         for _ in range(2):
             np.testing.assert_allclose(answers_of(online, frames), expected, **CLOSE)
 

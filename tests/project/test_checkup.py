@@ -300,8 +300,8 @@ def test_tasks_are_as_long_as_their_inputs(project, rows, said):
     (project / "tasks").mkdir()
     text = ",speed\n" + "".join(f"{i},0.5\n" for i in range(rows))
     (project / "tasks" / "m1.csv").write_text(text)
-    (told,) = getattr(examine(project), said)
-    assert told.startswith(f"{project / 'tasks' / 'm1.csv'}: ") and f"{rows}" in told
+    (message,) = getattr(examine(project), said)
+    assert message.startswith(f"{project / 'tasks' / 'm1.csv'}: ") and f"{rows}" in message
 
 
 def test_features_have_no_points_to_miss(tmp_path):

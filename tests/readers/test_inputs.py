@@ -549,7 +549,7 @@ def test_an_attribute_that_says_to_be_longer_than_the_file_takes_no_memory(tmp_p
 
 
 def test_bytes_that_read_as_the_address_of_texts_are_not_taken_for_one(tmp_path):
-    # the collection is at 2048, and amid the group's table of names 0, 8, 0, ... stand
+    # the collection is at 2048, and within the group's table of names 0, 8, 0, ... stand
     with h5py.File(tmp_path / "s.h5", "w") as file:
         file.create_group("names").attrs["text"] = "nose"
     with open_checked(tmp_path / "s.h5") as file:

@@ -1,4 +1,4 @@
-"""Whole searches with real trainings: what is left, what is told, and that nothing is lost."""
+"""Whole searches with real trainings: what is left, what is printed, and that nothing is lost."""
 
 from __future__ import annotations
 
@@ -399,8 +399,8 @@ def test_that_trials_were_scored_on_different_frames_is_said(
 ):
     settings |= {"sequence_length": [100, 250], **held_out}
     fit_models(settings, function=scoring(tmp_path, 0.5, 0.6))
-    told = "with another sequence_length other frames were validated" in capsys.readouterr().out
-    assert told == said
+    said_so = "with another sequence_length other frames were validated" in capsys.readouterr().out
+    assert said_so == said
 
 
 # ------------------------------------------------------------------------------ pruning

@@ -34,7 +34,7 @@ def test_a_job_runs_beside_the_one_who_asked_for_it():
 
 
 def test_a_block_has_its_thread_from_the_start(monkeypatch):
-    """Thread.start waits for ever where memory runs out amid it."""
+    """Thread.start waits for ever where memory runs out meanwhile."""
     with Background() as background:
         monkeypatch.delattr(threading.Thread, "start")
         background.start(list)

@@ -193,12 +193,12 @@ def test_a_resumed_training_counts_from_where_it_goes_on():
 
 
 def test_asking_to_stop_may_come_amid_asking_to_stop(monkeypatch):
-    """As two signals at once do: the second's handler runs amid the first's, in one thread."""
+    """As two signals at once do: the second's handler runs within the first's, in one thread."""
     monkeypatch.setattr(interruption, "_asked", False)
 
     def again(frame, event, argument):
         sys.settrace(None)
-        interruption.ask()  # amid every line that it runs
+        interruption.ask()  # within every line that it runs
         sys.settrace(again)
         return again
 

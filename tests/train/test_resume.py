@@ -48,8 +48,8 @@ def interrupt(training, after):
     return training
 
 
-# Of 8 training batches, 1 validation and 1 test batch, the moments lie in epoch 0, at its end, amid
-# an epoch, in its first and second validation, in the last epoch and in the test split.
+# Of 8 training batches, 1 validation and 1 test batch, the moments lie in epoch 0, at its end,
+# within an epoch, in its first and second validation, in the last epoch and in the test split.
 MOMENTS = [1, 4, 8, 9, 11, 13, 14, 17, 18, 20, 26, 33]
 
 
@@ -108,7 +108,7 @@ def test_failure_14_a_killed_process_leaves_a_folder_that_resumes(
     while not (folder / "checkpoint.pt").exists() and time.monotonic() < deadline:
         assert process.poll() is None, process.stderr.read().decode()
         time.sleep(0.01)
-    process.send_signal(signal.SIGKILL)  # it writes after every batch, so perhaps amid a write
+    process.send_signal(signal.SIGKILL)  # it writes after every batch, so perhaps within a write
     process.wait()
     process.stderr.close()
     # the many epochs were only there to give time to kill it
@@ -305,18 +305,18 @@ def refusal(training, hparams):
 @pytest.mark.slow
 def test_a_resumed_training_refuses_other_labels(broken, training, tmp_path):
     edit(tmp_path / "data/labels-hand/s1.csv", swap_two_classes)
-    told = refusal(training, broken)
-    assert told.startswith(f"{tmp_path / 'model' / 'checkpoint.pt'}: expected the data")
-    assert "session s1 has other hand labels." in told and "s0" not in told
-    assert f"or delete the folder {tmp_path / 'model'} to begin anew" in told
+    message = refusal(training, broken)
+    assert message.startswith(f"{tmp_path / 'model' / 'checkpoint.pt'}: expected the data")
+    assert "session s1 has other hand labels." in message and "s0" not in message
+    assert f"or delete the folder {tmp_path / 'model'} to start from the beginning" in message
 
 
 @pytest.mark.slow
 def test_a_resumed_training_refuses_classes_in_another_order(broken, training, tmp_path):
     for session in ("s0", "s1"):
         edit(tmp_path / f"data/labels-hand/{session}.csv", name_them_in_another_order)
-    told = refusal(training, broken)
-    assert "the class names were background, rest, walk, groom and are background, walk" in told
+    message = refusal(training, broken)
+    assert "the class names were background, rest, walk, groom and are background, walk" in message
 
 
 @pytest.mark.slow
@@ -326,8 +326,8 @@ def test_a_resumed_training_refuses_other_markers(project, training, tmp_path, n
     with pytest.raises(Interrupted):
         interrupt(training(hparams, checkpoint_interval=0), 20).fit()
     edit(tmp_path / "data/features/s0.csv", change_one_frame)
-    told = refusal(training, hparams)
-    assert "session s0 has other markers." in told and "s1" not in told
+    message = refusal(training, hparams)
+    assert "session s0 has other markers." in message and "s1" not in message
 
 
 @pytest.mark.slow
@@ -335,8 +335,8 @@ def test_a_resumed_training_refuses_channels_of_other_names(broken, training, tm
     for session in ("s0", "s1"):
         file = tmp_path / f"data/features/{session}.csv"
         file.write_text(file.read_text().replace("f3", "g3"))
-    told = refusal(training, broken)
-    assert "the channel names were f0, f1, f2, f3 and are f0, f1, f2, g3." in told
+    message = refusal(training, broken)
+    assert "the channel names were f0, f1, f2, f3 and are f0, f1, f2, g3." in message
 
 
 @pytest.mark.slow

@@ -245,7 +245,7 @@ void check_error(const cuda::LossPasses<T>& passes, double allowed) {
     compare("its gradient", made, gradient, allowed);
 }
 
-// A label that is no class is told of by a loss that is no number.
+// A label that is no class gives a loss that is no number.
 void check_wrong_label() {
     const HeadShape s{1, 40, 5, 3, 0, 40, 40};
     auto x = random_tensor<float>(200), weight = random_tensor<float>(15);

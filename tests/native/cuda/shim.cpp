@@ -77,7 +77,7 @@ int next_ready() {
 }
 
 // Goes on with a fibre, and returns when somebody goes on with this one. Not by swapcontext, which
-// calls the kernel twice. AddressSanitizer is told of the change of stacks; it must not also take
+// calls the kernel twice. AddressSanitizer must know of the change of stacks; it must not also take
 // the jump for the end of all functions that are left.
 __attribute__((no_sanitize("address"), noinline)) void enter(int number, Jump& from,
                                                              bool from_is_over) {
