@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from daart_fast.config import KEYS, Setting, load_config, settings_in, split_ids
+from daart_fast.config import KEYS, KINEMATIC, Setting, load_config, settings_in, split_ids
 from daart_fast.errors import ConfigError, DataError, some
 from daart_fast.files import replacing
 from daart_fast.names import session_name
@@ -33,7 +33,6 @@ OF_ONE_RUN = ("cv_folds", "leave_one_session_out", "resume")
 SETTINGS: dict[str, list[tuple[str, dict[str, Any]]]] = {
     "data": [
         ("paths are taken from this file's folder", {"data_dir": ".", "results_dir": "results"}),
-        ("the folder of inputs in data_dir", {"input_type": "markers"}),
         ("tracked points less sure than this count as missing", {"likelihood_threshold": 0}),
     ],
     "model": [
@@ -45,6 +44,18 @@ SETTINGS: dict[str, list[tuple[str, dict[str, Any]]]] = {
     ],
 }
 
+#: What a new model learns of tracked points, and how its predictions are smoothed.
+FEATURES = {
+    "kinematic_groups": "distances;speeds;likelihoods",
+    "kinematic_windows": "1",
+}
+SMOOTHING = {"smoothing": "hmm", "smoothing_strength": 0.2}
+ABOUT_FEATURES = """\
+features of the points in markers/ (distances, speeds; windows in seconds), which carry over to new
+videos better than raw coordinates (input_type: markers)"""
+ABOUT_SMOOTHING = """\
+how predicted classes are smoothed: by how often each follows each in the labels. Probabilities stay
+as they are. null: not at all"""
 HELD_OUT = """\
 whole videos held out: no training sees them, and the score is of them. They are a fifth of those
 with hand labels, evenly spaced by name (docs/guide.md, "Scores"). Name others as you like; with
@@ -111,12 +122,12 @@ def write_configs(
         ]
         if name == "data":
             parts[0][1]["data_dir"] = "." if path.parent == folder else str(folder.absolute())
-            if "input_type" not in asked:
-                from daart_fast.data.sessions import input_type_in
-
-                asked = {**asked, "input_type": input_type_in(folder)}
-                parts[1][1]["input_type"] = asked["input_type"]
+            parts.insert(1, _about_inputs(folder, asked, asked.get("fps") or rate))
+            asked = {**asked, "input_type": parts[1][1]["input_type"]}
             parts += _about_the_recordings(folder, asked, rate, hold_out)
+            if asked.get("classifier_type") != "multibinary":
+                smoothing = {key: asked.get(key, value) for key, value in SMOOTHING.items()}
+                parts.append((ABOUT_SMOOTHING, smoothing))
         placed = {key for _, settings in parts for key in settings} | {*OF_ONE_RUN, "data_dir"}
         rest = {key: v for key, v in asked.items() if KEYS[key].file == name and key not in placed}
         if rest:
@@ -144,6 +155,31 @@ def _spelled(value: Any) -> Any:
     if isinstance(value, list):
         return [_spelled(one) for one in value]
     return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _about_inputs(
+    folder: Path, asked: Mapping[str, Any], fps: float | None
+) -> tuple[str, dict[str, Any]]:
+    """Return what the model reads: of tracked points features, unless something else is asked for.
+
+    docs/accuracy.md has the measurements behind this choice.
+    """
+    from daart_fast.data.sessions import input_files, input_type_in
+    from daart_fast.readers.inputs import holds_markers
+
+    input_type = asked.get("input_type") or input_type_in(folder)
+    files = input_files(folder / "markers") if (folder / "markers").is_dir() else []
+    points = input_type == "markers" and files and holds_markers(files[0])
+    if "input_type" in asked or not points:
+        return "the folder of inputs in data_dir", {"input_type": input_type}
+    settings = {key: asked.get(key, value) for key, value in FEATURES.items()}
+    if not fps:
+        settings.pop("kinematic_windows")
+        print(
+            "the frame rate is not known, so features are of single frames; with --fps RATE their "
+            "mean and spread over a second are learned from too, which makes better models"
+        )
+    return ABOUT_FEATURES, {"input_type": KINEMATIC, **settings}
 
 
 def _about_the_recordings(
