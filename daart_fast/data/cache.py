@@ -28,7 +28,7 @@ _ENTRY = r"[A-Za-z0-9_]+-[0-9a-f]{24}-[0-9a-f]{24}"
 #: The names of an entry's files, and those that `replacing` gives them before they are whole.
 OWN = re.compile(rf"({_ENTRY}|\.{_ENTRY}\.[0-9a-f]{{12}})\.(npy|json)")
 #: Part of every key: to be raised whenever readers come to give other values for the same file.
-VERSION = 4
+VERSION = 5
 OFF = "off"
 
 

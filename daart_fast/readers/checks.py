@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import re
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -17,6 +20,7 @@ __all__ = [
     "check_frame_numbers",
     "check_header",
     "check_names",
+    "counters_left_out",
     "numbers_frames",
     "shown_frame",
 ]
@@ -27,6 +31,9 @@ FRAME_NAMES = frozenset(
     ("frame", "frames", "frame_number", "frame number", "frame_id", "frame_idx", "frame_index",
      "framenumber", "fnum", "index", "idx", "image", "unnamed: 0")
 )  # fmt: skip
+
+#: what pandas calls a column without a name
+UNNAMED = re.compile(r"unnamed: \d+(_level_\d+)?", re.IGNORECASE)
 
 PathLike = str | os.PathLike[str]
 
@@ -96,6 +103,28 @@ def check_frame_numbers(table: Table) -> None:
 def shown_frame(number: float) -> str:
     """Return a frame number as an error shows it."""
     return "nothing" if np.isnan(number) else f"{number:.15g}"
+
+
+def counters_left_out(table: Table) -> Table:
+    """Leave out, with a warning, columns after the first that only number the rows.
+
+    pandas writes one (``Unnamed: 0``) each time that a table is saved with its index. It counts up
+    by one and its name says so; a model would learn from it when things happened.
+    """
+    (names,) = table.header
+    counters = [
+        place
+        for place, name in enumerate(names)
+        if place and (name.lower() in FRAME_NAMES or UNNAMED.fullmatch(name))
+        if (np.diff(table.values[:, place]) == 1).all()
+    ]
+    if not counters:
+        return table
+    found = ", ".join(f"'{names[place]}'" for place in counters)
+    logging.warning(f"{table.path}: number the rows, and so are left out: {found}")
+    kept = [place for place in range(len(names)) if place not in counters]
+    header = [[names[place] for place in kept]]
+    return replace(table, header=header, values=table.values[:, kept])
 
 
 def check_names(names: Sequence[str], path: PathLike) -> None:

@@ -15,6 +15,7 @@ from daart_fast.readers.checks import (
     check_frame_column,
     check_header,
     check_names,
+    counters_left_out,
     numbers_frames,
 )
 from daart_fast.readers.tables import read_table
@@ -27,7 +28,8 @@ __all__ = [
 def load_feature_csv(path: PathLike) -> tuple[np.ndarray, list[str]]:
     """Read a csv of features: one header row, and perhaps a first column of frame numbers.
 
-    The first column is a channel like the others unless `numbers_frames`. A column that is left
+    The first column is a channel like the others unless `numbers_frames`. Further columns that
+    only number the rows are left out: see `counters_left_out`. A first column that is left
     out although its name is not that of a frame number is named in a warning.
 
     Returns
@@ -42,7 +44,7 @@ def load_feature_csv(path: PathLike) -> tuple[np.ndarray, list[str]]:
     DataError
         if the file is anything else
     """
-    table = read_table(Path(path))
+    table = counters_left_out(read_table(Path(path)))
     (names,) = table.header
     if not numbers_frames(names[0], table.values[:2, 0].tolist()):
         check_header(table)

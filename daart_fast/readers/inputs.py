@@ -62,7 +62,8 @@ def suffix_of(path: PathLike) -> str:
 
 def _marker_csv_reader(cells: Sequence[str]) -> Callable[[PathLike], Markers] | None:
     """Return what reads a csv of tracked points with this first row; None for other tables."""
-    if list(cells[:1]) in MARKER_STARTS:
+    doubled = cells[:1] in ([""], ["Unnamed: 0"])  # by pandas: `read_table` says what to do
+    if list(cells[doubled:][:1]) in MARKER_STARTS:
         return load_marker_csv
     if list(cells[:2]) == ["track", "frame_idx"]:
         return load_sleap_csv

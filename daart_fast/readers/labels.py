@@ -9,7 +9,7 @@ import numpy as np
 
 from daart_fast.errors import DataError, unreadable
 from daart_fast.names import BACKGROUND
-from daart_fast.readers.checks import PathLike, check_frame_column, check_names
+from daart_fast.readers.checks import PathLike, check_frame_column, check_names, counters_left_out
 from daart_fast.readers.feature_tables import load_feature_csv
 from daart_fast.readers.markers import MARKER_STARTS
 from daart_fast.readers.tables import Table, first_row, read_table
@@ -57,7 +57,7 @@ def _read_one_hot(path: PathLike, may_miss: bool = False) -> Table:
             f"{path}: expected labels, found tracked points (the first row is '{first[0]}'); they "
             f"belong in the folder of inputs, and a csv of 0 and 1 with a column a class here"
         )
-    table = read_table(Path(path))
+    table = counters_left_out(read_table(Path(path)))
     check_frame_column(table)
     check_names(table.header[0][1:], path)
     values = table.values[:, 1:]

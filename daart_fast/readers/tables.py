@@ -8,6 +8,7 @@ import gzip
 import io
 import itertools
 import math
+import re
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -28,6 +29,9 @@ MISSING = frozenset(
     ["", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN",
      "<NA>", "N/A", "NA", "NULL", "NaN", "None", "n/a", "nan", "null"]
 )  # fmt: skip
+
+#: the line that tells Excel what separates cells
+SEPARATOR_LINE = re.compile(rb'"?sep=([;,\t])"?[;,\t]*\n', re.IGNORECASE)
 
 #: what is read of a file to find its first row of numbers
 HEAD_BYTES = 1 << 22
@@ -83,7 +87,13 @@ def read_table(path: Path, headers: Sequence[Sequence[str]] = ()) -> Table:
         wanted = " or ".join(", ".join(f"'{cell}'" for cell in rows) for rows in headers)
         first = data.partition(b"\n")[0].decode("utf-8", "replace")
         shown = ", ".join(f"'{cell}'" for cell in found) or f"none of them but '{first[:40]}'"
-        raise DataError(f"{path}: expected the header rows {wanted}, found {shown}")
+        hint = ""
+        if [cell.strip() for cell in first.split(",")][1:2] in [list(rows[:1]) for rows in headers]:
+            hint = (
+                "; the column before 'scorer' is a row number that pandas added: delete the "
+                "column, or write the table with index=False"
+            )
+        raise DataError(f"{path}: expected the header rows {wanted}, found {shown}{hint}")
     n_columns = len(header[0])
     if any(len(cells) != n_columns for cells in header):
         lengths = ", ".join(str(len(cells)) for cells in header)
@@ -220,15 +230,19 @@ def _plain_text(data: bytes) -> bytes:
     """Return a csv's text in UTF-8, with commas between cells and points in numbers.
 
     UTF-16 is known by its mark. Excel separates cells by semicolons where numbers have commas, and
-    "Unicode text" by tabs: it is so if the first line has no comma.
+    "Unicode text" by tabs: it is so if the first line has no comma, or says so (``sep=;``).
     """
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         data = data[: len(data) // 2 * 2].decode("utf-16", "strict").encode()
     data = data.removeprefix(BOM)
     if b"\r" in data:
         data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    said = SEPARATOR_LINE.match(data)
+    if said:  # an empty line instead, so that lines keep their numbers
+        data = b"\n" + data[said.end() :]
     first = data.lstrip(b"\n").partition(b"\n")[0]
-    if b"," not in first and (mark := b";" if b";" in first else b"\t") in first:
+    mark = said[1] if said else b";" if b";" in first else b"\t"
+    if mark != b"," and (said or b"," not in first) and mark in first:
         data = data.replace(b",", b".").replace(mark, b",")
     return data
 
@@ -334,5 +348,11 @@ def _number(cell: str) -> float:
     if math.isinf(number):
         raise ValueError(f"expected a finite number or nothing, found {number}")
     if "_" in cell or (math.isnan(number) and cell.lower() != "nan"):
-        raise ValueError(f"expected a number, found '{cell}'")
+        hint = ""
+        if cell.count(",") == 1 and not math.isnan(_as_number(cell.replace(",", "."))):
+            hint = (
+                ", with a decimal comma; save the file with decimal points, or with semicolons "
+                "between cells"
+            )
+        raise ValueError(f"expected a number, found '{cell}'{hint}")
     return number

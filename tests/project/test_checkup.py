@@ -326,10 +326,10 @@ def test_a_feature_that_counts_frames_is_reported(project):
     for session in ("m1", "m2"):
         path = project / "features" / f"{session}.csv"
         path.parent.mkdir(exist_ok=True)
-        path.write_text("\n".join([",Unnamed: 0,seconds,speed", *rows]))
+        path.write_text("\n".join([",steps,seconds,speed", *rows]))
     (surprise,) = examine(project, input_type="features").surprises
     assert "2 sessions (m1, m2): changes by the same amount in every frame" in surprise
-    assert "as a count of frames: Unnamed: 0, seconds; a model" in surprise
+    assert "as a count of frames: steps, seconds; a model" in surprise
 
 
 def several(path: Path, detected: dict[str, bool]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from daart_fast.errors import DataError
@@ -72,3 +73,51 @@ def test_a_column_with_numbers_and_no_name_is_an_error(tmp_path: Path):
     path.write_text("frame,a,\n0,1,7\n1,2,8\n")
     with pytest.raises(DataError, match="column 3 has no name"):
         read_inputs(path)
+
+
+@pytest.mark.parametrize("line", ["sep=;", '"sep=;"', "SEP=;;;;"])
+def test_the_line_that_names_the_separator_is_no_header(tmp_path, line):
+    path = tmp_path / "s.csv"
+    path.write_text(f"{line}\n{european(TRACKS)}")
+    values, names = read_inputs(path)
+    assert names == ["nose_x", "nose_y"] and first_frame(path) == 5
+    np.testing.assert_array_equal(values, [[1.5, 2.25], [3.5, 4.25]])
+    path.write_text(path.read_text() + "7;1;x;1\n")
+    with pytest.raises(DataError, match="line 7, column 3"):
+        read_inputs(path)
+
+
+def test_a_line_may_name_the_comma_too(tmp_path):
+    (tmp_path / "f.csv").write_text("sep=,\nframe,a,b\n0,1.5,2\n1,2.5,3\n")
+    assert read_inputs(tmp_path / "f.csv").values.tolist() == [[1.5, 2], [2.5, 3]]
+
+
+def test_decimal_commas_among_commas_are_named_with_the_remedy(tmp_path):
+    path = tmp_path / "s.csv"
+    path.write_text(TRACKS.replace("3.5", '"3,5"'))
+    with pytest.raises(DataError, match="found '3,5', with a decimal comma; save the file with"):
+        read_inputs(path)
+
+
+@pytest.mark.parametrize("header", [[0, 1, 2], 0])
+def test_tracks_with_two_indices_name_pandas_and_the_remedy(tmp_path, header):
+    path = tmp_path / "s.csv"
+    path.write_text(TRACKS)
+    pd.read_csv(path, header=header).to_csv(path)  # as a row number, beside that of the frame
+    with pytest.raises(DataError, match="before 'scorer' is a row number that pandas added"):
+        read_inputs(path)
+
+
+def test_counters_of_pandas_are_neither_channels_nor_classes(tmp_path, caplog):
+    path = tmp_path / "f.csv"
+    path.write_text("frame,speed,index\n5,1.5,3\n6,2.5,1\n")  # this index does not count
+    pd.read_csv(path).to_csv(path)
+    pd.read_csv(path).to_csv(path)
+    assert path.read_text().startswith(",Unnamed: 0,frame,speed,index")
+    values, names = read_inputs(path)
+    assert names == ["speed", "index"] and values.tolist() == [[1.5, 3], [2.5, 1]]
+    assert "number the rows, and so are left out: 'Unnamed: 0', 'frame'" in caplog.text
+    path.write_text(LABELS)
+    pd.read_csv(path).to_csv(path)
+    labels, classes = read_labels(path)
+    assert classes == ["background", "walk"] and labels.tolist() == [0, 1]
