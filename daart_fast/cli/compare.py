@@ -22,7 +22,8 @@ from typing import TYPE_CHECKING, Any
 
 from daart_fast.cli.options import folder_to_write
 from daart_fast.cli.records import FolderFiles
-from daart_fast.errors import ConfigError, DataError, did_you_mean, near, some, unreadable
+from daart_fast.cli.sessions import prediction_files
+from daart_fast.errors import ConfigError, DataError, did_you_mean, some, unreadable
 from daart_fast.files import refuse_overwriting_inputs, replacing
 from daart_fast.names import session_name
 
@@ -34,7 +35,6 @@ EXAMPLES = """
   daart-fast compare predictions --groups groups.csv
   daart-fast compare predictions --groups groups.csv --reference saline --output_dir comparison
 """
-PREDICTIONS = "_predictions.csv"
 ANIMALS, MEANS, PICTURE = "group_animals.csv", "group_means.csv", "groups.png"
 #: below so many animals in a group, intervals are too short to be believed
 FEW = 6
@@ -60,7 +60,7 @@ def run(options: argparse.Namespace) -> None:
     from daart_fast.eval.group_picture import plot_groups
     from daart_fast.eval.groups import check_classes, measure_animals, read_track, summarise_groups
 
-    files = _prediction_files(options.results)
+    files = prediction_files(options.results)
     table = _read_groups(options.groups)
     group_of, sessions = _animals(options.groups, table, files)
     order = list(dict.fromkeys(group_of.values()))
@@ -90,21 +90,6 @@ def run(options: argparse.Namespace) -> None:
     _print(means, group_of, reference)
     _print_cautions(options, tracks, [name for name in files if name not in tracks], group_of)
     print(f"{folder / ANIMALS}\n{folder / MEANS}\n{folder / PICTURE}")
-
-
-def _prediction_files(folder: Path) -> dict[str, Path]:
-    """Return the table of predictions of each session in a folder."""
-    if not folder.is_dir():
-        raise DataError(f"{folder}: no such folder{near(folder)}")
-    found = {
-        file.name.removesuffix(PREDICTIONS): file for file in sorted(folder.glob(f"*{PREDICTIONS}"))
-    }
-    if not found:
-        raise DataError(
-            f"{folder}: expected SESSION{PREDICTIONS} of each session, found none; 'daart-fast "
-            f"predict' writes them"
-        )
-    return found
 
 
 def _read_groups(path: Path) -> list[dict[str, str]]:

@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from daart_fast.cli.corrections import changes, keep_earlier, predicted_classes, refuse_predictions
 from daart_fast.cli.options import count, folder_to_write, setting
 from daart_fast.cli.sessions import session_files
 from daart_fast.config import check_name
@@ -95,8 +96,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--multibinary", action="store_true", help="several behaviours may occur at once"
     )
+    _add_corrections(parser)
     parser.add_argument(
         "--overwrite", action="store_true", help="replace label files that hold something else"
+    )
+
+
+def _add_corrections(parser: argparse.ArgumentParser) -> None:
+    """Add the options for predictions that come back."""
+    parser.add_argument(
+        "--corrections",
+        type=Path,
+        metavar="DIR",
+        help="the files are predictions that you looked at and corrected, exported from this "
+        "folder; says what changed, and keeps earlier label files in OUTPUT_DIR/earlier",
+    )
+    parser.add_argument(
+        "--accept_unchanged",
+        action="store_true",
+        help="with --corrections: you looked at the sessions without any change too",
     )
 
 
@@ -105,6 +123,8 @@ def run(options: argparse.Namespace) -> None:
 
     _check_classes(options)
     annotations = _read(options)
+    if options.corrections is None:
+        refuse_predictions(annotations)
     files = session_files([options.markers]) if options.markers else {}
     matched = _matched(options, annotations, files)
     tracked = {
@@ -114,12 +134,17 @@ def run(options: argparse.Namespace) -> None:
     for session, annotation in matched.items():
         warn_of_length(annotation, session, tracked[session])
     labels = _label(options, _classes(options, annotations), matched, tracked)
+    if options.corrections is not None:
+        matched = _corrected(options, labels, matched)
     read_label_record(options.output_dir)  # one that cannot be read is an error before any writing
     paths = {session: _path(options.output_dir, session) for session in matched}
     texts = {paths[session]: labels.text(session).encode() for session in matched}
     refuse_overwriting_inputs(texts, [*options.files, *files.values()])
     changed = [path for path, text in texts.items() if not holds(path, text)]
-    if not options.overwrite:
+    if options.corrections is not None:
+        for path in filter(os.path.lexists, changed):
+            print(f"the labels before are kept in {keep_earlier(path)}")
+    elif not options.overwrite:
         refuse_overwriting(
             [path for path in changed if os.path.lexists(path)], "one of the same labels"
         )
@@ -167,6 +192,25 @@ def _read(options: argparse.Namespace) -> list[Annotation]:
                 f"--subject NAME for those of one, or --all_subjects for those of all together"
             )
     return annotations
+
+
+def _corrected(
+    options: argparse.Namespace, labels: _Labels, matched: Mapping[str, Annotation]
+) -> dict[str, Annotation]:
+    """Return the sessions that a person corrected; print what changed in each."""
+    tables = {session: labels.tables[session] for session in matched}
+    found = changes(options.corrections, tables, labels.names)
+    for session, text in found.items():
+        print(f"{session}: {text or 'just as predicted'}")
+    unchanged = [session for session, text in found.items() if text is None]
+    if options.accept_unchanged or not unchanged:
+        return dict(matched)
+    left = {session: one for session, one in matched.items() if session not in unchanged}
+    text = f"{some(unchanged)}: just as predicted, so nothing says that somebody looked"
+    if not left:
+        raise DataError(f"{text}; --accept_unchanged says that you did")
+    print(f"left out: {text} (--accept_unchanged)")
+    return left
 
 
 def _matched(
@@ -351,6 +395,8 @@ def _check_classes(options: argparse.Namespace) -> None:
     twice = sorted({name for name in options.classes or () if options.classes.count(name) > 1})
     if twice:
         raise ConfigError(f"--classes: expected each class once, got {', '.join(twice)} twice")
+    if options.accept_unchanged and options.corrections is None:
+        raise ConfigError("--accept_unchanged goes with --corrections")
     if options.unscored and options.multibinary:
         raise ConfigError("--unscored: with --multibinary, 0 says that a behaviour does not occur")
     if options.other is None:
@@ -371,7 +417,10 @@ def _classes(options: argparse.Namespace, annotations: list) -> list[str]:
     found = {bout[0] for annotation in annotations for bout in annotation.bouts}
     found |= {name for annotation in annotations for name in annotation.classes}
     found -= {BACKGROUND}
-    classes = list(options.classes or sorted(found))
+    # corrected labels have the columns of those that the model was trained on
+    known = predicted_classes(options.corrections) if options.corrections else []
+    classes = list(options.classes or [*known, *sorted(found - set(known))])
+    found |= set(known)
     for name in classes:
         if name not in found:
             raise ConfigError(

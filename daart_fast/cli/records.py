@@ -222,8 +222,16 @@ class FolderFiles:
 
     folder: Path
 
-    def check_free(self, names: Iterable[str]) -> None:
+    def check_free(self, names: Iterable[str], exact: bool = False) -> None:
         """Refuse to write over files that no record lists, or that were edited since.
+
+        Parameters
+        ----------
+        names
+            of the files
+        exact
+            whether a shorter file counts as edited too, rather than as what a crash left: another
+            program may save what it corrected in fewer bytes
 
         Raises
         ------
@@ -235,7 +243,7 @@ class FolderFiles:
         foreign = [
             path
             for path in paths
-            if os.path.lexists(path) and not _is_ours(path, written.get(path.name, {}))
+            if os.path.lexists(path) and not _is_ours(path, written.get(path.name, {}), exact)
         ]
         refuse_overwriting(foreign, "one as daart-fast has written it")
 
@@ -311,13 +319,13 @@ def _read_json(path: Path) -> dict[str, Any] | None:
     return record if ours else None
 
 
-def _is_ours(path: Path, written: Mapping[str, Any]) -> bool:
+def _is_ours(path: Path, written: Mapping[str, Any], exact: bool = False) -> bool:
     """Return whether a file is as it was written, or what a full disk or a crash left of it."""
     if not path.is_file() or not written:
         return False
     if (size := path.stat().st_size) == written["size"]:
         return bool(checksum_of(path) == written["checksum"])
-    return size < written["size"] and not _ends_a_line(path)  # an editor ends lines
+    return not exact and size < written["size"] and not _ends_a_line(path)  # an editor ends lines
 
 
 def _ends_a_line(path: Path) -> bool:

@@ -8,7 +8,9 @@ from pathlib import Path
 from daart_fast.cli.records import outputs_in
 from daart_fast.errors import DataError, near, some
 
-__all__ = ["model_folder", "model_folders", "session_files"]
+__all__ = ["model_folder", "model_folders", "prediction_files", "session_files"]
+
+PREDICTIONS = "_predictions.csv"
 
 
 def session_files(paths: Iterable[Path], input_type: str | None = None) -> dict[str, Path]:
@@ -114,3 +116,24 @@ def model_folder(path: Path) -> Path:
             f"{some([str(folder) for folder in found])}"
         )
     return found[0]
+
+
+def prediction_files(folder: Path) -> dict[str, Path]:
+    """Return the table of predictions of each session in a folder.
+
+    Raises
+    ------
+    DataError
+        there is no such folder, or no table in it
+    """
+    if not folder.is_dir():
+        raise DataError(f"{folder}: no such folder{near(folder)}")
+    found = {
+        file.name.removesuffix(PREDICTIONS): file for file in sorted(folder.glob(f"*{PREDICTIONS}"))
+    }
+    if not found:
+        raise DataError(
+            f"{folder}: expected SESSION{PREDICTIONS} of each session, found none; 'daart-fast "
+            f"predict' writes them"
+        )
+    return found

@@ -65,6 +65,8 @@ class Annotation:
         the file
     format
         of `FORMATS`
+    predicted
+        whether the file says that a model predicted at least a part of it
     """
 
     names: list[str]
@@ -78,6 +80,7 @@ class Annotation:
     all_subjects: set[str] = field(default_factory=set)
     channels: list[str] = field(default_factory=list)
     fps: float | None = None
+    predicted: bool = False
     source: str = ""
     format: str = ""
 

@@ -16,6 +16,7 @@ from daart_fast.convert.annotation import (
 )
 from daart_fast.convert.bento import looks_like_bento, read_bento
 from daart_fast.convert.boris import looks_like_boris, read_boris
+from daart_fast.convert.boris_project import PREDICTED, read_project
 from daart_fast.convert.bouts import looks_like_bouts, read_bouts
 from daart_fast.convert.caltech import looks_like_caltech, read_caltech
 from daart_fast.convert.events import looks_like_observer, read_observer
@@ -96,6 +97,7 @@ def read_annotations(
     found = FORMATS[format].read(source)
     for annotation in found:
         annotation.source, annotation.format = str(path), format
+        annotation.predicted |= any(PREDICTED in row for row in source.rows)
         _check(annotation)
     return found
 
@@ -160,6 +162,12 @@ class Format:
 
 #: The formats by name, in the order in which they are tried.
 FORMATS = {
+    "boris-project": Format(
+        lambda source: source.path.suffix.lower() == ".boris",
+        lambda source: read_project(source.path, source.subject),
+        continuous=True,
+        subjects=True,
+    ),
     "caltech": Format(looks_like_caltech, read_caltech, continuous=True),
     "bento": Format(looks_like_bento, read_bento, continuous=True, subjects=True),
     "observer": Format(looks_like_observer, read_observer, continuous=True, subjects=True),

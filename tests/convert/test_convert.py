@@ -309,7 +309,10 @@ def test_a_table_of_bouts_may_hold_several_sessions(read):
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("a,b\n1,2\n", "expected labels of one of these kinds: caltech, .*boris, .* found a, b"),
+        (
+            "a,b\n1,2\n",
+            "expected labels of one of these kinds: boris-project, .*boris, .* found a, b",
+        ),
         ("", "found nothing"),
         ("class,start,stop\nwalk,9,5\n", "a bout of walk runs from frame 9 to 5"),
         ("class,start,stop\nwalk,9\n", "line 2: expected 3 cells, found 2"),
