@@ -58,7 +58,7 @@ def session_files(paths: Iterable[Path], input_type: str | None = None) -> dict[
 def _inputs_of(path: Path, input_type: str | None) -> list[Path]:
     """Return a file, or the files of inputs in a folder or a project."""
     from daart_fast.data.sessions import folder_of, input_files
-    from daart_fast.readers.inputs import INPUT_SUFFIXES
+    from daart_fast.readers.inputs import no_inputs
 
     if not path.exists():
         raise DataError(f"{path}: no such file or folder{near(path)}")
@@ -68,7 +68,7 @@ def _inputs_of(path: Path, input_type: str | None) -> list[Path]:
         path = path / folder_of(input_type)
     files = input_files(path)
     if not files:
-        raise DataError(f"{path}: expected files of inputs ({', '.join(INPUT_SUFFIXES)})")
+        raise DataError(no_inputs(path))
     return files
 
 

@@ -80,11 +80,14 @@ def _simba_targets(source: Source) -> list[int]:
 def _features_of_0_and_1(source: Source) -> list[str]:
     """Return columns whose names SimBA gives to features; a feature may be 0 or 1 in every frame.
 
-    Those of regions of interest come just before the behaviours.
+    Those of regions of interest come just before the behaviours. The time in a region is 0 in all
+    frames of a video whose animal never enters it.
     """
     if source.classes:
         return []
-    kinds = re.compile(r".* (in zone|facing)|low_prob_detections_.*", re.IGNORECASE)
+    kinds = re.compile(
+        r".* (in zone(_cumulative_\w+)?|facing)|low_prob_detections_.*", re.IGNORECASE
+    )
     header = source.rows[0]
     return [header[i] for i in _simba_targets(source) if kinds.fullmatch(header[i])]
 

@@ -20,7 +20,14 @@ from daart_fast.errors import DataError, did_you_mean, some
 from daart_fast.features import reader_of
 from daart_fast.names import parts_of, session_name
 from daart_fast.readers.frames import Frames, compare_frames
-from daart_fast.readers.inputs import INPUT_SUFFIXES, Inputs, first_frame, read_inputs, suffix_of
+from daart_fast.readers.inputs import (
+    INPUT_SUFFIXES,
+    Inputs,
+    first_frame,
+    no_inputs,
+    read_inputs,
+    suffix_of,
+)
 from daart_fast.readers.labels import UNLABELLED, Labels, read_labels, read_tasks
 
 __all__ = [
@@ -263,10 +270,7 @@ def session_ids(hparams: Mapping[str, Any]) -> list[str]:
     folder = inputs_folder(hparams)
     ids = {session_of(file.name) for file in input_files(folder)}
     if not ids:
-        raise DataError(
-            f"{folder}: expected files of inputs ({', '.join(INPUT_SUFFIXES)}); "
-            f"{_what_is_there(folder)}"
-        )
+        raise DataError(f"{no_inputs(folder)}; {_what_is_there(folder)}")
     return sorted(ids)
 
 

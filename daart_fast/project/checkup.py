@@ -36,6 +36,7 @@ from daart_fast.readers.inputs import (
     first_frame,
     holds_markers,
     inputs_of,
+    no_inputs,
     read_inputs,
     read_markers,
     suffix_of,
@@ -242,7 +243,7 @@ def examine(data_dir: Path, **settings: Any) -> Checkup:
             _files(checkup, other, LABEL_SUFFIXES)
     ids = sorted({session_of(path.name) for path in files})
     if not ids and not checkup.failures:
-        raise DataError(f"{folder}: expected files of inputs ({', '.join(INPUT_SUFFIXES)})")
+        raise DataError(no_inputs(folder))
     reading = _Reading(Choice.from_hparams(settings), settings["likelihood_threshold"])
     for session in ids:
         found = Found(session)

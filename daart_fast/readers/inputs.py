@@ -33,6 +33,7 @@ __all__ = [
     "hold_inputs",
     "holds_markers",
     "inputs_of",
+    "no_inputs",
     "read_inputs",
     "read_markers",
     "without_unseen",
@@ -43,6 +44,12 @@ __all__ = [
 INPUT_SUFFIXES = (".csv", ".csv.gz", ".h5", ".analysis.h5", ".npy", ".slp")
 
 
+#: endings of workbooks, which hold labels that can be converted, but are not read as inputs
+WORKBOOKS = (".xlsx", ".xlsm", ".xls", ".ods")
+
+SAVE_AS_CSV = "Save As, CSV UTF-8"
+
+
 class Inputs(NamedTuple):
     """A session's channels: values (T, N) float32 and their N names.
 
@@ -51,6 +58,15 @@ class Inputs(NamedTuple):
 
     values: np.ndarray
     names: list[str]
+
+
+def no_inputs(folder: Path) -> str:
+    """Say that a folder has no files of inputs; where it has workbooks, how to save them."""
+    books = [path.name for path in sorted(folder.glob("*")) if path.suffix.lower() in WORKBOOKS]
+    hint = ""
+    if books:
+        hint = f"; found workbooks ({some(books, 3)}): save each as csv (in Excel: {SAVE_AS_CSV})"
+    return f"{folder}: expected files of inputs ({', '.join(INPUT_SUFFIXES)}){hint}"
 
 
 def suffix_of(path: PathLike) -> str:
@@ -81,8 +97,9 @@ def read_markers(path: PathLike) -> Markers:
         return load_marker_slp(path)
     if suffix in (".csv", ".csv.gz"):
         return (_marker_csv_reader(first_row(Path(path))) or load_marker_csv)(path)
+    hint = f"; save it as csv (in Excel: {SAVE_AS_CSV})" if suffix in WORKBOOKS else ""
     raise DataError(
-        f"{path}: expected a file of inputs ({', '.join(INPUT_SUFFIXES)}), found '{suffix}'"
+        f"{path}: expected a file of inputs ({', '.join(INPUT_SUFFIXES)}), found '{suffix}'{hint}"
     )
 
 

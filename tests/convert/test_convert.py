@@ -248,8 +248,8 @@ def test_simba_targets_are_the_columns_of_0_and_1_at_the_end(read):
 
 
 def test_features_of_0_and_1_of_simba_are_no_classes(read, caplog):
-    features = ",Low_prob_detections_0.75,rat Nose in zone,rat Facing"
-    rows = [row.replace(",0.5,", ",0.5,0,1,0,").replace(",0.7,", ",0.7,1,0,1,")
+    features = ",Low_prob_detections_0.75,rat Nose in zone,rat in zone_cumulative_time,rat Facing"
+    rows = [row.replace(",0.5,", ",0.5,0,1,0,0,").replace(",0.7,", ",0.7,1,0,0,1,")
             for row in SIMBA.replace(",speed", f",speed{features}").splitlines()]  # fmt: skip
     assert read("\n".join(rows)) == read(SIMBA)
     assert "are features, not behaviours: Low_prob_detections_0.75, rat Nose in" in caplog.text

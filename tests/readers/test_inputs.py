@@ -807,8 +807,8 @@ def test_the_content_of_a_csv_says_what_it_is(write):
 
 
 def test_an_unknown_ending_is_shown(write):
-    assert refused(read_inputs, write("s.xlsx", "text")) == (
-        ": expected a file of inputs (.csv, .csv.gz, .h5, .analysis.h5, .npy, .slp), found '.xlsx'"
+    assert refused(read_inputs, write("s.mat", "text")) == (
+        ": expected a file of inputs (.csv, .csv.gz, .h5, .analysis.h5, .npy, .slp), found '.mat'"
     )
 
 

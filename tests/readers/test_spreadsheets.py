@@ -8,7 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from daart_fast.data.sessions import session_ids
 from daart_fast.errors import DataError
+from daart_fast.project.checkup import examine
 from daart_fast.readers.inputs import first_frame, read_inputs
 from daart_fast.readers.labels import read_labels
 
@@ -121,3 +123,14 @@ def test_counters_of_pandas_are_neither_channels_nor_classes(tmp_path, caplog):
     pd.read_csv(path).to_csv(path)
     labels, classes = read_labels(path)
     assert classes == ["background", "walk"] and labels.tolist() == [0, 1]
+
+
+def test_workbooks_of_tracks_are_refused_with_the_remedy(tmp_path):
+    (tmp_path / "markers").mkdir()
+    path = tmp_path / "markers" / "s.xlsx"
+    pd.DataFrame({"x": [1.5]}).to_excel(path)
+    with pytest.raises(DataError, match=r"found '.xlsx'; save it as csv \(in Excel: Save As"):
+        read_inputs(path)
+    for look in (examine, lambda folder: session_ids({"data_dir": str(folder)})):
+        with pytest.raises(DataError, match=r"workbooks \(s.xlsx\): save each as csv"):
+            look(tmp_path)
