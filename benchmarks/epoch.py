@@ -45,12 +45,14 @@ LOSSES = {2: ALL, 8: ("strong",)}
 class TimedTrainer(Trainer):
     """A Trainer that notes where the time goes; the work is the same."""
 
-    def prepare(self, model: Segmenter, generator: DataGenerator) -> None:
+    def prepare(
+        self, model: Segmenter, generator: DataGenerator, folder: Path | None = None
+    ) -> None:
         self.spent: dict[str, float] = defaultdict(float)
         model.losses_and_gradients = self._timed("passes", model.losses_and_gradients)  # type: ignore[method-assign]
         model.losses = self._timed("validation", model.losses)  # type: ignore[method-assign]
         generator.next_batch = self._timed("gather", generator.next_batch)  # type: ignore[method-assign]
-        self._set_up(model, generator, None)
+        super().prepare(model, generator, folder)
         self._progress = Progress(self.max_epochs, self._n_batches, stream=io.StringIO())
         self.optimizer.step = self._timed("optimiser", self.optimizer.step)  # type: ignore[method-assign]
         self.curr_epoch = 1

@@ -144,10 +144,12 @@ def _cell(value: Any) -> str:
 
 
 class Table:
-    """Rows printed as they come, and written to a JSON file at the end."""
+    """Rows printed as they come, and written to a JSON file: with a path here, after each row."""
 
-    def __init__(self, columns: dict[str, int], about: Row | None = None) -> None:
-        self.columns = columns
+    def __init__(
+        self, columns: dict[str, int], about: Row | None = None, path: Path | None = None
+    ) -> None:
+        self.columns, self.path = columns, path
         self.rows: list[Row] = []
         self.about = describe() if about is None else about
         for name, value in self.about.items():
@@ -165,6 +167,12 @@ class Table:
         self.rows.append(row)
         cells = (_cell(row.get(name)).rjust(width) for name, width in self.columns.items())
         print("  ".join(cells), flush=True)
+        if self.path is not None:
+            self._write(self.path, [])
+
+    def _write(self, path: Path, peaks: list[Row]) -> None:
+        result = {"machine": self.about, "peaks": peaks, "rows": self.rows}
+        path.write_text(json.dumps(result, indent=1) + "\n")
 
     def finish(self, path: Path | None) -> None:
         """Print the peaks and what fell short of its bar; write the JSON file."""
@@ -180,5 +188,4 @@ class Table:
         short = [row for row in with_bar if row["value"] < row["bar"]]
         print(f"{len(with_bar) - len(short)} of {len(with_bar)} lines reach their bar")
         if path is not None:
-            result = {"machine": self.about, "peaks": peaks, "rows": self.rows}
-            path.write_text(json.dumps(result, indent=1) + "\n")
+            self._write(path, peaks)

@@ -135,7 +135,7 @@ def training_on(n_frames: int, folder: Path) -> Callable[[], float]:
     hparams = hparams_for(folder, 1) | {"lambda_strong": 0, "train_frac": 1}
     generator = build_data_generator(hparams)
     trainer = Trainer(**hparams)
-    trainer._set_up(Segmenter({**hparams, "output_size": 2}), generator, None)
+    trainer.prepare(Segmenter({**hparams, "output_size": 2}), generator, None)
     n_batches = min(generator.n_tot_batches["train"], 60)
 
     def train() -> float:
@@ -143,7 +143,7 @@ def training_on(n_frames: int, folder: Path) -> Callable[[], float]:
         start = time.perf_counter()
         for _ in range(n_batches):
             batch, members = generator.next_batch("train")
-            trainer._add(trainer._train(batch))
+            trainer.add(trainer.step(batch))
             n_sequences += len(members)
         elapsed = time.perf_counter() - start
         return elapsed / (n_sequences * hparams["sequence_length"]) * 1e9

@@ -95,7 +95,7 @@ def make_batch(case: Case) -> dict[str, Tensor]:
 # ---------------------------------------------------------------------------- this package
 
 
-def own_model(case: Case) -> Segmenter:
+def own_model(case: Case, activation: str = "lrelu") -> Segmenter:
     hparams: dict[str, Any] = {
         "backbone": "dtcn",
         "input_size": INPUTS,
@@ -103,7 +103,7 @@ def own_model(case: Case) -> Segmenter:
         "n_hid_layers": case.layers,
         "n_hid_units": case.units,
         "n_lags": LAGS,
-        "activation": "lrelu",
+        "activation": activation,
         "dropout": DROPOUT,
         "sequence_pad": case.pad,
         "rng_seed_model": 0,

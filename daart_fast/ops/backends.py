@@ -150,7 +150,7 @@ def choose(call: Call) -> str:
 
 
 def _note_refusal(backend: str, operation: str, refusal: str) -> None:
-    if backend == _forced_backend == "cuda" and operation == "convolutions":
+    if backend == _forced_backend == "cuda":
         raise ConfigError(f"DAART_FAST_BACKEND is 'cuda', but {refusal}")
     if (backend, operation, refusal) not in _refusals:
         _refusals.add((backend, operation, refusal))

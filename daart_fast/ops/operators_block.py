@@ -75,7 +75,9 @@ def prepare(tensors: Sequence[Tensor | None]) -> tuple[tuple[Tensor | None, ...]
     """
     masks = [m for m in tensors[-2:] if m is not None]
     steps = {m.stride(0) for m in masks}
-    if len(steps) == 1 and all(m.stride(1) == 1 for m in masks):
+    # a row that stands for all sequences has step 0, which would be taken for a dense mask
+    dense = all(m.stride(1) == 1 and m.stride(0) >= m.shape[1] for m in masks)
+    if len(steps) == 1 and dense:
         return (*launch.contiguous(tensors[:-2]), *tensors[-2:]), steps.pop()
     return tuple(launch.contiguous(tensors)), 0
 

@@ -223,7 +223,7 @@ def _read(path: Path, n_bytes: int = -1) -> bytes:
 
 def _bytes(path: Path, n_bytes: int) -> bytes:
     with _open(path) as file:
-        return file.read(n_bytes)
+        return file.read(n_bytes)  # an even number, or all: UTF-16 has two bytes a character
 
 
 def _plain_text(data: bytes) -> bytes:
@@ -233,7 +233,7 @@ def _plain_text(data: bytes) -> bytes:
     "Unicode text" by tabs: it is so if the first line has no comma, or says so (``sep=;``).
     """
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        data = data[: len(data) // 2 * 2].decode("utf-16", "strict").encode()
+        data = data.decode("utf-16").encode()
     data = data.removeprefix(BOM)
     if b"\r" in data:
         data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")

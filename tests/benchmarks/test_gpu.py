@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import time
@@ -12,6 +13,7 @@ import pytest
 import torch
 
 from daart_fast import ops
+from daart_fast.errors import ConfigError
 from daart_fast.train.graph import GraphStep
 
 from ..train.test_graph import Tape
@@ -65,9 +67,10 @@ def gpu(monkeypatch) -> Any:
 
 
 @pytest.mark.slow
-def test_its_parts_work_and_find_the_results_right(gpu, capsys):
-    with ops.forced("torch"):
-        table = gpu.run(torch.device("cpu"), end=0.0)
+def test_its_parts_work_and_find_the_results_right(gpu, capsys, tmp_path):
+    table, failed = gpu.run(torch.device("cpu"), 0.0, tmp_path / "gpu.json", backend="torch")
+    assert failed == []
+    assert json.loads((tmp_path / "gpu.json").read_text())["rows"] == table.rows
     errors = [row for row in table.rows if "right" in row]
     assert len(errors) == 11
     assert [row["right"] for row in errors] == ["yes"] * 11
@@ -76,6 +79,26 @@ def test_its_parts_work_and_find_the_results_right(gpu, capsys):
     assert all(row["graph"] > 0 and not row["why launched"] for row in steps)
     assert "not replayed" not in capsys.readouterr().out
     assert sum("M frames/s" in row for row in table.rows) == 3
+
+
+@pytest.mark.slow
+def test_a_section_that_fails_does_not_stop_the_next(gpu, monkeypatch, capsys):
+    def fail(*arguments: Any) -> None:
+        raise RuntimeError("no memory")
+
+    monkeypatch.setattr(gpu, "check_losses", fail)
+    monkeypatch.setattr(gpu, "steps", fail)
+    table, failed = gpu.run(torch.device("cpu"), 0.0, backend="torch")
+    assert len(failed) == 3 and all("RuntimeError: no memory" in line for line in failed)
+    assert sum("M frames/s" in row for row in table.rows) == 3  # the last section
+
+
+def test_kernels_that_do_not_run_are_not_measured(gpu):
+    """PyTorch is not compared with itself where the kernels are missing."""
+    if ops.backends.has_cuda() and torch.cuda.is_available():
+        pytest.skip("the kernels run here")
+    with pytest.raises(ConfigError, match="DAART_FAST_BACKEND is 'cuda', but"):
+        gpu.run(torch.device("cpu"), 0.0)
 
 
 def test_prediction_in_chunks_is_prediction(gpu):

@@ -305,6 +305,44 @@ def test_kernels_that_raise_fail_the_self_test(
     )  # not tried again, no second warning
 
 
+@needs_compiler
+@pytest.mark.parametrize("around", [torch.inference_mode, torch.no_grad, torch.enable_grad])
+def test_right_kernels_pass_wherever_they_are_used_first(
+    on_processor: Callable[[str], torch.dtype],
+    device: None,
+    monkeypatch: pytest.MonkeyPatch,
+    around: Callable[[], Any],
+) -> None:
+    """A process that only predicts meets the kernels in inference mode first."""
+    dtype = on_processor("float32")
+    monkeypatch.setattr(cuda_check, "math_of", lambda dtype: MATHS["float32"])
+    with around(), torch.autocast("cpu", torch.bfloat16):
+        assert cuda_check.convolution_refusal(torch.empty(0, dtype=dtype)) == ""
+
+
+def test_no_memory_at_first_use_is_not_taken_for_wrong_kernels(
+    device: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*arguments: Any) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(operators_block, "block_forward", full)
+        with pytest.raises(torch.OutOfMemoryError):
+            cuda_check.convolution_refusal(torch.empty(0))
+    monkeypatch.setattr(cuda_check, "_test_convolutions", lambda *arguments: "")
+    assert cuda_check.convolution_refusal(torch.empty(0)) == ""  # tried again
+
+
+def test_a_mask_that_stands_for_all_sequences_is_copied() -> None:
+    mask, columns = torch.rand(7), torch.rand(3, 20)[:, 4:11]
+    others: list[Tensor | None] = [torch.rand(3, 5, 2)] * 9
+    tensors, step = operators_block.prepare([*others, mask.expand(3, 7), mask.expand(3, 7)])
+    assert step == 0 and all(m is not None and m.is_contiguous() for m in tensors[-2:])
+    tensors, step = operators_block.prepare([*others, columns, columns])
+    assert step == 20 and tensors[-1] is columns
+
+
 def test_an_old_device_is_not_tried(device: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (7, 5))
     with pytest.warns(RuntimeWarning, match="compute capability is 7.5"):

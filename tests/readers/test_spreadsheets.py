@@ -70,6 +70,13 @@ def test_another_encoding_is_named_with_the_remedy(tmp_path):
         read_inputs(path)
 
 
+def test_a_file_that_is_cut_within_a_character_is_refused(tmp_path):
+    path = tmp_path / "s.csv"
+    path.write_bytes(TRACKS.encode("utf-16")[:-1])
+    with pytest.raises(DataError, match="expected a csv file in UTF-8"):
+        read_inputs(path)
+
+
 def test_a_column_with_numbers_and_no_name_is_an_error(tmp_path: Path):
     path = tmp_path / "f.csv"
     path.write_text("frame,a,\n0,1,7\n1,2,8\n")
