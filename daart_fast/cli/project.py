@@ -53,6 +53,9 @@ SMOOTHING = {"smoothing": "hmm", "smoothing_strength": 0.2}
 ABOUT_FEATURES = """\
 features of the points in markers/ (distances, speeds; windows in seconds), which carry over to new
 videos better than raw coordinates (input_type: markers)"""
+ABOUT_SPACE = """\
+the folder of inputs in data_dir: raw points, as they are in 3D, and distances and speeds
+(input_type: features-kinematic) do not tell how high an animal stands"""
 ABOUT_SMOOTHING = """\
 how predicted classes are smoothed: by how often each follows each in the labels. Probabilities stay
 as they are. null: not at all"""
@@ -172,6 +175,8 @@ def _about_inputs(
     points = input_type == "markers" and files and holds_markers(files[0])
     if "input_type" in asked or not points:
         return "the folder of inputs in data_dir", {"input_type": input_type}
+    if not FEATURES.keys() & asked.keys() and _in_space(files[0]):
+        return ABOUT_SPACE, {"input_type": "markers"}
     settings = {key: asked.get(key, value) for key, value in FEATURES.items()}
     if not fps:
         settings.pop("kinematic_windows")
@@ -180,6 +185,16 @@ def _about_inputs(
             "mean and spread over a second are learned from too, which makes better models"
         )
     return ABOUT_FEATURES, {"input_type": KINEMATIC, **settings}
+
+
+def _in_space(path: Path) -> bool:
+    """Return whether a file holds points in 3D; one that can't be read is training's to refuse."""
+    from daart_fast.readers.inputs import read_markers
+
+    try:
+        return read_markers(path).zs is not None
+    except DataError:
+        return False
 
 
 def _about_the_recordings(

@@ -114,3 +114,16 @@ def test_a_folder_comes_before_all_options(arguments, capsys):
     error = capsys.readouterr().err
     assert "train: expected a data folder, before all options, or --data_config" in error
     assert f"found {' '.join(arguments) or 'nothing'} (" in error and error.count("\n") == 1
+
+
+@pytest.mark.parametrize(("axes", "expected"), [("xyz", "markers"), ("xy", "features-kinematic")])
+def test_a_new_project_of_points_in_space_reads_their_height(tmp_path, axes, expected):
+    (tmp_path / "markers").mkdir()
+    (tmp_path / "labels-hand").mkdir()
+    head = f"scorer{',s' * len(axes)}\nbodyparts{',nose' * len(axes)}\ncoords,{','.join(axes)}\n"
+    rows = "".join(f"{i}{f',{i}.5' * len(axes)}\n" for i in range(60))
+    labels = "".join(f"{i},0,{int(i < 30)},{int(i >= 30)}\n" for i in range(60))
+    (tmp_path / "markers" / "s.csv").write_text(head + rows)
+    (tmp_path / "labels-hand" / "s.csv").write_text(",background,rear,stance\n" + labels)
+    write_configs(tmp_path, {"data": tmp_path / "data.yaml"}, {"fps": 20.0}, hold_out=False)
+    assert load_config(tmp_path / "data.yaml")["input_type"] == expected
