@@ -186,7 +186,7 @@ struct OnlineKernels {
 // each instruction set and fills its part of that set's table. CUDA has tables of its own
 // (cuda/interface.h, cuda/losses.h).
 struct Kernels {
-    const char* isa = nullptr;  // "avx512", "avx2", "generic"
+    const char* isa = nullptr;  // "avx512", "avx2", "neon", "generic"
 
     // Direct: one multiplication for each tap and pair of channels. Always there.
     ConvKernels<float> direct32;

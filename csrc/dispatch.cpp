@@ -30,6 +30,9 @@ DAART_FAST_DECLARE(generic)
 DAART_FAST_DECLARE(avx2)
 DAART_FAST_DECLARE(avx512)
 #endif
+#ifdef DAART_FAST_ARM64
+DAART_FAST_DECLARE(neon)
+#endif
 #undef DAART_FAST_DECLARE
 
 namespace {
@@ -77,6 +80,9 @@ std::vector<Kernels> make_tables() {
 #ifdef DAART_FAST_X86
     if (cpu_has("avx512")) DAART_FAST_ADD(avx512)
     if (cpu_has("avx2")) DAART_FAST_ADD(avx2)
+#endif
+#ifdef DAART_FAST_ARM64
+    DAART_FAST_ADD(neon)  // every processor of this architecture has it
 #endif
     DAART_FAST_ADD(generic)
 #undef DAART_FAST_ADD

@@ -1,5 +1,5 @@
 // The only place where an instruction set is spelled out. Every file under cpu/ is compiled once
-// for each set, with DAART_FAST_ISA defined as avx512, avx2 or generic, inside the namespace
+// for each set, with DAART_FAST_ISA defined as avx512, avx2, neon or generic, inside the namespace
 // daart_fast::DAART_FAST_ISA and, within that, an anonymous one. Keep standard-library templates
 // out of these files: the linker would be free to serve one set's copy to another.
 //
@@ -17,11 +17,13 @@
 #include <cstdint>
 
 #ifndef DAART_FAST_ISA
-#error "compile the files under csrc/cpu with DAART_FAST_ISA set to avx512, avx2 or generic"
+#error "compile the files under csrc/cpu with DAART_FAST_ISA set to avx512, avx2, neon or generic"
 #endif
 
 #if defined(DAART_FAST_AVX512) || defined(DAART_FAST_AVX2)
 #include <immintrin.h>
+#elif defined(DAART_FAST_NEON)
+#include <arm_neon.h>
 #endif
 
 #if defined(__GNUC__) || defined(__clang__)
@@ -189,7 +191,82 @@ struct Vec<double> {
     }
 };
 
-#else  // generic: 16 bytes, which every compiler turns into SSE2, NEON or plain scalars
+#elif defined(DAART_FAST_NEON)
+
+constexpr int kVectorBytes = 16;
+// A tile takes 24 of the 32 registers, as that of AVX-512 does.
+
+template <>
+struct Vec<float> {
+    using type = float32x4_t;
+    static constexpr int size = 4, tile_vectors = 2, tile_rows = 12;
+    static DAART_FAST_INLINE type load(const float* p) { return vld1q_f32(p); }
+    static DAART_FAST_INLINE type load_n(const float* p, int n) {
+        if (n == size) return load(p);
+        float lane[size] = {};
+        for (int i = 0; i < n; i++) lane[i] = p[i];
+        return load(lane);
+    }
+    static DAART_FAST_INLINE void store(float* p, type a) { vst1q_f32(p, a); }
+    static DAART_FAST_INLINE void store_n(float* p, type a, int n) {
+        if (n == size) return store(p, a);
+        float lane[size];
+        store(lane, a);
+        for (int i = 0; i < n; i++) p[i] = lane[i];
+    }
+    static DAART_FAST_INLINE type set(float a) { return vdupq_n_f32(a); }
+    static DAART_FAST_INLINE type zero() { return set(0); }
+    static DAART_FAST_INLINE type add(type a, type b) { return vaddq_f32(a, b); }
+    static DAART_FAST_INLINE type sub(type a, type b) { return vsubq_f32(a, b); }
+    static DAART_FAST_INLINE type mul(type a, type b) { return vmulq_f32(a, b); }
+    static DAART_FAST_INLINE type div(type a, type b) { return vdivq_f32(a, b); }
+    static DAART_FAST_INLINE type sqrt(type a) { return vsqrtq_f32(a); }
+    static DAART_FAST_INLINE type fma(type a, type b, type c) { return vfmaq_f32(c, a, b); }
+    static DAART_FAST_INLINE type fnma(type a, type b, type c) { return vfmsq_f32(c, a, b); }
+    // Not vmaxq and vminq, which would treat NaN otherwise than the sets above do.
+    static DAART_FAST_INLINE type max(type a, type b) { return vbslq_f32(vcgtq_f32(a, b), a, b); }
+    static DAART_FAST_INLINE type min(type a, type b) { return vbslq_f32(vcltq_f32(a, b), a, b); }
+    static DAART_FAST_INLINE type select_positive(type c, type a, type b) {
+        return vbslq_f32(vcgtq_f32(c, zero()), a, b);
+    }
+};
+
+template <>
+struct Vec<double> {
+    using type = float64x2_t;
+    static constexpr int size = 2, tile_vectors = 2, tile_rows = 12;
+    static DAART_FAST_INLINE type load(const double* p) { return vld1q_f64(p); }
+    static DAART_FAST_INLINE type load_n(const double* p, int n) {
+        if (n == size) return load(p);
+        double lane[size] = {};
+        for (int i = 0; i < n; i++) lane[i] = p[i];
+        return load(lane);
+    }
+    static DAART_FAST_INLINE void store(double* p, type a) { vst1q_f64(p, a); }
+    static DAART_FAST_INLINE void store_n(double* p, type a, int n) {
+        if (n == size) return store(p, a);
+        double lane[size];
+        store(lane, a);
+        for (int i = 0; i < n; i++) p[i] = lane[i];
+    }
+    static DAART_FAST_INLINE type set(double a) { return vdupq_n_f64(a); }
+    static DAART_FAST_INLINE type zero() { return set(0); }
+    static DAART_FAST_INLINE type add(type a, type b) { return vaddq_f64(a, b); }
+    static DAART_FAST_INLINE type sub(type a, type b) { return vsubq_f64(a, b); }
+    static DAART_FAST_INLINE type mul(type a, type b) { return vmulq_f64(a, b); }
+    static DAART_FAST_INLINE type div(type a, type b) { return vdivq_f64(a, b); }
+    static DAART_FAST_INLINE type sqrt(type a) { return vsqrtq_f64(a); }
+    static DAART_FAST_INLINE type fma(type a, type b, type c) { return vfmaq_f64(c, a, b); }
+    static DAART_FAST_INLINE type fnma(type a, type b, type c) { return vfmsq_f64(c, a, b); }
+    // Not vmaxq and vminq, which would treat NaN otherwise than the sets above do.
+    static DAART_FAST_INLINE type max(type a, type b) { return vbslq_f64(vcgtq_f64(a, b), a, b); }
+    static DAART_FAST_INLINE type min(type a, type b) { return vbslq_f64(vcltq_f64(a, b), a, b); }
+    static DAART_FAST_INLINE type select_positive(type c, type a, type b) {
+        return vbslq_f64(vcgtq_f64(c, zero()), a, b);
+    }
+};
+
+#else  // generic: 16 bytes, which compilers turn into SSE2 or plain scalars
 
 constexpr int kVectorBytes = 16;
 

@@ -3,7 +3,7 @@
 Environment variables, read once at import:
 
 ``DAART_FAST_BACKEND``  ``cuda``, ``native`` or ``torch``: only this one (an error if it can't run)
-``DAART_FAST_ISA``      ``avx512``, ``avx2`` or ``generic``: the native module's instruction set
+``DAART_FAST_ISA``      ``avx512``, ``avx2``, ``neon`` or ``generic``: instruction set
 ``DAART_FAST_CONV``     ``auto``, ``direct`` or ``filtered``: how the native module convolves
 """
 

@@ -140,7 +140,7 @@ def draw_blocks(n: int, seed: int) -> list[Block]:
 def test_values_and_gradients_of_random_blocks_agree_with_reference(
     kernels: tuple[str, str], dtype: torch.dtype
 ) -> None:
-    for block in draw_blocks(25, ["avx512", "avx2", "generic"].index(kernels[0])):
+    for block in draw_blocks(25, ["avx512", "avx2", "generic", "neon"].index(kernels[0])):
         assert_agrees_with_reference(block, dtype)
 
 

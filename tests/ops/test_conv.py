@@ -59,7 +59,7 @@ def assert_agrees_with_reference(
 def test_values_and_gradients_of_random_shapes_agree_with_reference(
     kernels: tuple[str, str], dtype: torch.dtype
 ) -> None:
-    seed = ["avx512", "avx2", "generic"].index(kernels[0])
+    seed = ["avx512", "avx2", "generic", "neon"].index(kernels[0])
     for shape in draw_shapes(60, seed):
         assert_agrees_with_reference(shape, shape.tensors(dtype))
 
