@@ -128,7 +128,7 @@ def write_configs(
             parts.insert(1, _about_inputs(folder, asked, asked.get("fps") or rate))
             asked = {**asked, "input_type": parts[1][1]["input_type"]}
             parts += _about_the_recordings(folder, asked, rate, hold_out)
-            if asked.get("classifier_type") != "multibinary":
+            if with_defaults(asked)["classifier_type"] != "multibinary":
                 smoothing = {key: asked.get(key, value) for key, value in SMOOTHING.items()}
                 parts.append((ABOUT_SMOOTHING, smoothing))
         placed = {key for _, settings in parts for key in settings} | {*OF_ONE_RUN, "data_dir"}
@@ -170,7 +170,7 @@ def _about_inputs(
     from daart_fast.data.sessions import input_files, input_type_in
     from daart_fast.readers.inputs import holds_markers
 
-    input_type = asked.get("input_type") or input_type_in(folder)
+    input_type = asked["input_type"] if "input_type" in asked else input_type_in(folder)
     files = input_files(folder / "markers") if (folder / "markers").is_dir() else []
     points = input_type == "markers" and files and holds_markers(files[0])
     if "input_type" in asked or not points:

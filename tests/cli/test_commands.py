@@ -403,9 +403,9 @@ def test_scores_of_other_data_do_not_replace_the_models_own_unasked(model_dir, t
     before = contents(model_dir)
     arguments = ["evaluate", str(model_dir), "--no-pictures", "--data_dir", str(data)]
     assert main(arguments) == 2
-    before = capsys.readouterr().err
-    assert f"{data}: expected the data that the scores in {model_dir} are of" in before
-    assert "--output_dir" in before and contents(model_dir) == before
+    error = capsys.readouterr().err
+    assert f"{data}: expected the data that the scores in {model_dir} are of" in error
+    assert "--output_dir" in error and contents(model_dir) == before
     assert main([*arguments, "--output_dir", str(model_dir)]) == 0
     assert scores_of(model_dir) == fresh_scores(model_dir, data)
     assert (model_dir / "m2_states.npy").read_bytes() == before["m2_states.npy"]
@@ -496,8 +496,8 @@ def test_keypoints_in_another_order_than_the_models_angles_are_of_are_refused(tm
     for path in (data / "markers").iterdir():
         with_points_reversed(path)
     assert main(["evaluate", str(folder), "--no-pictures"]) == 2
-    before = capsys.readouterr().err
-    assert f"{data}: expected the channels that the model was trained with" in before
+    error = capsys.readouterr().err
+    assert f"{data}: expected the channels that the model was trained with" in error
 
 
 @pytest.mark.slow
@@ -519,8 +519,8 @@ def test_several_behaviours_at_once_are_named_together_without_a_smoother(tmp_pa
     session = str(data / "markers" / "m2.csv")
     assert main(["predict", str(folder), session, "--output_dir", str(tmp_path)]) == 0
     present = np.load(tmp_path / "m2_states.npy") > 0.5
-    before = [row[2] for row in table(tmp_path / "m2_predictions.csv")[1:]]
-    assert before == ["+".join(np.array(NAMES)[row]) for row in present]
+    joined = [row[2] for row in table(tmp_path / "m2_predictions.csv")[1:]]
+    assert joined == ["+".join(np.array(NAMES)[row]) for row in present]
 
 
 @pytest.mark.slow
@@ -550,8 +550,8 @@ def test_data_whose_classes_come_in_another_order_are_refused(model_dir, tmp_pat
     for path in (data / "labels-hand").iterdir():
         path.write_text(path.read_text().replace("rest,walk", "walk,rest"))
     assert main(["evaluate", str(model_dir), "--no-pictures", "--data_dir", str(data)]) == 2
-    before = capsys.readouterr().err
-    assert "(background, rest, walk), found background, walk, rest" in before
+    error = capsys.readouterr().err
+    assert "(background, rest, walk), found background, walk, rest" in error
 
 
 # ------------------------------------------------------------------------------ report
