@@ -14,7 +14,15 @@ from typing import Any
 
 import yaml
 
-from daart_fast.config import KEYS, KINEMATIC, Setting, load_config, settings_in, split_ids
+from daart_fast.config import (
+    KEYS,
+    KINEMATIC,
+    Setting,
+    load_config,
+    settings_in,
+    split_ids,
+    with_defaults,
+)
 from daart_fast.errors import ConfigError, DataError, some
 from daart_fast.files import replacing
 from daart_fast.names import session_name
