@@ -226,8 +226,7 @@ def without_unseen(
     DataError
         no point was detected
     """
-    never = [np.isnan(values).all(0) for values in markers.coordinates.values()]
-    seen = ~np.any(never, axis=0)
+    seen = ~np.any([_never(values) for values in markers.coordinates.values()], axis=0)
     if seen.all():
         return markers
     if not seen.any():
@@ -235,6 +234,14 @@ def without_unseen(
     unseen = [name for name, there in zip(markers.names, seen, strict=True) if not there]
     tell(f"{path}: never detected, and so left out: {some(unseen, 12)}")
     return markers.of(np.flatnonzero(seen).tolist())
+
+
+def _never(values: np.ndarray) -> np.ndarray:
+    """(K,) bool: which columns of (T, K) are NaN throughout; most are not in the first row."""
+    never = np.isnan(values[0])
+    if never.any():
+        never[never] = np.isnan(values[:, never]).all(0)
+    return never
 
 
 def hold_inputs(path: PathLike, likelihood_threshold: float = 0.0) -> Inputs:

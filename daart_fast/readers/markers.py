@@ -220,6 +220,11 @@ def _without_places(markers: Markers, several: bool) -> Markers:
     ``several`` animals, 0 with a likelihood of 0.
     """
     every = list(markers.coordinates.values())
+    suspected = markers.xs == -1
+    if several:
+        suspected |= markers.xs == 0
+    if not suspected.any():  # one look at x is faster than at all coordinates
+        return markers
     nowhere = np.all([values == -1 for values in every], axis=0)
     if several:
         unlikely = ~(markers.likelihoods > 0)

@@ -240,7 +240,7 @@ def _plain_text(data: bytes) -> bytes:
     said = SEPARATOR_LINE.match(data)
     if said:  # an empty line instead, so that lines keep their numbers
         data = b"\n" + data[said.end() :]
-    first = data.lstrip(b"\n").partition(b"\n")[0]
+    first = data[:HEAD_BYTES].lstrip(b"\n").partition(b"\n")[0]  # a copy of all takes long
     mark = said[1] if said else b";" if b";" in first else b"\t"
     if mark != b"," and (said or b"," not in first) and mark in first:
         data = data.replace(b",", b".").replace(mark, b",")
