@@ -240,7 +240,11 @@ def _plain_text(data: bytes) -> bytes:
     said = SEPARATOR_LINE.match(data)
     if said:  # an empty line instead, so that lines keep their numbers
         data = b"\n" + data[said.end() :]
-    first = data[:HEAD_BYTES].lstrip(b"\n").partition(b"\n")[0]  # a copy of all takes long
+    begin = 0
+    while data[begin : begin + 1] == b"\n":
+        begin += 1
+    end = data.find(b"\n", begin)
+    first = data[begin:end] if end >= 0 else data[begin:]  # a partition would copy the rest
     mark = said[1] if said else b";" if b";" in first else b"\t"
     if mark != b"," and (said or b"," not in first) and mark in first:
         data = data.replace(b",", b".").replace(mark, b",")
