@@ -22,7 +22,7 @@ from daart_fast.api.model import read_hparams
 from daart_fast.config import KEYS
 from daart_fast.data.from_config import build_data_generator
 from daart_fast.data.ignored import scored_labels
-from daart_fast.errors import ConfigError, DataError
+from daart_fast.errors import ConfigError, DataError, some
 from daart_fast.eval.album import split_shown
 from daart_fast.eval.colours import class_colours
 from daart_fast.eval.curves import load_metrics_csv_as_df
@@ -30,6 +30,7 @@ from daart_fast.eval.segments import bouts
 from daart_fast.eval.selection import background_of, labels_on, smoother_of
 from daart_fast.eval.splits import PRINTED, describe_split, split_title
 from daart_fast.eval.stored import scores_are_current, states_are_current
+from daart_fast.project.sessions import labelled_sessions, left_out
 from daart_fast.readers.frames import frames_before
 from daart_fast.report.headline import headline
 
@@ -266,7 +267,23 @@ def _sessions_now(
         states_are_current(folder, trained, hparams, generator)
         and scores_are_current(folder, generator)
     )
-    return {dataset.id: dataset for dataset in generator.datasets}, "" if current else OLDER
+    notes = [*([] if current else [OLDER]), *_labelled_later(hparams)]
+    return {dataset.id: dataset for dataset in generator.datasets}, " ".join(notes)
+
+
+def _labelled_later(hparams: Mapping[str, Any]) -> list[str]:
+    """Name the labelled sessions of the project that the training did not have."""
+    try:
+        labelled, _ = labelled_sessions(Path(hparams["data_dir"]), hparams)
+    except DataError:
+        return []
+    sessions = left_out(labelled, hparams)
+    if not sessions:
+        return []
+    return [
+        f"Hand labels of {some(sessions)} are there, and this training did not have them: add them "
+        f"to expt_ids in data.yaml, or train with --all."
+    ]
 
 
 def _time_budget(summary: Mapping[str, Any]) -> list[list[Any]]:

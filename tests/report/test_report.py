@@ -226,6 +226,16 @@ def test_without_the_data_a_report_is_without_labels(small, tmp_path):
     assert model["note"].startswith("Without hand labels") and model["worst"] == []
 
 
+def test_sessions_that_were_labelled_later_are_named(small, tmp_path):
+    project = tmp_path / "data"
+    shutil.copytree(read_hparams(small / "hparams.yaml")["data_dir"], project)
+    for path in (project / "features" / "m1.npy", project / "labels-hand" / "m1.csv"):
+        shutil.copy(path, path.with_name(path.name.replace("m1", "m9")))
+    write_report([small], tmp_path / "report.html", project)
+    (model,) = data_of(tmp_path / "report.html")["models"]
+    assert "Hand labels of m9 are there, and this training did not have them" in model["note"]
+
+
 def new_sessions(model: Path, folder: Path, labelled: bool) -> NewSessions:
     """The states of m2 as those of a session z that no training has seen, in a folder."""
     folder.mkdir()
