@@ -129,14 +129,14 @@ def test_without_a_gpu_two_kinds_of_machine_code_and_ptx_are_made(architectures)
 
 def test_all_is_for_wheels(architectures):
     assert architectures(None, "all") == [
-        "80-real",
+        "80",
         "86-real",
         "89-real",
         "90-real",
         "100-real",
         "120",
     ]
-    assert architectures(None, "all", "12.4") == ["80-real", "86-real", "89-real", "90"]
+    assert architectures(None, "all", "12.4") == ["80", "86-real", "89-real", "90"]
 
 
 def test_a_list_is_taken_as_it_is(architectures):
