@@ -37,6 +37,7 @@ def fit(trial: Any, *_: Any) -> str:
     str
         The version folder.
     """
+    from daart_fast import ops
     from daart_fast.data.from_config import build_data_generator
     from daart_fast.models import Segmenter, export_states
     from daart_fast.train import Trainer
@@ -54,7 +55,7 @@ def fit(trial: Any, *_: Any) -> str:
         logging.info(all_settings(hparams))
         data_generator = build_data_generator(hparams)
         model = Segmenter(hparams).to(hparams["device"])
-        logging.info("%s\n%s", data_generator, model)
+        logging.info("%s\n%s\n%s", data_generator, model, ops.report())
         trainer = Trainer(**hparams, callbacks=collect_callbacks(hparams))
         trainer.fit(model, data_generator, save_path=folder)
         export_states(model, data_generator, folder)

@@ -7,6 +7,7 @@ the sums for the log, and starts them at once.
 
 from __future__ import annotations
 
+import gc
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -68,6 +69,7 @@ class CudaRecorder:
             torch.cuda.current_device() if index is None else index
         ]
         untouched = generator.clone_state()
+        gc.collect()  # a graph of gradients that is still alive would break the capture
         try:
             # the outer stream: a capture that fails may not go back to it.
             # thread_local: checkpoints are written by a thread of their own
