@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import csv
 import io
+import re
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
@@ -26,8 +27,10 @@ def read_sheets(path: Path) -> list[Sheet]:
     if path.suffix.lower() in WORKBOOKS:
         return _workbook(path)
     text = _text(path)
+    said = re.match(r'"?sep=([;,\t])"?[;,\t]*\n', text, re.IGNORECASE)
+    text = text[said.end() :] if said else text
     lines = text.splitlines()
-    delimiter = _delimiter(lines)
+    delimiter = said[1] if said else _delimiter(lines)
     try:
         table = list(csv.reader(io.StringIO(text), delimiter=delimiter))
     except csv.Error as error:

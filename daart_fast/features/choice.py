@@ -45,30 +45,34 @@ class Choice:
         return cls(tuple(keypoints), tuple(animals), settings["gaps"])
 
     def __call__(self, markers: Markers, path: str | Path) -> Markers:
-        """Return the chosen points, in the file's order.
+        """Return the chosen points, in the file's order; raises as `places`."""
+        return markers.of(self.places(markers.names, path)) if self else markers
+
+    def places(self, names: Sequence[str], path: str | Path) -> list[int]:
+        """Return which of these keypoints of a file are chosen, in its order.
 
         Raises
         ------
         DataError
             the file has no such animal, or no such keypoint
         """
-        animals = animals_of(markers.names)
+        animals = animals_of(names)
         _check("animals", self.animals, [animal.name for animal in animals if animal.name], path)
         parts = dict.fromkeys(part for animal in animals for part in animal.parts)
-        _check("keypoints", self.keypoints, [*parts, *markers.names], path)
+        _check("keypoints", self.keypoints, [*parts, *names], path)
         chosen = [
             place
             for animal in animals
             if not self.animals or animal.name in self.animals
             for part, place in animal.parts.items()
-            if not self.keypoints or {part, markers.names[place]} & {*self.keypoints}
+            if not self.keypoints or {part, names[place]} & {*self.keypoints}
         ]
         if not chosen:
             raise DataError(
                 f"{path}: 'keypoints' and 'animals' leave no point: {some(self.animals)} have none "
                 f"of {some(self.keypoints)}"
             )
-        return markers.of(sorted(chosen))
+        return sorted(chosen)
 
     def read(self, path: str | Path, likelihood_threshold: float = 0.0) -> Inputs:
         """Read the chosen points, as `daart_fast.readers.inputs.read_inputs` does all."""

@@ -27,7 +27,7 @@ class OnlineKinematics:
     kinematics
         what to measure; causal
     keypoints
-        K names, the rows of a pose
+        K names, the rows of a pose; those that the model was not trained on are passed over
     threshold
         a point less likely than this is missing; above 0, also one of which that is not known
 
@@ -45,7 +45,9 @@ class OnlineKinematics:
                 "the model's kinematic features look at later frames: expected a model trained "
                 "with causal: true, as 'daart-fast train --online' makes it"
             )
-        self.kinematics, self.keypoints, self.threshold = kinematics, list(keypoints), threshold
+        self.kinematics, self.threshold = kinematics, threshold
+        self.n_rows, self.places = len(keypoints), kinematics.choice.places(keypoints, "the pose")
+        self.keypoints = [keypoints[place] for place in self.places]
         fps = float(kinematics.fps or 1.0)
         spans = [2 * max(1, round(seconds * fps / 2)) + 1 for seconds in kinematics.windows]
         self.n_frames = max([HISTORY, *spans]) + HISTORY - 1
@@ -92,23 +94,23 @@ class OnlineKinematics:
         return self._features(self.poses)[0], n_missing
 
     def check(self, pose: Any) -> np.ndarray:
-        """Return a pose, or the numbers of one in a row, as (K, 3) float64, NaN for None.
+        """Return the chosen rows of a pose, or of its numbers in a row, as float64; NaN for None.
 
         Raises
         ------
         DataError
             it is none
         """
-        shape = (len(self.keypoints), 3)
+        shape = (self.n_rows, 3)
         if pose is None:
-            return np.full(shape, np.nan)
+            return np.full((len(self.keypoints), 3), np.nan)
         try:
             values = np.array(pose, dtype=np.float64)
         except (TypeError, ValueError, RuntimeError):
             raise DataError(f"expected a pose of numbers, got a {type(pose).__name__}") from None
-        if values.shape not in (shape, (3 * len(self.keypoints),)):
+        if values.shape not in (shape, (3 * self.n_rows,)):
             raise DataError(f"expected a pose of shape {shape}, got {values.shape}")
-        return values.reshape(shape)
+        return values.reshape(shape)[self.places]
 
     def check_poses(self, poses: np.ndarray) -> None:
         """Check what is to be put in the place of ``poses``.

@@ -81,7 +81,7 @@ def _marker_csv_reader(cells: Sequence[str]) -> Callable[[PathLike], Markers] | 
     doubled = cells[:1] in ([""], ["Unnamed: 0"])  # by pandas: `read_table` says what to do
     if list(cells[doubled:][:1]) in MARKER_STARTS:
         return load_marker_csv
-    if list(cells[:2]) == ["track", "frame_idx"]:
+    if "frame_idx" in cells[1:3] and "track" in cells[:2]:
         return load_sleap_csv
     if any(cell.endswith("_ncams") and f"{cell[:-6]}_x" in cells for cell in cells):
         return load_anipose_csv

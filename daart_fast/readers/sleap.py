@@ -12,7 +12,7 @@ from daart_fast.errors import DataError
 from daart_fast.readers.checks import PathLike, shown_frame
 from daart_fast.readers.h5 import open_checked
 from daart_fast.readers.markers import Markers, by_animal, text_of
-from daart_fast.readers.tables import read_named_rows
+from daart_fast.readers.tables import first_row, read_named_rows
 
 __all__ = ["load_marker_slp", "load_sleap_csv", "sleap_analysis"]
 
@@ -26,8 +26,14 @@ def load_sleap_csv(path: PathLike) -> Markers:
     Frames are counted from the video's first one; those without a row are missing. Returns and
     raises as `load_marker_csv`.
     """
+    header = first_row(Path(path))
+    if header[0] != "track":
+        raise DataError(
+            f"{path}: expected SLEAP's csv with the column 'track' first, found "
+            f"{header[0] or 'one without a name'!r} before it, as pandas writes its index; leave "
+            f"that column out (to_csv(..., index=False))"
+        )
     table, tracks = read_named_rows(Path(path))
-    (header,) = table.header
     columns = {name: place for place, name in enumerate(header)}
     parts = [name.removesuffix(".x") for name in header if name.endswith(".x")]
     wanted = [f"{part}.{what}" for part in parts for what in ("x", "y", "score")]

@@ -397,6 +397,11 @@ def test_bouts_before_the_first_tracked_frame_are_reported(caplog):
     assert "1 bout (walk) ends before frame 20, where the tracks of m1 begin" in caplog.text
 
 
+def test_the_separator_that_excel_says_is_used(read):
+    (found,) = read('"sep=;"\nclass;start;stop\nwalk;1;2\n')
+    assert found.bouts == [("walk", 1, 2)]
+
+
 MODIFIED = """Observation id,FPS,Subject,Behavior,Behavior type,Modifier #1,Time
 mouse1,10,mouse,groom,START,face,0.5
 mouse1,10,mouse,groom,START,back,1.0

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from daart_fast.features import Kinematics
+from daart_fast.features.choice import Choice
 from daart_fast.online.features import OnlineKinematics
 from daart_fast.readers.markers import Markers
 
@@ -81,3 +82,18 @@ def test_a_point_without_a_likelihood_is_as_in_a_file(tmp_path, threshold):
     built = [online.step(pose) for pose in poses]
     assert [missing for _, missing in built[7:9]] == [0, 1 if threshold else 0]
     np.testing.assert_allclose(np.stack([own for own, _ in built])[1:], values[1:], rtol=1e-5)
+
+
+def test_points_that_the_model_does_not_read_are_passed_over():
+    """An animal that never comes must not keep a model from answering."""
+    chosen = Kinematics(("distances", "speeds"), causal=True, choice=Choice(animals=("b",)))
+    names = [f"{animal}-{part}" for animal in ("a", "b") for part in ("nose", "tail")]
+    online = OnlineKinematics(chosen, names)
+    poses = np.random.default_rng(0).uniform(1, 50, (12, 4, 3))
+    poses[:, :2] = np.nan
+    found = [online.step(pose) for pose in poses]
+    assert online.names == ["distance:b-nose:b-tail", "speed:b-nose", "speed:b-tail"]
+    assert [missing for _, missing in found] == [0] * 12
+    alone = OnlineKinematics(Kinematics(("distances", "speeds"), causal=True), names[2:])
+    for (values, _), pose in zip(found, poses, strict=True):
+        np.testing.assert_array_equal(values, alone.step(pose[2:])[0])

@@ -133,6 +133,12 @@ def test_a_row_of_sleap_that_cannot_be_is_named(tmp_path, line, wrong):
         read_markers(sleap(tmp_path, SLEAP + line + "\n"))
 
 
+def test_sleaps_csv_with_an_index_of_pandas_is_named(tmp_path):
+    lines = [f"{'' if i == 0 else i - 1},{line}" for i, line in enumerate(SLEAP.splitlines())]
+    with pytest.raises(DataError, match="as pandas writes its index; leave that column out"):
+        read_markers(sleap(tmp_path, "\n".join(lines)))
+
+
 def test_animals_without_tracks_are_refused(tmp_path):
     text = SLEAP.replace("female,", ",").replace("male,", ",")
     with pytest.raises(DataError, match="frame 2 without a track; track the animals in SLEAP"):
